@@ -1,0 +1,23 @@
+/* fd: whole reads and writes, small files, passing descriptors. Every descriptor made here is CLOEXEC. */
+#pragma once
+
+#include <sys/types.h>
+
+#include "base/buf.h"
+
+int write_all(int fd, const void *p, size_t n); /* retries EINTR and short writes; -errno (no SIGPIPE is raised by us: sockets use MSG_NOSIGNAL) */
+/* Reads to end of file, at most max bytes (-EFBIG beyond). */
+int read_fd(int fd, size_t max, struct buf *out, struct err *e);
+int read_file(const char *path, size_t max, struct buf *out, struct err *e);
+/* Like read_file, relative to a directory descriptor. */
+int read_file_at(int dirfd, const char *path, size_t max, struct buf *out, struct err *e);
+/* Writes a new file beside it, optionally fsyncs, renames over. Mode is exact (umask does not apply). */
+int write_file_atomic(const char *path, const void *p, size_t n, mode_t mode, bool sync, struct err *e);
+/* Truncates and rewrites in place: for files that are bind-mounted. Creates with `mode` when absent. */
+int write_file(const char *path, const void *p, size_t n, mode_t mode, struct err *e);
+int mkdir_p(const char *path, mode_t mode, struct err *e); /* existing is fine */
+/* Removes a tree without following links and without crossing mount points; absent is fine. */
+int remove_tree(const char *path, struct err *e);
+/* SCM_RIGHTS over a connected unix socket: at most LIMIT_FDS_PER_MESSAGE descriptors with n bytes of data. */
+int fd_send(int sock, const void *p, size_t n, const int *fds, size_t nfds);
+ssize_t fd_recv(int sock, void *p, size_t n, int *fds, size_t *nfds); /* *nfds: capacity in, count out */
