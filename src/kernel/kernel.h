@@ -1,0 +1,33 @@
+/* kernel: the one interface through which the kernel's network is changed and read. ops/ holds a struct kernel *; tests pass a fake.
+ * The real one keeps a netlink socket in the namespace of the daemon; all calls come under the network lock, from any thread. */
+#pragma once
+
+#include "net/plan.h"
+#include "net/want.h"
+
+struct kernel {
+	/* Carries out one step. On error nothing of the step is left (a failed firewall run is put back). The kernel's own text (ext-ack) is in e. */
+	int (*run)(struct kernel *k, const struct step *s, struct err *e);
+	/* What there is of ours (design section 5 and invariant 2: by alias, name, netns directory, rule shape), plus the present value of every K_HOSTCTL, K_NSCTL, K_FILE, K_POLICY
+	 * that `want` names. Strings are allocated from `a`. `known` = networks in the world or in pending intents. */
+	int (*observe)(struct kernel *k, struct arena *a, const struct kstate *want, const struct world *known, struct kstate *out, struct err *e);
+	void (*free)(struct kernel *k);
+};
+
+/* The real one. conf must live as long. Picks the iptables variant (nft or legacy) that the host's `iptables` is. */
+int kernel_new(const struct netconf *conf, struct kernel **out, struct err *e);
+/* Wraps another kernel and fails its n-th run with -EIO before or after carrying it out (fault loops); n = 0 never fails. Owns `inner`. */
+struct kernel *kernel_faulty(struct kernel *inner, unsigned n, bool after);
+unsigned kernel_faulty_runs(const struct kernel *k); /* how many runs there were */
+
+/* Runs the plan's steps in order; when one fails, undoes those before it in reverse and returns the first error (an undo failure is appended to its text). */
+int kernel_apply(struct kernel *k, const struct plan *p, struct err *e);
+/* Undoes a whole applied plan (the store refused to commit). */
+int kernel_undo(struct kernel *k, const struct plan *p, struct err *e);
+
+/* Facts of the host that netconf wants: on-link IPv4 routes and so on, from netlink; into the arena. */
+int kernel_host_routes(struct kernel *k, struct arena *a, struct prefix **out, size_t *n, struct err *e);
+/* A live dockerd in this network namespace: docker0 exists without our alias and a process named dockerd whose netns is ours. CONFLICT naming pid. */
+int kernel_foreign_dockerd(struct err *e);
+/* Reads a sysctl below /proc/sys of the daemon's namespace, trimmed. */
+int kernel_sysctl_get(const char *path, char *out, size_t size, struct err *e);

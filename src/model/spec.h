@@ -1,0 +1,130 @@
+/* spec: a container as the user described it: Docker's Config and HostConfig and the endpoint settings, with one JSON table each
+ * (model/spec_table.c), which reads requests, writes inspect answers and the store. Immutable and shared once built. */
+#pragma once
+
+#include "base/json.h"
+#include "model/thing.h"
+
+struct healthcheck {
+	struct strv test;
+	int64_t interval, timeout, start_period, start_interval; /* ns */
+	int64_t retries;
+};
+
+struct config { /* API type Config; also the "config" of an image */
+	const char *hostname, *domainname, *user;
+	bool attach_stdin, attach_stdout, attach_stderr;
+	struct strv exposed_ports; /* "80/tcp" */
+	bool tty, open_stdin, stdin_once;
+	struct strv env, cmd;
+	struct healthcheck *healthcheck; /* NULL: inherit */
+	bool args_escaped;
+	const char *image;
+	struct strv volumes;
+	const char *working_dir;
+	struct strv entrypoint;
+	bool network_disabled;
+	const char *mac_address;
+	struct strv on_build;
+	struct kvs labels;
+	const char *stop_signal;
+	int64_t stop_timeout; /* seconds; -1 = not given */
+	struct strv shell;
+	bool has_cmd, has_entrypoint; /* given at all, even as [] (set by spec_parse) */
+};
+
+struct device_mapping {
+	const char *host, *container, *perms;
+};
+struct ulimit {
+	const char *name;
+	int64_t hard, soft;
+};
+struct mount_spec { /* API type Mount */
+	const char *type, *source, *target, *consistency;
+	bool read_only;
+	const char *bind, *volume, *tmpfs; /* raw JSON of the options */
+};
+struct port_binding {
+	const char *host_ip, *host_port;
+};
+struct throttle {
+	const char *path;
+	int64_t rate;
+};
+
+struct host_config { /* API type HostConfig */
+	struct strv binds;
+	const char *container_id_file;
+	struct kvs log_config_opts;
+	const char *log_type;
+	const char *network_mode;
+	struct json_vec port_bindings; /* J_MAPVV: struct json_group of struct port_binding */
+	const char *restart_name;
+	int64_t restart_max;
+	bool auto_remove;
+	const char *volume_driver;
+	struct strv volumes_from;
+	int64_t console_h, console_w;
+	struct strv cap_add, cap_drop;
+	const char *cgroupns_mode;
+	struct strv dns, dns_options, dns_search, extra_hosts, group_add;
+	const char *ipc_mode, *cgroup;
+	struct strv links;
+	int64_t oom_score_adj;
+	const char *pid_mode;
+	bool privileged, publish_all, readonly_rootfs;
+	struct strv security_opt;
+	struct kvs storage_opt, tmpfs, sysctls;
+	const char *uts_mode, *userns_mode;
+	int64_t shm_size;
+	const char *runtime, *isolation;
+	int64_t cpu_shares, memory, nano_cpus;
+	const char *cgroup_parent;
+	int64_t blkio_weight;
+	int64_t cpu_period, cpu_quota, cpu_rt_period, cpu_rt_runtime;
+	const char *cpuset_cpus, *cpuset_mems;
+	struct json_vec devices; /* struct device_mapping */
+	struct strv device_cgroup_rules;
+	int64_t memory_reservation, memory_swap, memory_swappiness; /* swappiness -1 = not given */
+	int8_t oom_kill_disable, init;                              /* J_TRI */
+	int64_t pids_limit;                                         /* 0 = not given, -1 = unlimited */
+	struct json_vec ulimits;                                    /* struct ulimit */
+	struct json_vec mounts;                                     /* struct mount_spec */
+	struct strv masked_paths, readonly_paths;
+	bool has_masked_paths, has_readonly_paths;
+	struct kvs annotations;
+	const char *device_requests; /* raw */
+};
+
+struct endpoint_settings { /* API type EndpointSettings; first member as J_MAPV wants it */
+	const char *network;
+	bool has_ipam;
+	const char *ip4, *ip6; /* IPAMConfig */
+	struct strv link_local;
+	struct strv links, aliases;
+	const char *mac_address;
+	struct kvs driver_opts;
+	int64_t gw_priority;
+};
+
+struct container_spec {
+	struct config config;
+	struct host_config host;
+	struct json_vec endpoints; /* struct endpoint_settings, by network name or id as written */
+};
+
+extern const struct json_field config_table[];
+extern const struct json_field host_config_table[];
+extern const struct json_field endpoint_settings_table[]; /* without the key */
+
+void spec_defaults(struct container_spec *s); /* Docker's: ShmSize 64 MiB, RestartPolicy "no", IpcMode "private", NetworkMode "default" ... */
+/* The body of POST /containers/create. */
+int spec_parse(const json_t *body, struct arena *a, struct container_spec *out, struct err *e);
+/* For the store: {"Config":..,"HostConfig":..,"Endpoints":..}; spec_parse reads it back. */
+json_t *spec_to_json(const struct container_spec *s);
+/* Everything that can be judged without the world: names of capabilities, signals, user strings, mode conflicts of facts/docker.md section 4, sizes
+ * (memory below 6 MB: "Minimum memory limit allowed is 6MB"), paths ("invalid mount path"), ... with Docker's texts. Also rewrites: NetworkMode "default" -> "bridge", ... */
+int spec_check(struct container_spec *s, struct arena *a, struct err *e);
+int signal_parse(const char *s, int *out); /* "TERM", "SIGTERM", "15", RTMIN+1; -EINVAL */
+const char *signal_name(int sig);          /* "SIGTERM"; NULL if unknown */

@@ -1,0 +1,40 @@
+/* want: the kernel state that a world stands for, unit by unit. Pure: everything else it depends on is in struct netconf. */
+#pragma once
+
+#include "model/world.h"
+#include "net/kstate.h"
+
+/* The daemon's network settings and the facts of the host that decisions depend on. */
+struct netconf {
+	const char *data_root, *exec_root;
+	bool iptables, ip6tables, ip_forward, ip_masq, icc;
+	bool bridge_none;      /* --bridge none: no docker0, no network "bridge" */
+	const char *bridge;    /* device of the default bridge, "docker0" */
+	struct prefix bip;     /* --bip; family 0: from the pool */
+	struct prefix fixed_cidr;
+	struct ip default_gateway;
+	int mtu;               /* --mtu of docker0; 0 = 1500 */
+	bool policy_drop;      /* we switched forwarding on in this boot: FORWARD policy is DROP */
+	struct strv dns, dns_search, dns_options; /* daemon defaults */
+	struct strv host_gateway_ips;
+	const char *hostname;  /* of the host */
+	const char *host_resolv; /* text of the host's resolv.conf that applies ("" = none) */
+	const char *host_hosts;  /* text of the host's /etc/hosts */
+	const char *host_resolv_path;
+	const struct prefix *host_routes; /* on-link IPv4 routes and resolvers: pools avoid them */
+	size_t nhost_routes;
+};
+
+/* Path of a sandbox's namespace: <exec_root>/netns/<12 of the container id>. */
+const char *want_netns_path(const struct netconf *c, const char *container, struct arena *a);
+/* Path of one of the sandbox's files: <data_root>/containers/<id>/<hosts|hostname|resolv.conf>. */
+const char *want_file_path(const struct netconf *c, const char *container, const char *file, struct arena *a);
+/* True if the container has a network namespace of its own (not host, not container:). */
+bool want_has_sandbox(const struct container *c);
+
+/* Appends the objects of one unit as of this world (none if the unit is not in it: an unjoined endpoint wants nothing). */
+int want_unit(const struct world *w, const struct netconf *c, const struct unit *u, struct kstate *out, struct err *e);
+/* All units. */
+int want_all(const struct world *w, const struct netconf *c, struct kstate *out, struct err *e);
+/* The units that the fork's changes touch (each once): a changed endpoint: its sandbox, all endpoints of that sandbox, and nothing else. */
+int want_touched(const struct world *fork, struct arena *a, struct unit **out, size_t *n, struct err *e);
