@@ -1,0 +1,152 @@
+/* engine: containers as processes: root file systems, OCI configuration, the OCI runtime, conmon, logs, attach, exec, image jobs.
+ * Makes no network decision and keeps no truth: what it is told (container, image, layers, namespace path) comes from the world; what it learns (exit) goes out by callback.
+ * Thread safe; calls for one container are ordered by the caller (ops/ holds a lock a container). Errors carry Docker's texts where Docker has one. */
+#pragma once
+
+#include "base/json.h"
+#include "model/container.h"
+#include "model/image.h"
+
+struct engine;
+
+struct engine_conf {
+	const char *data_root, *exec_root;
+	const char *default_runtime;   /* "crun", "runc", a name of `runtimes`, or "" = the first of crun, runc that runs `true` */
+	struct kvs runtimes;           /* name -> path, from daemon.json and --add-runtime */
+	const char *conmon;            /* path or "" = found in PATH */
+	const char *image_program;     /* path of pontoon-image or "" = beside this program, else in PATH */
+	const char *init_path;         /* "" = docker-init, tini or catatonit found in PATH and libexec */
+	const char *cgroup_parent;     /* "" = "/pontoon" ; a container's cgroup is <parent>/<id> */
+	bool init_default;
+	/* Called on the engine's own thread when a container's process has ended (also for those that ended while no daemon ran). */
+	void (*on_exit)(void *arg, const char *container, int code, bool oom_killed, int64_t when_ns);
+	/* An exec session ended / began / failed: for events and waiters. what = "exec_die" ... */
+	void (*on_exec)(void *arg, const char *container, const char *exec, const char *what, int code);
+	void *arg;
+};
+
+/* Finds programs, probes the runtime by running `true` once (missing: UNAVAILABLE naming what to install), makes directories, starts its watcher thread. */
+int engine_new(const struct engine_conf *conf, struct engine **out, struct err *e);
+void engine_free(struct engine *en); /* containers go on running */
+
+struct engine_info {
+	char runtime[64], runtime_version[64], runtime_path[256], conmon_version[64], init_binary[128], cgroup_driver[16];
+	int cgroup_version;
+};
+void engine_info(const struct engine *en, struct engine_info *out);
+/* NULL name = default. INVALID `unknown or invalid runtime name: x`. */
+int engine_check_runtime(const struct engine *en, const char *name, struct err *e);
+
+/* --- root file system: data_root/containers/<id>/{upper,work,merged,...}; lower: image layers under data_root/image/layers/<dir>, top last --- */
+struct engine_layers {
+	const char *const *dirs; /* names below data_root/image/layers, bottom first */
+	size_t n;
+};
+int engine_container_make(struct engine *en, const struct container *c, const struct engine_layers *l, struct err *e);   /* directories; nothing mounted; undone by _unmake */
+int engine_container_unmake(struct engine *en, const char *id, struct err *e); /* unmounts, removes the container's whole directory; absent is fine */
+
+/* --- process --- */
+struct engine_run {
+	const struct container *c;
+	const struct image *image;
+	struct engine_layers layers;
+	const char *netns_path;   /* namespace to join; NULL = the host's */
+	const char *hosts, *hostname, *resolv; /* files to bind over /etc/...; NULL = leave */
+	const char *uts_hostname;
+	struct {int64_t pid;} join_pid, join_ipc; /* for container:<x> modes; 0 = own */
+};
+/* Mounts the root, writes the bundle, runs conmon, which runs `runtime create`. On error nothing is left. *pid: of the container's first process, stopped before exec; *monitor: of conmon.
+ * Errors of the runtime in Docker's words: INVALID `failed to create task for container: ... exec: "x": executable file not found in $PATH: unknown` (the CLI makes 127 of it), permission denied -> 126. */
+int engine_create(struct engine *en, const struct engine_run *r, int64_t *pid, int64_t *monitor, struct err *e);
+int engine_start(struct engine *en, const char *id, struct err *e);
+/* Removes runtime state, bundle, mount of a container that is not running (or kills it first with force). Idempotent. */
+int engine_delete(struct engine *en, const char *id, bool force, struct err *e);
+int engine_kill(struct engine *en, const struct container *c, int sig, struct err *e);
+int engine_pause(struct engine *en, const char *id, bool pause, struct err *e);
+int engine_resize(struct engine *en, const char *id, int h, int w, struct err *e);
+/* {"Titles":[..],"Processes":[[..]]}; ps_args as given ("" = "-ef"). */
+int engine_top(struct engine *en, const struct container *c, const char *ps_args, json_t **out, struct err *e);
+/* What is there, for reconcile: containers with a live monitor (adopted by engine_adopt), with leftover mounts, bundles or directories. */
+struct engine_found {
+	char id[ID_TEXT];
+	bool running;   /* conmon and the process are alive */
+	bool exited;    /* an exit file is there */
+	int exit_code;
+	int64_t exit_time, pid, monitor_pid;
+	bool has_dir, has_mount, has_bundle;
+};
+int engine_scan(struct engine *en, struct arena *a, struct engine_found **out, size_t *n, struct err *e);
+/* Watches a container that an earlier daemon started: its exit will be reported. */
+int engine_adopt(struct engine *en, const struct container *c, struct err *e);
+
+/* --- streams --- */
+/* A pump between a client's socket and a container or exec session. Owns nothing; blocks until the end, detach or client gone.
+ * sock: the hijacked connection (both ways), or for a plain answer only written. */
+struct engine_stream {
+	int sock;
+	bool want_stdin, want_stdout, want_stderr;
+	bool multiplex;            /* 8-byte frames (no terminal) */
+	const char *detach_keys;   /* "" = ctrl-p,ctrl-q */
+	const void *early; size_t early_len; /* bytes that came with the request */
+};
+enum engine_stream_end { STREAM_ENDED, STREAM_DETACHED, STREAM_CLIENT_GONE };
+/* Attach works in every state: before start it connects between create and start (the start waits for attached clients that were announced by engine_attach_announce). */
+struct engine_attach;
+int engine_attach_open(struct engine *en, const struct container *c, struct engine_attach **out, struct err *e);
+void engine_attach_close(struct engine_attach *at);
+int engine_attach_run(struct engine_attach *at, const struct engine_stream *s, enum engine_stream_end *end, struct err *e);
+
+/* --- logs --- (k8s-file lines joined again) */
+struct engine_logs {
+	bool want_stdout, want_stderr, follow, timestamps, multiplex;
+	int64_t tail;         /* -1 = all */
+	int64_t since, until; /* ns, 0 = open */
+};
+/* Calls put() with pieces ready to send (framed when multiplex). put returns false to end. idle() is called while waiting in follow mode with the time to wait; it
+ * returns false when the client is gone. Ends when the container has stopped and all is sent, or until is past. */
+int engine_logs(struct engine *en, const char *id, const struct engine_logs *o, bool (*put)(void *arg, const void *p, size_t n), bool (*idle)(void *arg, int wake_fd), void *arg, struct err *e);
+const char *engine_log_path(const struct engine *en, const char *id, struct arena *a);
+
+/* --- exec --- */
+struct exec_spec {
+	bool attach_stdin, attach_stdout, attach_stderr, tty, privileged;
+	struct strv cmd, env;
+	const char *working_dir, *user, *detach_keys;
+	int64_t console_h, console_w;
+};
+extern const struct json_field exec_spec_table[];
+/* INVALID "No exec command specified"; CONFLICT "container ID is not running" is the caller's check. out_id: 64 hex. Sessions end with their container; limit LIMIT_EXECS_PER_CONTAINER. */
+int engine_exec_create(struct engine *en, const struct container *c, const struct exec_spec *s, char out_id[static ID_TEXT], struct err *e);
+struct exec_info {
+	char id[ID_TEXT], container[ID_TEXT];
+	bool started, running, ended;
+	int exit_code;
+	int64_t pid;
+	struct exec_spec spec; /* strings valid until the arena given goes */
+};
+int engine_exec_info(struct engine *en, const char *exec_id, struct arena *a, struct exec_info *out, struct err *e); /* NOT_FOUND "No such exec instance: x" */
+/* Runs it. Detached: returns when it has started. Otherwise `ready` is called once the process exists (then the 101 may go), and the call pumps until the end. Errors before ready are ordinary ones. */
+int engine_exec_start(struct engine *en, const char *exec_id, const struct container *c, bool detach, bool (*ready)(void *arg, struct engine_stream *s), void *arg, struct err *e);
+int engine_exec_resize(struct engine *en, const char *exec_id, int h, int w, struct err *e);
+size_t engine_exec_ids(struct engine *en, const char *container, struct arena *a, const char ***out);
+void engine_exec_forget(struct engine *en, const char *container);
+
+/* --- images --- */
+struct image_job {
+	const char *const *argv; /* sub-command and options after the program's name: "import", "--message", ... ; --root and --job are added */
+	int input;               /* descriptor of the archive; -1 = none */
+	int output;              /* for save/export; -1 = none */
+	const char *have;        /* lines of diff ids already stored; NULL */
+	bool (*progress)(void *arg, const char *json_line); /* false: cancel */
+	void *arg;
+};
+struct image_job_result {
+	json_t *result;      /* as src/image/job.h says; caller decrefs */
+	char tmp_dir[512];   /* data_root/image/tmp/<job>: layers to be renamed to data_root/image/layers/<dir>; caller removes it with engine_image_job_end */
+};
+int engine_image_job(struct engine *en, const struct image_job *j, struct image_job_result *out, struct err *e);
+/* Moves the named layer directories from the job's place to layers/ (fsync'd), or throws them away when keep = false. */
+int engine_image_job_end(struct engine *en, struct image_job_result *r, bool keep, struct err *e);
+int engine_layer_remove(struct engine *en, const char *dir, struct err *e);
+/* Names of all directories under layers/, for reconcile; removes everything under tmp/. */
+int engine_layers_scan(struct engine *en, struct arena *a, struct strv *dirs, struct err *e);
