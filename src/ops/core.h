@@ -1,0 +1,74 @@
+/* core: what the daemon holds while it runs, and the locks' order. One struct core a process.
+ *
+ * Locks, taken in this order only:
+ *   1. a container's life lock (life_lock): its start, exit, removal, rename; never held while waiting for a process to end
+ *   2. core->image_lock: shared by image jobs, exclusive for removal of layers
+ *   3. core->op_lock: one operation at a time changes the world, the kernel's network and the store
+ *   4. core->world_lock: write for the short merge, read for everything that looks at the world (core_read/core_read_end)
+ *   5. the events' own lock
+ * No lock is held while waiting for a client. Below op_lock nothing waits for a child process but the firewall program. */
+#pragma once
+
+#include <pthread.h>
+
+#include "engine/engine.h"
+#include "kernel/kernel.h"
+#include "net/want.h"
+#include "store/store.h"
+
+#define LABEL_SCOPE_LOCAL "local"
+#define API_MAX_MINOR 51
+#define API_MIN_MINOR 24
+
+struct events;
+struct waiter;
+struct life;
+
+struct core_conf { /* filled by daemon/config.c */
+	struct netconf net; /* host facts are refreshed at every operation */
+	const char *data_root, *exec_root;
+	const char *resolv_conf; /* "" = systemd-aware choice */
+	bool live_restore;
+	int shutdown_timeout; /* seconds */
+	int default_stop_timeout;
+	struct kvs labels;    /* of the daemon */
+	struct engine_conf engine;
+	const char *firewall_backend; /* "iptables" */
+	const char *init_path;
+	bool debug;
+};
+
+struct core {
+	const struct core_conf *conf;
+	struct store *store;
+	struct world *world;
+	struct kernel *kernel;
+	struct engine *engine;
+	struct events *events;
+	char id[ID_TEXT]; /* of this daemon, kept in the store */
+	char boot_id[40];
+	bool policy_drop;
+	int64_t started;
+	pthread_mutex_t op_lock;
+	pthread_rwlock_t world_lock;
+	pthread_rwlock_t image_lock;
+	pthread_mutex_t life_mutex; /* guards the table of life locks and waiters */
+	pthread_cond_t life_cond;
+	struct life *lives;
+	struct waiter *waiters;
+	struct exit_queue *exits;
+};
+
+/* Opens the store, loads the world, starts the engine and the exit workers, and reconciles (ops/reconcile.c). `kernel` may be given by tests (then owned), else NULL. */
+int core_open(const struct core_conf *conf, struct kernel *kernel, struct core **out, struct err *e);
+/* Orderly end: without live-restore stops the containers (their signal, then SIGKILL after the time-out). */
+void core_shutdown(struct core *c);
+void core_close(struct core *c); /* frees; containers go on */
+
+/* The world for reading. Pointers from it are valid until core_read_end; keep none. */
+const struct world *core_read(struct core *c);
+void core_read_end(struct core *c);
+
+/* One container's life lock. */
+int life_lock(struct core *c, const char *container, struct err *e);
+void life_unlock(struct core *c, const char *container);

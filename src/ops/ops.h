@@ -1,0 +1,53 @@
+/* ops: the verbs. Each is one function and all or nothing; `term` is what the user wrote (id, name, prefix). Any thread; errors carry Docker's texts and kinds.
+ * Waiting ones take a `struct waiter`, so that the caller can watch its client at the same time. */
+#pragma once
+
+#include "ops/core.h"
+
+/* --- containers --- */
+/* name NULL or "" = generated. body: POST /containers/create. minor: the request's API minor version. *warnings lives in a. */
+int op_container_create(struct core *c, const char *name, const json_t *body, int minor, struct arena *a, char out_id[static ID_TEXT], struct strv *warnings, struct err *e);
+int op_container_start(struct core *c, const char *term, struct err *e);   /* NOT_MODIFIED when running */
+/* timeout: seconds, -1 = never kill, INT_MIN = the container's own; signal NULL = its stop signal. alive(): false when the client has gone (the stop still completes); may be NULL. */
+int op_container_stop(struct core *c, const char *term, int timeout, const char *signal, struct err *e); /* NOT_MODIFIED when stopped */
+int op_container_restart(struct core *c, const char *term, int timeout, const char *signal, struct err *e);
+int op_container_kill(struct core *c, const char *term, const char *signal, struct err *e);
+int op_container_pause(struct core *c, const char *term, bool pause, struct err *e);
+int op_container_rename(struct core *c, const char *term, const char *name, struct err *e);
+int op_container_remove(struct core *c, const char *term, bool force, bool volumes, bool link, struct err *e);
+int op_container_resize(struct core *c, const char *term, int h, int w, struct err *e);
+int op_container_top(struct core *c, const char *term, const char *ps_args, json_t **out, struct err *e);
+int op_container_prune(struct core *c, const struct kvs *label_filters, int64_t until, struct arena *a, struct strv *deleted, struct err *e);
+/* A reference to the container as it is now (thing_unref it); for attach, logs, exec. */
+int op_container_get(struct core *c, const char *term, const struct container **out, struct err *e);
+/* The same, and it must be running and not paused: CONFLICT "container ID is not running" / "Container ID is paused, unpause the container before exec". */
+int op_container_get_running(struct core *c, const char *term, const struct container **out, struct err *e);
+int op_exec_create(struct core *c, const char *term, const struct exec_spec *s, char out_id[static ID_TEXT], struct err *e);
+
+/* Waiting for the end of a container. */
+enum wait_condition { WAIT_NOT_RUNNING, WAIT_NEXT_EXIT, WAIT_REMOVED, WAIT_N };
+int wait_condition_parse(const char *s, enum wait_condition *out, struct err *e); /* "" = not-running; INVALID `invalid condition: "x"` */
+int waiter_open(struct core *c, const char *term, enum wait_condition cond, struct waiter **out, struct err *e);
+int waiter_fd(const struct waiter *w); /* readable when it is over */
+bool waiter_result(struct waiter *w, int64_t *exit_code, const char **error); /* false: not over yet */
+void waiter_close(struct core *c, struct waiter *w);
+
+/* --- images --- */
+struct image_source {
+	int input;                /* descriptor to read the archive from */
+	bool (*progress)(void *arg, const char *json_line);
+	void *arg;
+};
+int op_image_import(struct core *c, const struct image_source *s, const char *repo, const char *tag, const char *message, const char *platform, const struct strv *changes, char out_id[static ID_TEXT], struct err *e);
+/* loaded: the lines for the client ("Loaded image: x:y"), in a. */
+int op_image_load(struct core *c, const struct image_source *s, struct arena *a, struct strv *loaded, struct err *e);
+int op_image_tag(struct core *c, const char *term, const char *repo, const char *tag, struct err *e);
+/* deleted: "Untagged: ..."/"Deleted: ..." as pairs key "Untagged"|"Deleted", value */
+int op_image_remove(struct core *c, const char *term, bool force, bool noprune, struct arena *a, struct kvs *deleted, struct err *e);
+
+/* --- the whole --- */
+struct difference { /* as `pontoon doctor` prints it */
+	const char *unit, *kind; /* kind: missing, leftover, different */
+	const char *object, *want, *have;
+};
+int op_doctor(struct core *c, bool repair, struct arena *a, struct difference **out, size_t *n, struct err *e);
