@@ -12,7 +12,7 @@
 
 enum noun { NOUN_NETWORK, NOUN_ENDPOINT, NOUN_CONTAINER, NOUN_IMAGE, NOUN_TAG, NOUN_LAYER, NOUN_N };
 
-#define THING_KEY 300 /* the longest key: a reference "repo:tag" */
+#define THING_KEY 400 /* the longest key: a reference "repo:tag" of 255 + 1 + 128 bytes */
 
 struct thing {
 	atomic_uint refs;

@@ -1,0 +1,248 @@
+#include <errno.h>
+#include <string.h>
+
+#include "net/join.h"
+#include "ops/container.h"
+#include "base/log.h"
+
+/* Docker's merge of an image's configuration into a container's: what the user gave wins, lists of names are joined. */
+static int merge_env(struct arena *a, struct config *own, const struct config *img)
+{
+	struct strv env = {0};
+	for (size_t i = 0; i < img->env.n; i++) {
+		size_t name = strcspn(img->env.v[i], "=");
+		bool given = false;
+		for (size_t k = 0; k < own->env.n && !given; k++)
+			given = strncmp(own->env.v[k], img->env.v[i], name) == 0 &&
+				(own->env.v[k][name] == '=' || own->env.v[k][name] == '\0');
+		if (!given)
+			try(strv_add(a, &env, img->env.v[i]));
+	}
+	/* The image's come first, as Docker appends the missing ones but shows them behind; the order has no effect on values. */
+	for (size_t k = 0; k < own->env.n; k++)
+		try(strv_add(a, &env, own->env.v[k]));
+	own->env = env;
+	return 0;
+}
+
+static int merge_set(struct arena *a, struct strv *own, const struct strv *img)
+{
+	for (size_t i = 0; i < img->n; i++)
+		if (!strv_has(own, img->v[i]))
+			try(strv_add(a, own, img->v[i]));
+	return 0;
+}
+
+static int merge_image(struct arena *a, struct config *own, const struct config *img)
+{
+	if (str_empty(own->user))
+		own->user = arena_dup(a, img->user);
+	try(merge_set(a, &own->exposed_ports, &img->exposed_ports));
+	try(merge_set(a, &own->volumes, &img->volumes));
+	try(merge_env(a, own, img));
+	for (size_t i = 0; i < img->labels.n; i++)
+		if (!kvs_get(&own->labels, img->labels.v[i].key))
+			try(kvs_set(a, &own->labels, img->labels.v[i].key, img->labels.v[i].value));
+	if (own->entrypoint.n == 0 && !own->has_entrypoint) {
+		if (own->cmd.n == 0) {
+			own->cmd = strv_copy(a, &img->cmd);
+			own->args_escaped = img->args_escaped;
+		}
+		own->entrypoint = strv_copy(a, &img->entrypoint);
+	} else if (own->entrypoint.n == 1 && !*own->entrypoint.v[0]) {
+		own->entrypoint = (struct strv){0}; /* --entrypoint "" : none at all */
+	}
+	if (str_empty(own->working_dir))
+		own->working_dir = arena_dup(a, img->working_dir);
+	if (str_empty(own->stop_signal))
+		own->stop_signal = arena_dup(a, img->stop_signal);
+	if (own->stop_timeout < 0)
+		own->stop_timeout = img->stop_timeout;
+	if (own->shell.n == 0)
+		own->shell = strv_copy(a, &img->shell);
+	if (!own->healthcheck && img->healthcheck) {
+		own->healthcheck = arena_new(a, struct healthcheck, 1);
+		if (!own->healthcheck)
+			return -ENOMEM;
+		*own->healthcheck = *img->healthcheck;
+		own->healthcheck->test = strv_copy(a, &img->healthcheck->test);
+	}
+	return a->bad ? -ENOMEM : 0;
+}
+
+/* What this version does not have is refused by name, never ignored. */
+static int refuse_missing(const struct container_spec *s, struct err *e)
+{
+	if (s->host.port_bindings.n || s->host.publish_all)
+		return err_as(e, ERR_NOT_IMPLEMENTED, "publishing ports is not supported by this version of Pontoon: start the container without -p and -P");
+	if (s->host.links.n)
+		return err_as(e, ERR_NOT_IMPLEMENTED, "links are not supported by this version of Pontoon: use addresses");
+	if (s->host.volumes_from.n)
+		return err_as(e, ERR_NOT_IMPLEMENTED, "--volumes-from is not supported by this version of Pontoon: use bind mounts");
+	if (!str_empty(s->host.restart_name) && !streq(s->host.restart_name, "no"))
+		return err_as(e, ERR_NOT_IMPLEMENTED, "restart policy \"%s\" is not supported by this version of Pontoon: use \"no\"", s->host.restart_name);
+	return 0;
+}
+
+static int check_name_free(const struct world *w, const char *name, const char *own_id, struct err *e)
+{
+	const struct container *other = world_container_by_name(w, name);
+	if (!other || (own_id && streq(other->id, own_id)))
+		return 0;
+	return err_as(e, ERR_CONFLICT,
+		"Conflict. The container name \"/%s\" is already in use by container \"%s\". You have to remove (or rename) that container to be able to reuse that name.",
+		name, other->id);
+}
+
+static int pick_name(const struct world *w, const char *asked, char out[static LIMIT_NAME + 1], struct err *e)
+{
+	if (!str_empty(asked)) {
+		const char *name = *asked == '/' ? asked + 1 : asked;
+		try(container_name_check(name, e));
+		try(check_name_free(w, name, NULL, e));
+		str_copy(out, LIMIT_NAME + 1, name);
+		return 0;
+	}
+	for (int i = 0; i < 64; i++) {
+		unsigned entropy;
+		random_bytes(&entropy, sizeof(entropy));
+		container_name_generate(entropy, out, LIMIT_NAME + 1);
+		if (!world_container_by_name(w, out))
+			return 0;
+	}
+	/* So many containers that the words ran out: a number always helps. */
+	size_t n = strlen(out);
+	unsigned entropy;
+	random_bytes(&entropy, sizeof(entropy));
+	snprintf(out + n, LIMIT_NAME + 1 - n, "_%u", entropy);
+	return check_name_free(w, out, NULL, e);
+}
+
+struct creation {
+	struct core *core;
+	const char *asked;
+	int minor;
+	struct arena *a;
+	struct strv *warnings;
+	struct arena mem; /* of the spec */
+	struct container_spec *spec;
+	char id[ID_TEXT];
+	char image[ID_TEXT];
+	struct engine_layers layers;
+};
+
+/* Reads the world once for the image: its configuration is merged, its layers are noted. */
+static int use_image(struct creation *n, struct err *e)
+{
+	const struct world *w = core_read(n->core);
+	const struct image *img;
+	int r = world_find_image(w, n->spec->config.image ? n->spec->config.image : "", &img, e);
+	if (r >= 0) {
+		STR_COPY(n->image, img->id);
+		r = merge_image(&n->mem, &n->spec->config, &img->config);
+		if (r < 0)
+			err_nomem(e);
+	}
+	if (r >= 0)
+		r = container_layers(w, img, n->a, &n->layers, e);
+	core_read_end(n->core);
+	return r;
+}
+
+static int create_in_world(struct creation *n, struct container **out, struct err *e)
+{
+	OWN(op_end) struct op op = {0};
+	char name[LIMIT_NAME + 1];
+	try(op_begin(n->core, "create", &op, e));
+	op.durable = true;
+	if (world_count(op.next, NOUN_CONTAINER) >= LIMIT_CONTAINERS)
+		return err_as(e, ERR_UNAVAILABLE, "there are %d containers already: remove some first", LIMIT_CONTAINERS);
+	if (!world_image(op.next, n->image))
+		return err_as(e, ERR_NOT_FOUND, "No such image: %s", n->spec->config.image);
+	try(pick_name(op.next, n->asked, name, e));
+	struct container *c = container_new(n->id, name, n->spec, &n->mem);
+	if (!c)
+		return err_nomem(e);
+	STR_COPY(c->image, n->image);
+	c->created = clock_real_ns();
+	c->seq = world_next_seq(op.next);
+	op.about = c->id;
+	try(world_put(op.next, c, e));
+	try(join_configure(op.next, c, n->minor, e));
+	try(engine_container_make(n->core->engine, c, &n->layers, e));
+	op_container_event(&op, c, "create", NULL);
+	int r = op_commit(&op, e);
+	if (r < 0) {
+		struct err undo = {0};
+		if (engine_container_unmake(n->core->engine, n->id, &undo) < 0)
+			log_warn("create: %s", undo.msg);
+		return r;
+	}
+	*out = c;
+	return 0;
+}
+
+int op_container_create(struct core *c, const char *name, const json_t *body, int minor, struct arena *a, char out_id[static ID_TEXT],
+	struct strv *warnings, struct err *e)
+{
+	struct creation n = {.core = c, .asked = name, .minor = minor, .a = a, .warnings = warnings};
+	struct container *made;
+	random_id(n.id);
+	n.spec = arena_new(&n.mem, struct container_spec, 1);
+	int r = n.spec ? spec_parse(body, &n.mem, n.spec, e) : err_nomem(e);
+	if (r >= 0)
+		r = refuse_missing(n.spec, e);
+	if (r >= 0)
+		r = spec_check(n.spec, &n.mem, e);
+	if (r >= 0)
+		r = engine_check_runtime(c->engine, n.spec->host.runtime, e);
+	if (r >= 0)
+		r = use_image(&n, e);
+	if (r >= 0 && n.spec->config.cmd.n == 0 && n.spec->config.entrypoint.n == 0)
+		r = err_as(e, ERR_INVALID, "no command specified");
+	if (r >= 0)
+		r = create_in_world(&n, &made, e);
+	arena_free(&n.mem); /* empty when the container took it over */
+	if (r < 0)
+		return r;
+	memcpy(out_id, n.id, ID_TEXT);
+	return 0;
+}
+
+int op_container_rename(struct core *c, const char *term, const char *name, struct err *e)
+{
+	char id[ID_TEXT];
+	if (str_empty(name))
+		return err_as(e, ERR_INVALID, "Neither old nor new names may be empty");
+	if (*name == '/')
+		name++;
+	try(container_lock(c, term, id, e));
+	OWN(op_end) struct op op = {0};
+	struct container *next;
+	int r = op_begin(c, "rename", &op, e);
+	op.durable = true;
+	if (r >= 0)
+		r = container_name_check(name, e);
+	if (r >= 0)
+		r = container_edit(&op, id, &next, e);
+	if (r >= 0) {
+		char old[LIMIT_NAME + 2];
+		snprintf(old, sizeof(old), "/%s", next->name);
+		if (streq(next->name, name))
+			r = err_as(e, ERR_INVALID, "Renaming a container with the same name as its current name");
+		else
+			r = check_name_free(op.next, name, id, e);
+		STR_COPY(next->name, name);
+		op.about = id;
+		op_container_event(&op, next, "rename", "oldName", old, NULL);
+		if (r < 0)
+			thing_unref(next);
+		else
+			r = world_put(op.next, next, e);
+		if (r >= 0)
+			r = op_commit(&op, e);
+	}
+	op_end(&op);
+	life_unlock(c, id);
+	return r;
+}

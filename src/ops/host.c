@@ -1,0 +1,62 @@
+#include "ops/host.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "base/fd.h"
+
+#define HOST_FILE_MAX (256u << 10) /* resolv.conf and hosts of a host; more is not read */
+
+static const char *file_text(struct arena *a, const char *path)
+{
+	OWN(own_buf) struct buf b = {0};
+	if (read_file(path, HOST_FILE_MAX, &b, NULL) < 0)
+		return "";
+	return arena_dup(a, buf_str(&b));
+}
+
+/* systemd-resolved's stub listens on the host's loopback only: its real list is elsewhere (facts/docker.md 1.13). */
+static bool only_stub(const char *text)
+{
+	size_t servers = 0, stub = 0;
+	for (const char *p = text; p && *p; p = strchr(p, '\n'), p = p ? p + 1 : NULL) {
+		char addr[64];
+		if (sscanf(p, " nameserver %63s", addr) != 1)
+			continue;
+		servers++;
+		stub += streq(addr, "127.0.0.53");
+	}
+	return servers && servers == stub;
+}
+
+int host_facts(struct core *c, struct arena *a, struct netconf *out, struct err *e)
+{
+	static const char resolved[] = "/run/systemd/resolve/resolv.conf";
+	struct utsname uts;
+	struct netconf n = c->conf->net;
+	n.policy_drop = c->policy_drop;
+	if (uname(&uts) < 0)
+		return err_errno(e, -errno, "uname");
+	n.hostname = arena_dup(a, uts.nodename);
+	n.host_resolv_path = str_empty(c->conf->resolv_conf) ? "/etc/resolv.conf" : c->conf->resolv_conf;
+	n.host_resolv = file_text(a, n.host_resolv_path);
+	if (str_empty(c->conf->resolv_conf) && n.host_resolv && only_stub(n.host_resolv) && access(resolved, R_OK) == 0) {
+		n.host_resolv_path = resolved;
+		n.host_resolv = file_text(a, resolved);
+	}
+	n.host_hosts = file_text(a, "/etc/hosts");
+	if (a->bad)
+		return err_nomem(e);
+	*out = n;
+	return 0;
+}
+
+int host_boot_id(char out[static 40], struct err *e)
+{
+	OWN(own_buf) struct buf b = {0};
+	try(read_file("/proc/sys/kernel/random/boot_id", 64, &b, e));
+	str_copy(out, 40, buf_str(&b));
+	out[strcspn(out, "\n")] = '\0';
+	return 0;
+}

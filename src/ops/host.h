@@ -1,0 +1,9 @@
+/* host: the facts of the host that pure code takes as arguments: name, resolver configuration, routes. Read anew for every operation. */
+#pragma once
+
+#include "ops/core.h"
+
+/* The configured netconf with the host's facts of this moment, in the arena. Files that cannot be read count as empty. */
+int host_facts(struct core *c, struct arena *a, struct netconf *out, struct err *e);
+/* /proc/sys/kernel/random/boot_id */
+int host_boot_id(char out[static 40], struct err *e);

@@ -1,0 +1,124 @@
+#include <errno.h>
+#include <limits.h>
+
+#include "base/log.h"
+#include "ops/container.h"
+
+static int mark_removing(struct core *c, const char *id, struct err *e)
+{
+	OWN(op_end) struct op op = {0};
+	struct container *next;
+	try(op_begin(c, "removing", &op, e));
+	op.about = id;
+	try(container_edit(&op, id, &next, e));
+	next->state = STATE_REMOVING;
+	try(world_put(op.next, next, e));
+	return op_commit(&op, e);
+}
+
+static int forget(struct core *c, const char *id, struct err *e)
+{
+	OWN(op_end) struct op op = {0};
+	size_t n;
+	try(op_begin(c, "remove", &op, e));
+	op.about = id;
+	op.durable = true;
+	const struct container *now = world_container(op.next, id);
+	if (!now)
+		return err_as(e, ERR_NOT_FOUND, "No such container: %s", id);
+	const struct endpoint **eps = world_endpoints_of_container(op.next, &op.mem, id, &n);
+	for (size_t i = 0; i < n; i++) {
+		char key[THING_KEY];
+		endpoint_key(key, id, eps[i]->network);
+		try(world_del(op.next, NOUN_ENDPOINT, key, e));
+	}
+	op_container_event(&op, now, "destroy", NULL);
+	try(world_del(op.next, NOUN_CONTAINER, id, e));
+	return op_commit(&op, e);
+}
+
+/* The mark makes a crash in between end in a removed container: reconcile goes on where this stopped. */
+int container_remove_locked(struct core *c, const char *id, struct err *e)
+{
+	try(mark_removing(c, id, e));
+	engine_exec_forget(c->engine, id);
+	int r = engine_delete(c->engine, id, true, e);
+	if (r >= 0)
+		r = engine_container_unmake(c->engine, id, e);
+	if (r < 0)
+		return err_ctx(e, "unable to remove filesystem for %s", id);
+	return forget(c, id, e);
+}
+
+int op_container_remove(struct core *c, const char *term, bool force, bool volumes, bool link, struct err *e)
+{
+	char id[ID_TEXT];
+	(void)volumes; /* anonymous volumes: there are none yet, see ops/create.c */
+	if (link)
+		return err_as(e, ERR_INVALID, "cannot remove link %s: links are not supported", term);
+	try(container_resolve(c, term, id, e));
+	const struct container *ct;
+	try(op_container_get(c, id, &ct, e));
+	bool runs = container_is_running(ct) || ct->starting;
+	bool paused = ct->state == STATE_PAUSED;
+	thing_unref((void *)(uintptr_t)ct);
+	if (runs && !force)
+		return err_as(e, ERR_CONFLICT, "cannot remove container \"%s\": container is %s: %s", term, paused ? "paused" : "running",
+			paused ? "unpause and stop the container before removing or force remove" : "stop the container before removing or force remove");
+	if (runs) {
+		int r = container_stop_wait(c, id, 0, "SIGKILL", e);
+		if (r < 0 && r != -EALREADY)
+			return r == -ENOENT ? 0 : r;
+	}
+	int r = container_lock(c, id, id, NULL);
+	if (r == -ENOENT)
+		return 0; /* --rm was quicker */
+	if (r < 0)
+		return err_set(e, r, "lock container %s", id);
+	const struct container *now = world_container(core_read(c), id);
+	bool again = now && container_is_running(now);
+	core_read_end(c);
+	r = again ? err_as(e, ERR_CONFLICT, "cannot remove container \"%s\": container is running: stop the container before removing or force remove", term)
+		  : container_remove_locked(c, id, e);
+	life_unlock(c, id);
+	return r;
+}
+
+static bool prune_matches(const struct container *ct, const struct kvs *labels, int64_t until)
+{
+	if (container_is_running(ct) || ct->starting)
+		return false;
+	if (until && ct->created > until)
+		return false;
+	for (size_t i = 0; i < labels->n; i++) { /* key "label" or "label!", value "k" or "k=v" */
+		const char *term = labels->v[i].value, *eq = strchr(term, '=');
+		char key[1024];
+		snprintf(key, sizeof(key), "%.*s", eq ? (int)(eq - term) : (int)strlen(term), term);
+		const char *have = kvs_get(&ct->spec->config.labels, key);
+		bool match = have && (!eq || streq(have, eq + 1));
+		if (match == streq(labels->v[i].key, "label!"))
+			return false;
+	}
+	return true;
+}
+
+int op_container_prune(struct core *c, const struct kvs *label_filters, int64_t until, struct arena *a, struct strv *deleted, struct err *e)
+{
+	struct strv ids = {0};
+	const struct container *ct;
+	const struct world *w = core_read(c);
+	int r = 0;
+	for (size_t i = 0; r >= 0 && (ct = world_next(w, NOUN_CONTAINER, &i));)
+		if (prune_matches(ct, label_filters, until))
+			r = strv_add(a, &ids, ct->id);
+	core_read_end(c);
+	for (size_t i = 0; r >= 0 && i < ids.n; i++) {
+		struct err one = {0};
+		/* One that was started or removed meanwhile is not pruned; that is no error. */
+		if (op_container_remove(c, ids.v[i], false, false, false, &one) >= 0)
+			r = strv_add(a, deleted, ids.v[i]);
+		else if (one.kind != ERR_CONFLICT && one.kind != ERR_NOT_FOUND)
+			log_warn("prune: %s", one.msg);
+	}
+	return r < 0 ? err_nomem(e) : 0;
+}
