@@ -1,0 +1,163 @@
+#include "ops/core.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "ops/container.h"
+#include "ops/defaults.h"
+#include "ops/events.h"
+#include "ops/exits.h"
+#include "ops/host.h"
+#include "ops/reconcile.h"
+
+const struct world *core_read(struct core *c)
+{
+	pthread_rwlock_rdlock(&c->world_lock);
+	return c->world;
+}
+
+void core_read_end(struct core *c)
+{
+	pthread_rwlock_unlock(&c->world_lock);
+}
+
+/* Writers must not starve while `ps` is polled in loops. */
+static void init_locks(struct core *c)
+{
+	pthread_rwlockattr_t attr;
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_mutex_init(&c->op_lock, NULL);
+	pthread_mutex_init(&c->life_mutex, NULL);
+	pthread_cond_init(&c->life_cond, NULL);
+	pthread_rwlock_init(&c->world_lock, &attr);
+	pthread_rwlock_init(&c->image_lock, &attr);
+	pthread_rwlockattr_destroy(&attr);
+}
+
+static int own_id(struct core *c, struct err *e)
+{
+	OWN(arena_free) struct arena a = {0};
+	const char *id;
+	try(store_get(c->store, "host.id", &a, &id, e));
+	if (id) {
+		STR_COPY(c->id, id);
+		return 0;
+	}
+	random_id(c->id);
+	return store_set(c->store, "host.id", c->id, e);
+}
+
+static int open_store(struct core *c, struct err *e)
+{
+	char path[PATH_MAX];
+	snprintf(path, sizeof(path), "%s/pontoon.db", c->conf->data_root);
+	try(store_open(path, &c->store, e));
+	try(store_load(c->store, &c->world, e));
+	return own_id(c, e);
+}
+
+static int open_all(struct core *c, struct kernel *kernel, struct err *e)
+{
+	c->kernel = kernel;
+	try(mkdir_p(c->conf->data_root, 0710, e));
+	try(mkdir_p(c->conf->exec_root, 0711, e));
+	try(host_boot_id(c->boot_id, e));
+	try(open_store(c, e));
+	c->events = events_new();
+	if (!c->events)
+		return err_nomem(e);
+	if (!c->kernel)
+		try(kernel_new(&c->conf->net, &c->kernel, e));
+	try(exits_start(c, e));
+	struct engine_conf ec = c->conf->engine;
+	ec.on_exit = exits_put;
+	ec.arg = c;
+	try(engine_new(&ec, &c->engine, e));
+	try(defaults_forwarding(c, e));
+	return reconcile_start(c, e);
+}
+
+int core_open(const struct core_conf *conf, struct kernel *kernel, struct core **out, struct err *e)
+{
+	struct core *c = calloc(1, sizeof(*c));
+	if (!c) {
+		if (kernel)
+			kernel->free(kernel);
+		return err_nomem(e);
+	}
+	c->conf = conf;
+	c->started = clock_real_ns();
+	init_locks(c);
+	int r = open_all(c, kernel, e);
+	if (r < 0) {
+		core_close(c);
+		return r;
+	}
+	*out = c;
+	return 0;
+}
+
+void core_close(struct core *c)
+{
+	if (!c)
+		return;
+	exits_stop(c);
+	engine_free(c->engine);
+	if (c->kernel)
+		c->kernel->free(c->kernel);
+	events_free(c->events);
+	world_free(c->world);
+	store_close(c->store);
+	pthread_mutex_destroy(&c->op_lock);
+	pthread_mutex_destroy(&c->life_mutex);
+	pthread_cond_destroy(&c->life_cond);
+	pthread_rwlock_destroy(&c->world_lock);
+	pthread_rwlock_destroy(&c->image_lock);
+	free(c);
+}
+
+struct stop_job {
+	struct core *core;
+	char id[ID_TEXT];
+};
+
+static void *stop_one(void *arg)
+{
+	struct stop_job *j = arg;
+	struct err e = {0};
+	int r = container_stop_wait(j->core, j->id, j->core->conf->shutdown_timeout, NULL, &e);
+	if (r < 0 && r != -EALREADY && r != -ENOENT)
+		log_error("shutdown: stop %.12s: %s", j->id, e.msg);
+	free(j);
+	return NULL;
+}
+
+void core_shutdown(struct core *c)
+{
+	OWN(arena_free) struct arena a = {0};
+	const struct container *ct;
+	size_t n = 0;
+	if (c->conf->live_restore)
+		return;
+	const struct world *w = core_read(c);
+	pthread_t *threads = arena_new(&a, pthread_t, world_count(w, NOUN_CONTAINER) + 1);
+	for (size_t i = 0; threads && (ct = world_next(w, NOUN_CONTAINER, &i));) {
+		struct stop_job *j = container_is_running(ct) ? calloc(1, sizeof(*j)) : NULL;
+		if (!j)
+			continue;
+		j->core = c;
+		STR_COPY(j->id, ct->id);
+		if (pthread_create(&threads[n], NULL, stop_one, j) == 0)
+			n++;
+		else
+			free(j);
+	}
+	core_read_end(c);
+	for (size_t i = 0; i < n; i++)
+		pthread_join(threads[i], NULL);
+}

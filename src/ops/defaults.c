@@ -1,0 +1,132 @@
+#include "ops/defaults.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "net/driver.h"
+#include "net/ipam.h"
+#include "ops/op.h"
+
+static struct network *predefined(struct op *op, const char *name, enum driver_kind driver)
+{
+	char id[ID_TEXT];
+	random_id(id);
+	struct network *n = network_new(id, name, driver);
+	if (!n)
+		return NULL;
+	n->predefined = true;
+	n->created = clock_real_ns();
+	n->seq = world_next_seq(op->next);
+	return n;
+}
+
+static int ensure_plain(struct op *op, const char *name, enum driver_kind driver, struct err *e)
+{
+	if (world_network_by_name(op->next, name))
+		return 0;
+	struct network *n = predefined(op, name, driver);
+	return n ? world_put(op->next, n, e) : err_nomem(e);
+}
+
+/* Options as `docker network inspect bridge` shows them. */
+static int bridge_options(struct op *op, struct network *n, struct err *e)
+{
+	const struct netconf *conf = &op->conf;
+	struct arena *a = &n->thing.mem;
+	char mtu[16];
+	snprintf(mtu, sizeof(mtu), "%d", conf->mtu ? conf->mtu : 1500);
+	n->options = (struct kvs){0};
+	if (kvs_set(a, &n->options, "com.docker.network.bridge.default_bridge", "true") < 0 ||
+		kvs_set(a, &n->options, "com.docker.network.bridge.enable_icc", conf->icc ? "true" : "false") < 0 ||
+		kvs_set(a, &n->options, "com.docker.network.bridge.enable_ip_masquerade", conf->ip_masq ? "true" : "false") < 0 ||
+		kvs_set(a, &n->options, "com.docker.network.bridge.host_binding_ipv4", "0.0.0.0") < 0 ||
+		kvs_set(a, &n->options, "com.docker.network.bridge.name", n->bridge) < 0 ||
+		kvs_set(a, &n->options, "com.docker.network.driver.mtu", mtu) < 0)
+		return err_nomem(e);
+	return 0;
+}
+
+static int ensure_bridge(struct op *op, struct err *e)
+{
+	const struct network *now = world_network_by_name(op->next, "bridge");
+	if (op->conf.bridge_none) {
+		if (!now)
+			return 0;
+		if (world_joined_in_network(op->next, now->id))
+			return err_as(e, ERR_CONFLICT, "--bridge none: containers still run on the default bridge; stop them first");
+		char id[ID_TEXT];
+		STR_COPY(id, now->id);
+		return world_del(op->next, NOUN_NETWORK, id, e);
+	}
+	struct network *n = now ? network_copy(now) : predefined(op, "bridge", DRIVER_BRIDGE);
+	if (!n)
+		return err_nomem(e);
+	n->is_default = true;
+	n->enable_v4 = true;
+	STR_COPY(n->bridge, op->conf.bridge);
+	n->icc = op->conf.icc;
+	n->masquerade = op->conf.ip_masq;
+	n->mtu = op->conf.mtu;
+	struct subnet before = n->v4;
+	int r = ipam_default_bridge(op->next, &op->conf, n, e);
+	if (r >= 0 && now && world_joined_in_network(op->next, now->id) && !prefix_eq(&before.net, &n->v4.net)) {
+		log_warn("the default bridge keeps its subnet while containers run on it");
+		n->v4 = before;
+	}
+	if (r >= 0)
+		r = bridge_options(op, n, e);
+	if (r >= 0)
+		r = driver_of(n->driver)->check(n, e);
+	if (r < 0) {
+		thing_unref(n);
+		return r;
+	}
+	return world_put(op->next, n, e);
+}
+
+int defaults_networks(struct core *c, struct err *e)
+{
+	OWN(op_end) struct op op = {0};
+	try(op_begin(c, "default networks", &op, e));
+	op.durable = true;
+	try(ensure_bridge(&op, e));
+	try(ensure_plain(&op, "host", DRIVER_HOST, e));
+	try(ensure_plain(&op, "none", DRIVER_NULL, e));
+	/* Saved without a plan of its own: reconcile compares the kernel as a whole right after. */
+	int r = store_begin(c->store, true, e);
+	if (r >= 0)
+		r = store_save(c->store, op.next, e);
+	if (r >= 0)
+		r = store_commit(c->store, e);
+	if (r < 0) {
+		store_rollback(c->store);
+		return r;
+	}
+	pthread_rwlock_wrlock(&c->world_lock);
+	world_merge(c->world, STEAL(op.next));
+	pthread_rwlock_unlock(&c->world_lock);
+	return 0;
+}
+
+int defaults_forwarding(struct core *c, struct err *e)
+{
+	static const char key[] = "forwarding.boot";
+	OWN(arena_free) struct arena a = {0};
+	const char *boot;
+	char now[16];
+	c->policy_drop = false;
+	if (!c->conf->net.ip_forward || !c->conf->net.iptables)
+		return 0;
+	try(kernel_sysctl_get("net/ipv4/ip_forward", now, sizeof(now), e));
+	try(store_get(c->store, key, &a, &boot, e));
+	if (boot && streq(boot, c->boot_id)) {
+		c->policy_drop = true;
+		return 0;
+	}
+	if (!streq(now, "0"))
+		return boot ? store_set(c->store, key, NULL, e) : 0;
+	/* Noted before it is done: a crash in between leaves forwarding off, and the next start comes here again. */
+	c->policy_drop = true;
+	return store_set(c->store, key, c->boot_id, e);
+}
