@@ -16,3 +16,5 @@
 #define LIMIT_NAME            128           /* bytes of a container or network name */
 #define LIMIT_LABELS          1024          /* entries of one label or option map */
 #define LIMIT_EVENTS_KEPT     256           /* past events that `events --since` can replay, as Docker */
+#define LIMIT_REF             255           /* bytes of a repository name, domain included */
+#define LIMIT_TAG             128           /* bytes of a tag */

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <dirent.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>

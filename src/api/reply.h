@@ -1,0 +1,10 @@
+/* reply: how answers are made; the streams that outlive a handler, so that the server can end them. */
+#pragma once
+
+#include "api/server.h"
+
+struct streams;
+struct streams *streams_new(void);
+void streams_free(struct streams *s); /* NULL is fine */
+void streams_end(struct streams *s);  /* shuts every stream's socket down and waits for the pushing threads */
+struct streams *server_streams(struct server *s);

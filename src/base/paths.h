@@ -1,0 +1,8 @@
+/* paths: where things are unless told otherwise. */
+#pragma once
+
+#define PONTOON_DEFAULT_SOCKET "/run/pontoon/pontoon.sock"
+#define PONTOON_DATA_ROOT      "/var/lib/pontoon"
+#define PONTOON_EXEC_ROOT      "/run/pontoon"
+#define PONTOON_PIDFILE        "/run/pontoon/pontoon.pid"
+#define PONTOON_CONFIG_FILE    "/etc/pontoon/daemon.json"

@@ -1,0 +1,280 @@
+/* Theory of operation
+ *
+ * The child shares our memory until exec (CLONE_VM | CLONE_VFORK), so starting one costs the same however large we are, and the failure
+ * of its exec comes back through that memory. It runs on a stack of its own with all signals blocked, uses only what was prepared before,
+ * and makes plain system calls. Descriptors are first moved out of the way of every target number, then put in place, so that the lists
+ * may overlap in any order. */
+#include "base/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/close_range.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "base/clock.h"
+#include "base/limits.h"
+
+#define CHILD_STACK  (64u << 10)
+#define SPAWN_FDS    32
+
+extern char **environ;
+
+struct child {
+	const struct spawn *s;
+	const char *path;
+	char *const *argv, *const *env;
+	struct spawn_fd fds[SPAWN_FDS];
+	size_t nfds;
+	sigset_t mask; /* of the new program */
+	int failed;    /* errno of what failed */
+	const char *what;
+};
+
+static int child_fail(struct child *c, const char *what)
+{
+	c->failed = errno;
+	c->what = what;
+	_exit(127);
+}
+
+static void place_fds(struct child *c)
+{
+	int above = 3;
+	for (size_t i = 0; i < c->nfds; i++)
+		if (c->fds[i].child >= above)
+			above = c->fds[i].child + 1;
+	for (size_t i = 0; i < c->nfds; i++) {
+		int fd = fcntl(c->fds[i].parent, F_DUPFD_CLOEXEC, above);
+		if (fd < 0)
+			child_fail(c, "dup");
+		c->fds[i].parent = fd;
+	}
+	for (size_t i = 0; i < c->nfds; i++)
+		if (dup2(c->fds[i].parent, c->fds[i].child) < 0)
+			child_fail(c, "dup2");
+	/* Everything else above 2 goes at exec; what was put in place is not CLOEXEC after dup2, so mark all, then clear those. */
+	if (syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+		child_fail(c, "close_range");
+	for (size_t i = 0; i < c->nfds; i++)
+		if (c->fds[i].child > 2 && fcntl(c->fds[i].child, F_SETFD, 0) < 0)
+			child_fail(c, "fcntl");
+}
+
+static int child_main(void *arg)
+{
+	struct child *c = arg;
+	const struct spawn *s = c->s;
+	struct sigaction dfl = {.sa_handler = SIG_DFL};
+	for (int sig = 1; sig < NSIG; sig++)
+		(void)sigaction(sig, &dfl, NULL); /* KILL, STOP and the C library's own refuse: fine */
+	if (s->netns_fd > 0 && setns(s->netns_fd, CLONE_NEWNET) < 0)
+		child_fail(c, "enter the network namespace");
+	if (s->new_session && setsid() < 0)
+		child_fail(c, "setsid");
+	if (s->die_signal && prctl(PR_SET_PDEATHSIG, s->die_signal) < 0)
+		child_fail(c, "prctl");
+	if (s->cwd && chdir(s->cwd) < 0)
+		child_fail(c, "chdir");
+	place_fds(c);
+	(void)sigprocmask(SIG_SETMASK, &c->mask, NULL);
+	execve(c->path, c->argv, c->env);
+	return child_fail(c, "exec");
+}
+
+/* Finds argv[0] in PATH, as execvp would, but in the parent. */
+static int find_program(const char *name, char out[static PATH_MAX], struct err *e)
+{
+	if (strchr(name, '/'))
+		return str_copy(out, PATH_MAX, name) ? 0 : err_errno(e, -ENAMETOOLONG, "%s", name);
+	const char *path = getenv("PATH");
+	if (!path)
+		path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+	for (; *path; path += strcspn(path, ":"), path += *path == ':') {
+		int n = (int)strcspn(path, ":");
+		if (n && snprintf(out, PATH_MAX, "%.*s/%s", n, path, name) < PATH_MAX && access(out, X_OK) == 0)
+			return 0;
+	}
+	return err_set(e, -ENOENT, "%s: not found in PATH", name);
+}
+
+static int add_fds(struct child *c, const struct spawn *s, int null_fd, struct err *e)
+{
+	bool std[3] = {false};
+	if (s->nfds + 3 > SPAWN_FDS)
+		return err_set(e, -EINVAL, "too many descriptors for a child");
+	for (size_t i = 0; i < s->nfds; i++) {
+		c->fds[c->nfds++] = s->fds[i];
+		if (s->fds[i].child < 3)
+			std[s->fds[i].child] = true;
+	}
+	for (int i = 0; i < 3; i++)
+		if (!std[i])
+			c->fds[c->nfds++] = (struct spawn_fd){.parent = null_fd, .child = i};
+	return 0;
+}
+
+int spawn_start(const struct spawn *s, pid_t *out, struct err *e)
+{
+	union { /* exec takes pointers to non-const that it does not write through */
+		const char *const *in;
+		char *const *out;
+	} argv = {.in = s->argv}, env = {.in = s->env};
+	char path[PATH_MAX];
+	struct child c = {.s = s, .path = path, .argv = argv.out, .env = s->env ? env.out : environ};
+	sigset_t all, old;
+	try(find_program(s->argv[0], path, e));
+	OWN(own_fd) int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null_fd < 0)
+		return err_errno(e, -errno, "open /dev/null");
+	try(add_fds(&c, s, null_fd, e));
+	sigemptyset(&c.mask);
+	void *stack = mmap(NULL, CHILD_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	if (stack == MAP_FAILED)
+		return err_errno(e, -errno, "mmap");
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	pid_t pid = clone(child_main, (char *)stack + CHILD_STACK, CLONE_VM | CLONE_VFORK | SIGCHLD, &c);
+	int r = pid < 0 ? -errno : 0;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	munmap(stack, CHILD_STACK);
+	if (r < 0)
+		return err_errno(e, r, "start %s", s->argv[0]);
+	if (c.failed) {
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+			;
+		return err_errno(e, -c.failed, "%s: %s", s->argv[0], c.what);
+	}
+	*out = pid;
+	return 0;
+}
+
+int spawn_wait(pid_t pid, int *status, struct err *e)
+{
+	while (waitpid(pid, status, 0) < 0)
+		if (errno != EINTR)
+			return err_errno(e, -errno, "wait for process %d", (int)pid);
+	return 0;
+}
+
+struct pipes {
+	int in[2], out[2], err[2];
+};
+
+static void own_pipes(struct pipes *p)
+{
+	int *all[] = {p->in, p->out, p->err};
+	for (size_t i = 0; i < 3; i++)
+		for (int k = 0; k < 2; k++)
+			if (all[i][k] >= 0)
+				close(all[i][k]);
+}
+
+static int make_pipe(int p[2], struct err *e)
+{
+	return pipe2(p, O_CLOEXEC) < 0 ? err_errno(e, -errno, "pipe") : 0;
+}
+
+/* Takes what is there. False at end of file (the descriptor is closed then). */
+static bool drain(int *fd, struct buf *to, size_t max, int *result)
+{
+	char chunk[16384];
+	ssize_t n = read(*fd, chunk, sizeof(chunk));
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return true;
+	if (n <= 0) {
+		close(STEAL_FD(*fd));
+		return false;
+	}
+	if (to && to->len + (size_t)n > max)
+		*result = -EFBIG;
+	else if (to)
+		buf_put(to, chunk, (size_t)n);
+	return true;
+}
+
+static void feed(int *fd, const struct spawn_io *io, size_t *done)
+{
+	ssize_t n = write(*fd, (const char *)io->in + *done, io->in_len - *done);
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return;
+	if (n > 0)
+		*done += (size_t)n;
+	if (n < 0 || *done == io->in_len)
+		close(STEAL_FD(*fd)); /* a child that does not read its input says so by its status */
+}
+
+/* Moves bytes until both outputs are at their end. */
+static int pump(struct pipes *p, const struct spawn_io *io)
+{
+	size_t max = io->max ? io->max : LIMIT_CHILD_OUTPUT, done = 0;
+	int64_t end = io->timeout_ms ? clock_mono_ns() + (int64_t)io->timeout_ms * 1000000 : 0;
+	int result = 0;
+	if (!io->in_len)
+		close(STEAL_FD(p->in[1]));
+	while ((p->out[0] >= 0 || p->err[0] >= 0) && result == 0) {
+		struct pollfd f[3] = {{.fd = p->out[0], .events = POLLIN}, {.fd = p->err[0], .events = POLLIN}, {.fd = p->in[1], .events = POLLOUT}};
+		int64_t left = end ? (end - clock_mono_ns()) / 1000000 : -1;
+		if (end && left < 0)
+			return -ETIMEDOUT;
+		if (poll(f, 3, (int)left) < 0 && errno != EINTR)
+			return -errno;
+		if (f[0].revents)
+			drain(&p->out[0], io->out, max, &result);
+		if (f[1].revents)
+			drain(&p->err[0], io->err, max, &result);
+		if (f[2].revents)
+			feed(&p->in[1], io, &done);
+	}
+	return result;
+}
+
+int spawn_run(const struct spawn *s, const struct spawn_io *io, int *status, struct err *e)
+{
+	OWN(own_pipes) struct pipes p = {{-1, -1}, {-1, -1}, {-1, -1}};
+	struct spawn_fd fds[SPAWN_FDS];
+	struct spawn with = *s;
+	pid_t pid;
+	size_t n = 0;
+	try(make_pipe(p.in, e));
+	try(make_pipe(p.out, e));
+	try(make_pipe(p.err, e));
+	if (s->nfds + 6 > SPAWN_FDS)
+		return err_set(e, -EINVAL, "too many descriptors for a child");
+	for (; n < s->nfds; n++)
+		fds[n] = s->fds[n];
+	fds[n++] = (struct spawn_fd){p.in[0], 0};
+	fds[n++] = (struct spawn_fd){p.out[1], 1};
+	fds[n++] = (struct spawn_fd){p.err[1], 2};
+	with.fds = fds;
+	with.nfds = n;
+	try(spawn_start(&with, &pid, e));
+	close(STEAL_FD(p.in[0]));
+	close(STEAL_FD(p.out[1]));
+	close(STEAL_FD(p.err[1]));
+	(void)fcntl(p.in[1], F_SETFL, O_NONBLOCK);
+	sigset_t pipe_set, old;
+	sigemptyset(&pipe_set);
+	sigaddset(&pipe_set, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &pipe_set, &old); /* a child that closes its input early must not kill us */
+	int r = pump(&p, io);
+	struct timespec none = {0};
+	while (sigtimedwait(&pipe_set, NULL, &none) > 0)
+		;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (r < 0)
+		kill(pid, SIGKILL);
+	try(spawn_wait(pid, status, e));
+	if (r == -ETIMEDOUT)
+		return err_set(e, r, "%s: did not finish within %d ms", s->argv[0], io->timeout_ms);
+	if (r < 0)
+		return err_errno(e, r, "%s: its output", s->argv[0]);
+	return (io->out && io->out->bad) || (io->err && io->err->bad) ? err_nomem(e) : 0;
+}

@@ -1,0 +1,372 @@
+#include "daemon/config.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/paths.h"
+
+#define CONFIG_FILE_MAX (1u << 20)
+
+enum conf_kind { CONF_BOOL, CONF_INT, CONF_STR, CONF_LIST, CONF_KV };
+
+struct conf_row {
+	const char *flag;      /* "--mtu"; NULL: file only */
+	const char *alias;     /* "-H" */
+	const char *key;       /* in daemon.json; NULL: flag only */
+	enum conf_kind kind;
+	size_t off;
+	const char *fallback;  /* as text */
+	const char *help;
+};
+
+#define C(m) offsetof(struct config_daemon, m)
+static const struct conf_row rows[] = {
+	{"--add-runtime", NULL, NULL, CONF_LIST, C(add_runtime), "", "register an OCI runtime, name=path"},
+	{"--bip", NULL, "bip", CONF_STR, C(bip), "", "address and mask of the default bridge"},
+	{"--bridge", "-b", "bridge", CONF_STR, C(bridge), "", "attach containers to this bridge; none disables the default bridge"},
+	{"--cgroup-parent", NULL, "cgroup-parent", CONF_STR, C(core.engine.cgroup_parent), "", "parent cgroup of all containers"},
+	{"--config-file", NULL, NULL, CONF_STR, C(config_file), PONTOON_CONFIG_FILE, "daemon configuration file"},
+	{"--conmon", NULL, "conmon", CONF_STR, C(core.engine.conmon), "", "path of conmon"},
+	{"--data-root", "-g", "data-root", CONF_STR, C(core.data_root), PONTOON_DATA_ROOT, "persistent state"},
+	{"--debug", "-D", "debug", CONF_BOOL, C(core.debug), "false", "log at level debug"},
+	{"--default-gateway", NULL, "default-gateway", CONF_STR, C(default_gateway), "", "IPv4 gateway of containers on the default bridge"},
+	{"--default-runtime", NULL, "default-runtime", CONF_STR, C(core.engine.default_runtime), "", "OCI runtime: crun, runc or one of --add-runtime"},
+	{"--dns", NULL, "dns", CONF_LIST, C(dns), "", "DNS server for containers"},
+	{"--dns-opt", NULL, "dns-opts", CONF_LIST, C(core.net.dns_options), "", "DNS option for containers"},
+	{"--dns-search", NULL, "dns-search", CONF_LIST, C(core.net.dns_search), "", "DNS search domain for containers"},
+	{"--exec-root", NULL, "exec-root", CONF_STR, C(core.exec_root), PONTOON_EXEC_ROOT, "run-time state"},
+	{"--firewall-backend", NULL, "firewall-backend", CONF_STR, C(core.firewall_backend), "iptables", "firewall backend: iptables"},
+	{"--fixed-cidr", NULL, "fixed-cidr", CONF_STR, C(fixed_cidr), "", "part of the default bridge's subnet that addresses are taken from"},
+	{"--group", "-G", "group", CONF_STR, C(group), "pontoon", "group of the unix socket"},
+	{"--help", "-h", NULL, CONF_BOOL, C(help), "false", "print this text"},
+	{"--host", "-H", "hosts", CONF_LIST, C(hosts), "", "socket to listen on, unix://PATH (repeatable)"},
+	{"--host-gateway-ip", NULL, "host-gateway-ips", CONF_LIST, C(host_gateway_ip), "", "what host-gateway in --add-host means"},
+	{"--icc", NULL, "icc", CONF_BOOL, C(core.net.icc), "true", "containers on the default bridge reach each other"},
+	{"--image-program", NULL, "image-program", CONF_STR, C(core.engine.image_program), "", "path of pontoon-image"},
+	{"--init", NULL, "init", CONF_BOOL, C(core.engine.init_default), "false", "run an init in every container"},
+	{"--init-path", NULL, "init-path", CONF_STR, C(core.engine.init_path), "", "path of that init"},
+	{"--ip-forward", NULL, "ip-forward", CONF_BOOL, C(core.net.ip_forward), "true", "switch on net.ipv4.ip_forward"},
+	{"--ip-masq", NULL, "ip-masq", CONF_BOOL, C(core.net.ip_masq), "true", "masquerade what leaves the host"},
+	{"--ip6tables", NULL, "ip6tables", CONF_BOOL, C(core.net.ip6tables), "true", "program IPv6 firewall rules"},
+	{"--iptables", NULL, "iptables", CONF_BOOL, C(core.net.iptables), "true", "program firewall rules"},
+	{"--label", NULL, "labels", CONF_LIST, C(labels), "", "key=value label of the daemon"},
+	{"--live-restore", NULL, "live-restore", CONF_BOOL, C(core.live_restore), "false", "containers go on while the daemon is stopped"},
+	{"--log-level", "-l", "log-level", CONF_STR, C(log_level), "info", "debug, info, warn, error or fatal"},
+	{"--mtu", NULL, "mtu", CONF_INT, C(mtu), "0", "MTU of the default bridge"},
+	{"--pidfile", "-p", "pidfile", CONF_STR, C(pidfile), PONTOON_PIDFILE, "file for the daemon's process id"},
+	{NULL, NULL, "resolv-conf", CONF_STR, C(core.resolv_conf), "", NULL},
+	{NULL, NULL, "runtimes", CONF_KV, C(core.engine.runtimes), "", NULL},
+	{"--shutdown-timeout", NULL, "shutdown-timeout", CONF_INT, C(shutdown_timeout), "15", "seconds that containers get at shutdown"},
+	{"--validate", NULL, NULL, CONF_BOOL, C(validate), "false", "check the configuration and exit"},
+	{"--version", "-v", NULL, CONF_BOOL, C(version), "false", "print the version and exit"},
+};
+
+static void PRINTF(2, 3) wrong(struct config_daemon *c, const char *fmt, ...)
+{
+	char text[1024];
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	(void)strv_add(&c->mem, &c->errors, text);
+}
+
+static bool parse_bool(const char *s, bool *out)
+{
+	static const char *const yes[] = {"true", "1", "t", "T", "TRUE", "True"}, *const no[] = {"false", "0", "f", "F", "FALSE", "False"};
+	for (size_t i = 0; i < ARRAY_LEN(yes); i++) {
+		if (streq(s, yes[i]) || streq(s, no[i])) {
+			*out = streq(s, yes[i]);
+			return true;
+		}
+	}
+	return false;
+}
+
+static void set(struct config_daemon *c, const struct conf_row *r, const char *name, const char *value)
+{
+	void *at = (char *)c + r->off;
+	char *end;
+	switch (r->kind) {
+	case CONF_BOOL:
+		if (!parse_bool(value, at))
+			wrong(c, "invalid value \"%s\" for %s: expected true or false", value, name);
+		break;
+	case CONF_INT:
+		errno = 0;
+		*(int64_t *)at = strtoll(value, &end, 10);
+		if (errno || *end || end == value)
+			wrong(c, "invalid value \"%s\" for %s: expected a number", value, name);
+		break;
+	case CONF_STR:
+		*(const char **)at = arena_dup(&c->mem, value);
+		break;
+	case CONF_LIST:
+		(void)strv_add(&c->mem, at, value);
+		break;
+	case CONF_KV:
+		break; /* only in the file: set_json */
+	}
+}
+
+static const struct conf_row *row_of_flag(const char *arg, size_t len)
+{
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const char *names[] = {rows[i].flag, rows[i].alias};
+		for (size_t k = 0; k < 2; k++)
+			if (names[k] && strlen(names[k]) == len && strncmp(names[k], arg, len) == 0)
+				return &rows[i];
+	}
+	return NULL;
+}
+
+static void parse_args(struct config_daemon *c, int argc, char **argv, bool *given)
+{
+	for (int i = 1; i < argc; i++) {
+		const char *arg = argv[i], *eq = strchr(arg, '=');
+		size_t len = eq ? (size_t)(eq - arg) : strlen(arg);
+		const struct conf_row *r = row_of_flag(arg, len);
+		if (!r) {
+			wrong(c, *arg == '-' ? "unknown flag: %.*s" : "unexpected argument: %.*s", (int)len, arg);
+			continue;
+		}
+		const char *value = eq ? eq + 1 : NULL;
+		if (!value && r->kind == CONF_BOOL)
+			value = "true";
+		else if (!value && i + 1 < argc)
+			value = argv[++i];
+		if (!value) {
+			wrong(c, "flag needs an argument: %s", arg);
+			continue;
+		}
+		given[r - rows] = true;
+		set(c, r, r->flag, value);
+	}
+}
+
+/* {"crun":{"path":"/usr/bin/crun"}} */
+static void set_runtimes(struct config_daemon *c, const struct conf_row *r, const json_t *v)
+{
+	const char *name;
+	json_t *o;
+	json_object_foreach((json_t *)(uintptr_t)v, name, o)
+	{
+		const char *path = json_string_value(json_object_get(o, "path"));
+		if (!path)
+			wrong(c, "runtimes: \"%s\" has no path", name);
+		else
+			(void)kvs_set(&c->mem, (struct kvs *)((char *)c + r->off), name, path);
+	}
+}
+
+static void set_json(struct config_daemon *c, const struct conf_row *r, const json_t *v)
+{
+	char number[32];
+	size_t i;
+	json_t *item;
+	if (r->kind == CONF_BOOL && json_is_boolean(v)) {
+		*(bool *)((char *)c + r->off) = json_is_true(v);
+	} else if (r->kind == CONF_INT && json_is_integer(v)) {
+		snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+		set(c, r, r->key, number);
+	} else if (r->kind == CONF_STR && json_is_string(v)) {
+		set(c, r, r->key, json_string_value(v));
+	} else if (r->kind == CONF_LIST && json_is_array(v)) {
+		json_array_foreach(v, i, item)
+		{
+			if (json_is_string(item))
+				set(c, r, r->key, json_string_value(item));
+			else
+				wrong(c, "%s: expected a list of strings", r->key);
+		}
+	} else if (r->kind == CONF_KV && json_is_object(v)) {
+		set_runtimes(c, r, v);
+	} else {
+		static const char *const what[] = {"true or false", "a number", "a string", "a list of strings", "an object"};
+		wrong(c, "%s: expected %s", r->key, what[r->kind]);
+	}
+}
+
+static const struct conf_row *row_of_key(const char *key)
+{
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (rows[i].key && streq(rows[i].key, key))
+			return &rows[i];
+	return NULL;
+}
+
+static void parse_file(struct config_daemon *c, bool *given, bool must_exist)
+{
+	OWN(own_buf) struct buf text = {0};
+	OWN(own_json) json_t *j = NULL;
+	struct err e = {0};
+	if (read_file(c->config_file, CONFIG_FILE_MAX, &text, &e) < 0) {
+		if (must_exist || e.code != -ENOENT)
+			wrong(c, "%s", e.msg);
+		return;
+	}
+	if (json_parse(buf_str(&text), text.len, &j, &e) < 0) {
+		wrong(c, "%s: %s", c->config_file, e.msg);
+		return;
+	}
+	if (!json_is_object(j)) {
+		wrong(c, "%s: expected an object", c->config_file);
+		return;
+	}
+	const char *key;
+	json_t *v;
+	json_object_foreach(j, key, v)
+	{
+		const struct conf_row *r = row_of_key(key);
+		if (!r)
+			wrong(c, "%s: the following directives don't match any configuration option: %s", c->config_file, key);
+		else if (given[r - rows] && r->kind != CONF_LIST)
+			wrong(c, "%s: the following directives are specified both as a flag and in the configuration file: %s", c->config_file, key);
+		else
+			set_json(c, r, v);
+	}
+}
+
+static void need_ip_list(struct config_daemon *c, const char *what, const struct strv *l)
+{
+	struct ip ip;
+	for (size_t i = 0; i < l->n; i++)
+		if (ip_parse(l->v[i], &ip) < 0)
+			wrong(c, "%s: \"%s\" is not an IP address", what, l->v[i]);
+}
+
+static void digest_network(struct config_daemon *c)
+{
+	struct netconf *n = &c->core.net;
+	n->data_root = c->core.data_root;
+	n->exec_root = c->core.exec_root;
+	n->bridge = "docker0";
+	n->bridge_none = streq(c->bridge, "none");
+	if (!str_empty(c->bridge) && !n->bridge_none) {
+		if (strlen(c->bridge) >= IFNAME)
+			wrong(c, "bridge: \"%s\" is longer than an interface name can be (15 bytes)", c->bridge);
+		n->bridge = c->bridge;
+	}
+	if (!str_empty(c->bridge) && !str_empty(c->bip))
+		wrong(c, "you specified -b & --bip, mutually exclusive options. Please specify only one");
+	if (!str_empty(c->bip) && (prefix_parse(c->bip, &n->bip) < 0 || n->bip.ip.family != AF_INET))
+		wrong(c, "bip: \"%s\" is not an IPv4 address with a mask, such as 172.17.0.1/16", c->bip);
+	if (!str_empty(c->fixed_cidr) && (prefix_parse(c->fixed_cidr, &n->fixed_cidr) < 0 || n->fixed_cidr.ip.family != AF_INET))
+		wrong(c, "fixed-cidr: \"%s\" is not an IPv4 subnet, such as 172.17.1.0/24", c->fixed_cidr);
+	if (!str_empty(c->default_gateway) && ip_parse(c->default_gateway, &n->default_gateway) < 0)
+		wrong(c, "default-gateway: \"%s\" is not an IP address", c->default_gateway);
+	if (c->mtu < 0 || (c->mtu > 0 && c->mtu < 68) || c->mtu > 65535)
+		wrong(c, "invalid MTU number: %lld (68 to 65535, or 0 for the default)", (long long)c->mtu);
+	n->mtu = (int)c->mtu;
+	need_ip_list(c, "dns", &c->dns);
+	need_ip_list(c, "host-gateway-ip", &c->host_gateway_ip);
+	n->dns = c->dns;
+	n->host_gateway_ips = c->host_gateway_ip;
+	if (!n->iptables) {
+		if (!n->icc)
+			wrong(c, "you specified --iptables=false with --icc=false. ICC=false uses iptables to function. Please set --icc or --iptables to true");
+		n->ip_masq = false;
+	}
+}
+
+static void digest_lists(struct config_daemon *c)
+{
+	for (size_t i = 0; i < c->add_runtime.n; i++) {
+		const char *eq = strchr(c->add_runtime.v[i], '=');
+		char *name = arena_dup(&c->mem, c->add_runtime.v[i]);
+		if (!eq || eq == c->add_runtime.v[i] || !eq[1] || !name) {
+			wrong(c, "invalid runtime \"%s\": expected name=path", c->add_runtime.v[i]);
+			continue;
+		}
+		name[eq - c->add_runtime.v[i]] = '\0';
+		(void)kvs_set(&c->mem, &c->core.engine.runtimes, name, eq + 1);
+	}
+	for (size_t i = 0; i < c->labels.n; i++) {
+		char *key = arena_dup(&c->mem, c->labels.v[i]), *eq = key ? strchr(key, '=') : NULL;
+		if (eq)
+			*eq = '\0';
+		if (key)
+			(void)kvs_set(&c->mem, &c->core.labels, key, eq ? eq + 1 : "");
+	}
+	for (size_t i = 0; i < c->hosts.n; i++)
+		if (!str_starts(c->hosts.v[i], "unix://") || c->hosts.v[i][strlen("unix://")] != '/')
+			wrong(c, "invalid bind address (%s): this version listens on unix:///absolute/path only", c->hosts.v[i]);
+}
+
+static void absolute(struct config_daemon *c, const char *what, const char **path)
+{
+	char full[PATH_MAX];
+	if (**path == '/')
+		return;
+	char *cwd = getcwd(full, sizeof(full));
+	if (!cwd) {
+		wrong(c, "%s: \"%s\" is not an absolute path", what, *path);
+		return;
+	}
+	*path = arena_printf(&c->mem, "%s/%s", full, *path);
+}
+
+static void digest(struct config_daemon *c)
+{
+	enum log_level level;
+	absolute(c, "data-root", &c->core.data_root);
+	absolute(c, "exec-root", &c->core.exec_root);
+	if (!str_empty(c->pidfile))
+		absolute(c, "pidfile", &c->pidfile);
+	if (c->hosts.n == 0)
+		(void)strv_add(&c->mem, &c->hosts, "unix://" PONTOON_DEFAULT_SOCKET);
+	if (log_level_parse(c->log_level, &level) < 0)
+		wrong(c, "invalid logging level: %s", c->log_level);
+	if (!streq(c->core.firewall_backend, "iptables"))
+		wrong(c, "invalid firewall-backend \"%s\": this version has iptables", c->core.firewall_backend);
+	if (c->shutdown_timeout < 0)
+		wrong(c, "invalid shutdown-timeout: %lld", (long long)c->shutdown_timeout);
+	c->core.shutdown_timeout = (int)c->shutdown_timeout;
+	c->core.default_stop_timeout = 10;
+	digest_network(c);
+	digest_lists(c);
+	c->core.engine.data_root = c->core.data_root;
+	c->core.engine.exec_root = c->core.exec_root;
+}
+
+int config_read(struct config_daemon *c, int argc, char **argv)
+{
+	bool given[ARRAY_LEN(rows)] = {0};
+	*c = (struct config_daemon){0};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (rows[i].kind < CONF_LIST)
+			set(c, &rows[i], rows[i].key ? rows[i].key : rows[i].flag, rows[i].fallback);
+	parse_args(c, argc, argv, given);
+	size_t file = (size_t)(row_of_flag("--config-file", strlen("--config-file")) - rows);
+	if (!c->help && !c->version)
+		parse_file(c, given, given[file]);
+	digest(c);
+	if (c->mem.bad)
+		wrong(c, "out of memory");
+	return c->errors.n ? -EINVAL : 0;
+}
+
+void config_usage(struct buf *out)
+{
+	buf_puts(out, "Usage: pontoond [OPTIONS]\n\nContainer networks and containers, behind the Docker Engine API.\n\nOptions:\n");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char names[64];
+		if (!rows[i].flag)
+			continue;
+		snprintf(names, sizeof(names), "%s%s%s%s", rows[i].alias ? rows[i].alias : "  ", rows[i].alias ? ", " : "  ", rows[i].flag,
+			rows[i].kind == CONF_BOOL ? "" : rows[i].kind == CONF_INT ? " int" : rows[i].kind == CONF_LIST ? " list" : " string");
+		buf_printf(out, "  %-32s %s", names, rows[i].help);
+		if (!str_empty(rows[i].fallback) && !streq(rows[i].fallback, "false"))
+			buf_printf(out, " (default %s)", rows[i].fallback);
+		buf_putc(out, '\n');
+	}
+}
+
+void config_free(struct config_daemon *c)
+{
+	arena_free(&c->mem);
+}
