@@ -18,3 +18,19 @@
 #define LIMIT_EVENTS_KEPT     256           /* past events that `events --since` can replay, as Docker */
 #define LIMIT_REF             255           /* bytes of a repository name, domain included */
 #define LIMIT_TAG             128           /* bytes of a tag */
+
+/* Archives (pontoon-image). Generous for real images, final for hostile ones: a few bytes of compressed data can claim any of these. */
+#define LIMIT_IMAGE_BYTES      (256ull << 30) /* plain bytes read, spooled and written in one job: the zip bomb bound */
+#define LIMIT_IMAGE_FILE       (64ull << 30)  /* size of one file, holes included */
+#define LIMIT_IMAGE_ENTRIES    4000000        /* archive entries in one job: inodes */
+#define LIMIT_IMAGE_PATH       4095           /* bytes of a name in a layer, or of a link's target (PATH_MAX - 1) */
+#define LIMIT_IMAGE_DEPTH      256            /* directories above a file in a layer's name */
+#define LIMIT_IMAGE_DIR_TEXT   (256u << 20)   /* bytes kept in memory for times of directories that are set last */
+#define LIMIT_IMAGE_XATTR      65536          /* bytes of one extended attribute (XATTR_SIZE_MAX) */
+#define LIMIT_IMAGE_XATTRS     64             /* extended attributes of one file */
+#define LIMIT_IMAGE_SPOOL      20000          /* files in a saved archive: blobs and metadata */
+#define LIMIT_IMAGE_JSON       (4u << 20)     /* bytes of one manifest, index or image configuration */
+#define LIMIT_IMAGE_IMAGES     1000           /* images in one archive */
+#define LIMIT_IMAGE_INDEX_DEPTH 4             /* OCI index inside an index */
+#define LIMIT_IMAGE_HAVE       (64u << 20)    /* bytes of the --have file: 70 a layer */
+#define LIMIT_IMAGE_MEMORY     (2ull << 30)   /* address space of the program: an xz or zstd window cannot take the host's memory */

@@ -1,0 +1,8 @@
+/* confine: takes from this process everything that reading an archive does not need. Called once, before the first byte of the archive is read.
+ * After it: the root is the job's directory, in name spaces of its own; a few capabilities; a list of system calls, all others kill the process. */
+#pragma once
+
+#include "base/err.h"
+
+/* dir: absolute or relative path of the job's directory. keep: descriptors 0..keep-1 stay open. Any failure: the process must not go on. */
+int confine(const char *dir, unsigned keep, struct err *e);

@@ -1,0 +1,77 @@
+/* job: one run of pontoon-image, and its contract with whoever runs it (the daemon).
+ *
+ *   pontoon-image import --root DIR --job NAME [--message M] [--change C]... [--platform os/arch[/variant]] [--repo-tag R[:T]]
+ *   pontoon-image load   --root DIR --job NAME [--have FILE]
+ *
+ * Standard input: the archive, a pipe or a file, plain or compressed (gzip, bzip2, xz, zstd). `import`: a tar of a root file system, or anything
+ * that `docker import` takes. `load`: what `docker save` writes, or an OCI image layout.
+ * Descriptor 3: lines of JSON. First any number of Docker's progress objects, at most about ten a second:
+ *   {"status":"Loading layer","id":"<12 hex>","progressDetail":{"current":N,"total":N}}
+ * and last exactly one of
+ *   {"result":{"images":[{"id":"<64 hex>","config":"<the configuration's JSON text>","tags":["alpine:latest"],"diff_ids":["sha256:..."]}],
+ *              "layers":[{"diff_id":"sha256:...","dir":"<name>","size":N}]}}
+ *   {"error":{"kind":"invalid|not_found|conflict|too_large|unavailable|internal","message":"..."}}
+ * Exit status: 0 with a result, 1 with an error, 2 when descriptor 3 is not there or the command line is wrong (then the text is on standard error). Killed by
+ * SIGSYS: the system call filter stopped it; nothing it wrote is to be trusted.
+ *
+ * An image's id is the SHA-256 of its configuration text. "layers" lists each new layer once, with <name> = 16 random hex digits and
+ * `size` = the sum of its files' bytes: DIR/tmp/NAME/<name>/diff holds its files, ready to be a lower directory of overlayfs. Whoever runs the job
+ * moves DIR/tmp/NAME/<name> away and removes DIR/tmp/NAME. A layer whose diff id is in FILE (one "sha256:..." a line) is read and
+ * verified but not kept. File systems are synced before the result is told.
+ *
+ * The program makes DIR/tmp/NAME if it is not there, writes nowhere else, and empties it when it fails (the empty directory stays: it is the
+ * process's root by then). What a killed job leaves there is garbage.
+ */
+#pragma once
+
+#include "base/json.h"
+#include "base/limits.h"
+#include "image/platform.h"
+
+struct job_budget { /* what is left of the limits; tests make them small */
+	uint64_t bytes;
+	uint64_t entries;
+	size_t dir_text;
+	uint64_t file; /* one file's size: not counted down */
+};
+
+struct job {
+	int in;     /* the archive */
+	int report; /* descriptor 3 */
+	int dir;    /* DIR/tmp/NAME */
+	struct job_budget budget;
+	int64_t said_ns; /* time of the last progress line */
+	struct platform host;
+};
+
+struct job_layer {
+	const char *diff_id, *dir;
+	int64_t size;
+};
+struct job_image {
+	const char *id; /* hex */
+	const char *config;
+	struct strv tags, diff_ids;
+};
+struct job_result {
+	struct json_vec images; /* struct job_image */
+	struct json_vec layers; /* struct job_layer */
+};
+
+/* What a progress line is about. */
+struct job_progress {
+	const char *status; /* "Loading layer" */
+	const char *id;     /* "" = none */
+	uint64_t total;     /* 0 = not known */
+};
+
+void job_init(struct job *j, int in, int report, int dir);
+/* Tells, unless a line was written less than 100 ms ago. -EPIPE when nobody listens any more: the job ends. */
+int job_say(struct job *j, const struct job_progress *p, uint64_t current, struct err *e);
+int job_tell_result(struct job *j, const struct job_result *r, struct err *e);
+int job_tell_error(int report, const struct err *why);
+/* A new directory <16 hex>/diff in the job's directory; *diff is open on it. */
+#define JOB_DIR 17
+int job_new_layer(struct job *j, char name[static JOB_DIR], int *diff, struct err *e);
+/* Removes everything in the job's directory. */
+void job_clear(struct job *j);

@@ -1,0 +1,16 @@
+/* layer: one layer's tar becomes a directory for overlayfs. */
+#pragma once
+
+#include "image/digest.h"
+#include "image/job.h"
+
+struct layer {
+	char diff_id[DIGEST_TEXT]; /* of the plain tar */
+	char dir[JOB_DIR];         /* in the job's directory; "" when not kept */
+	int64_t size;
+};
+
+/* Reads the tar (compressed or not) from fd into a new directory of the job. On failure the job is over: job_clear removes what was written. */
+int layer_unpack(struct job *j, int fd, const struct job_progress *p, struct layer *out, struct err *e);
+/* Writes the tar's entries below the open directory `diff`; what layer_unpack does with a directory it made. */
+int layer_unpack_into(struct job *j, int fd, int diff, const struct job_progress *p, struct layer *out, struct err *e);
