@@ -132,16 +132,32 @@ static bool same_mount(int dirfd, const char *name, uint64_t mount, bool *is_dir
 	return !(st.stx_mask & STATX_MNT_ID) || st.stx_mnt_id == mount;
 }
 
-struct level { /* an open directory of the walk; recursion would be bounded only by the tree */
+#define LEVELS_OPEN 32 /* directories of a walk kept open; those above are opened again through ".." */
+
+struct level { /* a directory of the walk; recursion would be bounded only by the tree */
 	struct level *up;
-	DIR *dir;
+	DIR *dir; /* NULL: closed for the time being */
+	dev_t dev;
+	ino_t ino;
 	char name[256];
 };
 
+/* Closes the directory that is LEVELS_OPEN above, which is the one needed last. */
+static void close_far(struct level *l)
+{
+	for (unsigned i = 0; l && i < LEVELS_OPEN; i++)
+		l = l->up;
+	if (l && l->dir) {
+		closedir(l->dir);
+		l->dir = NULL;
+	}
+}
+
 static int push(struct level **top, int fd, const char *name)
 {
+	struct stat st;
 	struct level *l = calloc(1, sizeof(*l));
-	DIR *d = l ? fdopendir(fd) : NULL;
+	DIR *d = l && fstat(fd, &st) == 0 ? fdopendir(fd) : NULL;
 	if (!d) {
 		int r = l ? -errno : -ENOMEM;
 		free(l);
@@ -149,9 +165,32 @@ static int push(struct level **top, int fd, const char *name)
 		return r;
 	}
 	l->dir = d;
+	l->dev = st.st_dev;
+	l->ino = st.st_ino;
 	str_copy(l->name, sizeof(l->name), name);
 	l->up = *top;
 	*top = l;
+	close_far(l);
+	return 0;
+}
+
+/* Opens a closed directory again from the one below it. Somebody may have moved that one meanwhile: then ".." is another directory. */
+static int reopen(struct level *up, const struct level *below)
+{
+	struct stat st;
+	int fd = openat(dirfd(below->dir), "..", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0 || st.st_dev != up->dev || st.st_ino != up->ino) {
+		close(fd);
+		return -ESTALE;
+	}
+	up->dir = fdopendir(fd);
+	if (!up->dir) {
+		int r = -errno;
+		close(fd);
+		return r;
+	}
 	return 0;
 }
 
@@ -159,7 +198,8 @@ static void pop(struct level **top)
 {
 	struct level *l = *top;
 	*top = l->up;
-	closedir(l->dir);
+	if (l->dir)
+		closedir(l->dir);
 	free(l);
 }
 
@@ -180,6 +220,18 @@ static int remove_entry(struct level **top, const char *name, uint64_t mount)
 	return fd < 0 ? -errno : push(top, fd, name);
 }
 
+/* The directory on top is empty: back to the one above, which can then remove it. */
+static int ascend(struct level **top)
+{
+	struct level *here = *top, *up = here->up;
+	char name[256];
+	if (!up->dir)
+		try(reopen(up, here));
+	STR_COPY(name, here->name);
+	pop(top);
+	return unlinkat(dirfd(up->dir), name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
+}
+
 static int remove_walk(struct level **top, uint64_t mount)
 {
 	for (;;) {
@@ -198,31 +250,32 @@ static int remove_walk(struct level **top, uint64_t mount)
 			return -errno;
 		if (!here->up)
 			return 0;
-		char name[256];
-		STR_COPY(name, here->name);
-		pop(top);
-		if (unlinkat(dirfd((*top)->dir), name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-			return -errno;
+		try(ascend(top));
 	}
 }
 
-int remove_tree(const char *path, struct err *e)
+int remove_tree_at(int at, const char *path, struct err *e)
 {
 	struct statx st;
 	struct level *top = NULL;
-	if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_TYPE | STATX_MNT_ID, &st) < 0)
+	if (statx(at, path, AT_SYMLINK_NOFOLLOW, STATX_TYPE | STATX_MNT_ID, &st) < 0)
 		return errno == ENOENT ? 0 : err_errno(e, -errno, "remove %s", path);
 	if (!S_ISDIR(st.stx_mode))
-		return unlink(path) < 0 && errno != ENOENT ? err_errno(e, -errno, "remove %s", path) : 0;
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		return unlinkat(at, path, 0) < 0 && errno != ENOENT ? err_errno(e, -errno, "remove %s", path) : 0;
+	int fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	int r = fd < 0 ? -errno : push(&top, fd, "");
 	if (r >= 0)
 		r = remove_walk(&top, st.stx_mnt_id);
 	while (top)
 		pop(&top);
-	if (r >= 0 && rmdir(path) < 0 && errno != ENOENT)
+	if (r >= 0 && unlinkat(at, path, AT_REMOVEDIR) < 0 && errno != ENOENT)
 		r = -errno;
 	return r < 0 ? err_errno(e, r, "remove %s", path) : 0;
+}
+
+int remove_tree(const char *path, struct err *e)
+{
+	return remove_tree_at(AT_FDCWD, path, e);
 }
 
 int fd_send(int sock, const void *p, size_t n, const int *fds, size_t nfds)

@@ -18,6 +18,8 @@ int write_file(const char *path, const void *p, size_t n, mode_t mode, struct er
 int mkdir_p(const char *path, mode_t mode, struct err *e); /* existing is fine */
 /* Removes a tree without following links and without crossing mount points; absent is fine. */
 int remove_tree(const char *path, struct err *e);
+/* The same, relative to a directory descriptor (O_PATH will do). Few descriptors are used, however deep the tree is. */
+int remove_tree_at(int at, const char *path, struct err *e);
 /* SCM_RIGHTS over a connected unix socket: at most LIMIT_FDS_PER_MESSAGE descriptors with n bytes of data. */
 int fd_send(int sock, const void *p, size_t n, const int *fds, size_t nfds);
 ssize_t fd_recv(int sock, void *p, size_t n, int *fds, size_t *nfds); /* *nfds: capacity in, count out */

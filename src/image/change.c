@@ -1,6 +1,7 @@
 #include "image/change.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <signal.h>
 
 #include "image/word.h"

@@ -351,7 +351,7 @@ static int target_parent(struct tree *t, const char *target, int *out, const cha
 int tree_link(struct tree *t, const char *path, const char *target, struct err *e)
 {
 	int at;
-	const char *name, *tname;
+	const char *name, *tname = "";
 	char q[NAME_QUOTED];
 	struct stat st, have;
 	OWN(own_fd) int from = -1;

@@ -1,6 +1,7 @@
 /* word: words of a Dockerfile instruction: quotes, backslashes and $VARIABLES. Pure. */
 #pragma once
 
+#include "base/err.h"
 #include "base/strv.h"
 
 /* Splits at white space outside of quotes; quotes and backslashes stay in the words. */
