@@ -1,0 +1,24 @@
+/* view: model to Docker's JSON. Reads the world (the caller holds core_read), changes nothing. A NULL answer means out of memory. */
+#pragma once
+
+#include "api/server.h"
+
+struct view { /* what the shapes depend on besides the world */
+	struct core *core;
+	int minor;
+	int64_t now;
+};
+
+json_t *view_container(const struct view *v, const struct world *w, const struct container *c, struct arena *a);      /* inspect */
+json_t *view_container_row(const struct view *v, const struct world *w, const struct container *c, struct arena *a);  /* a row of GET /containers/json */
+json_t *view_image(const struct view *v, const struct world *w, const struct image *img, struct arena *a);
+json_t *view_image_row(const struct view *v, const struct world *w, const struct image *img, struct arena *a);
+json_t *view_network(const struct view *v, const struct world *w, const struct network *n, bool containers, struct arena *a);
+json_t *view_exec(const struct exec_info *x);
+json_t *view_event(const struct view *v, const struct event *ev);
+json_t *view_info(const struct view *v, const struct world *w, struct arena *a);
+json_t *view_version(const struct view *v, struct arena *a);
+/* "Up 5 minutes", "Exited (0) 2 hours ago", ... */
+const char *view_status(const struct container *c, int64_t now, struct arena *a);
+/* Docker's units.HumanDuration: "Less than a second", "About a minute", "3 hours" ... */
+const char *view_duration(int64_t ns, struct arena *a);

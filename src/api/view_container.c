@@ -1,0 +1,300 @@
+#include <errno.h>
+
+#include "api/view.h"
+#include "net/join.h"
+
+const char *view_duration(int64_t ns, struct arena *a)
+{
+	int64_t s = ns / 1000000000, m = s / 60, h = (m + 30) / 60;
+	if (s < 1)
+		return "Less than a second";
+	if (s == 1)
+		return "1 second";
+	if (s < 60)
+		return arena_printf(a, "%lld seconds", (long long)s);
+	if (m == 1)
+		return "About a minute";
+	if (m < 60)
+		return arena_printf(a, "%lld minutes", (long long)m);
+	if (h == 1)
+		return "About an hour";
+	if (h < 48)
+		return arena_printf(a, "%lld hours", (long long)h);
+	if (h < 24 * 7 * 2)
+		return arena_printf(a, "%lld days", (long long)(h / 24));
+	if (h < 24 * 30 * 2)
+		return arena_printf(a, "%lld weeks", (long long)(h / 24 / 7));
+	if (h < 24 * 365 * 2)
+		return arena_printf(a, "%lld months", (long long)(h / 24 / 30));
+	return arena_printf(a, "%lld years", (long long)(s / 3600 / 24 / 365));
+}
+
+const char *view_status(const struct container *c, int64_t now, struct arena *a)
+{
+	switch (c->state) {
+	case STATE_RUNNING:
+		return arena_printf(a, "Up %s", view_duration(now - c->started, a));
+	case STATE_PAUSED:
+		return arena_printf(a, "Up %s (Paused)", view_duration(now - c->started, a));
+	case STATE_RESTARTING:
+		return arena_printf(a, "Restarting (%lld) %s ago", (long long)c->exit_code, view_duration(now - c->finished, a));
+	case STATE_REMOVING:
+		return "Removal In Progress";
+	case STATE_DEAD:
+		return "Dead";
+	case STATE_EXITED:
+		return arena_printf(a, "Exited (%lld) %s ago", (long long)c->exit_code, view_duration(now - c->finished, a));
+	case STATE_CREATED:
+	case STATE_N:
+		break;
+	}
+	return "Created";
+}
+
+static json_t *strings(const struct strv *l)
+{
+	json_t *j = json_array();
+	for (size_t i = 0; j && i < l->n; i++)
+		json_array_append_new(j, json_string_nocheck(l->v[i]));
+	return j;
+}
+
+static json_t *strings_or_null(const struct strv *l)
+{
+	return l->n ? strings(l) : json_null();
+}
+
+static json_t *map(const struct kvs *m)
+{
+	json_t *j = json_object();
+	for (size_t i = 0; j && i < m->n; i++)
+		json_object_set_new_nocheck(j, m->v[i].key, json_string_nocheck(m->v[i].value));
+	return j;
+}
+
+static json_t *ip_json(const struct ip *ip)
+{
+	char t[IP_TEXT];
+	return json_string(ip_format(ip, t));
+}
+
+static json_t *ipam_config(const struct endpoint *ep)
+{
+	if (!ip_is_set(&ep->want_ip4) && !ip_is_set(&ep->want_ip6) && !ep->link_local.n)
+		return json_null();
+	json_t *j = json_object();
+	if (ip_is_set(&ep->want_ip4))
+		json_object_set_new(j, "IPv4Address", ip_json(&ep->want_ip4));
+	if (ip_is_set(&ep->want_ip6))
+		json_object_set_new(j, "IPv6Address", ip_json(&ep->want_ip6));
+	if (ep->link_local.n)
+		json_object_set_new(j, "LinkLocalIPs", strings(&ep->link_local));
+	return j;
+}
+
+static json_t *endpoint_view(const struct view *v, const struct network *n, const struct endpoint *ep)
+{
+	char mac[MAC_TEXT] = "";
+	bool up = ep->joined, v4 = up && ip_is_set(&ep->ip4), v6 = up && ip_is_set(&ep->ip6);
+	static const struct ip none;
+	if (up && mac_is_set(&ep->mac))
+		mac_format(&ep->mac, mac);
+	else if (mac_is_set(&ep->want_mac))
+		mac_format(&ep->want_mac, mac);
+	json_t *j = json_pack("{s:o, s:o, s:o, s:s, s:o, s:s, s:s, s:o, s:o, s:i, s:o, s:o, s:i}", "IPAMConfig", ipam_config(ep), "Links", strings_or_null(&ep->links), "Aliases",
+		strings_or_null(&ep->aliases), "MacAddress", mac, "DriverOpts", ep->driver_opts.n ? map(&ep->driver_opts) : json_null(), "NetworkID", up ? n->id : "",
+		"EndpointID", up ? ep->id : "", "Gateway", ip_json(v4 && !n->internal ? &n->v4.gateway : &none), "IPAddress", ip_json(v4 ? &ep->ip4 : &none), "IPPrefixLen",
+		v4 ? n->v4.net.len : 0, "IPv6Gateway", ip_json(v6 && !n->internal ? &n->v6.gateway : &none), "GlobalIPv6Address", ip_json(v6 ? &ep->ip6 : &none), "GlobalIPv6PrefixLen",
+		v6 ? n->v6.net.len : 0);
+	if (j && v->minor >= 44)
+		json_object_set_new(j, "DNSNames", json_null());
+	if (j && v->minor >= 48)
+		json_object_set_new(j, "GwPriority", json_integer(ep->gw_priority));
+	return j;
+}
+
+static json_t *endpoints_view(const struct view *v, const struct world *w, const struct container *c, struct arena *a)
+{
+	size_t n;
+	const struct endpoint **eps = world_endpoints_of_container(w, a, c->id, &n);
+	json_t *j = json_object();
+	for (size_t i = 0; j && i < n; i++) {
+		const struct network *net = world_network(w, eps[i]->network);
+		if (net)
+			json_object_set_new(j, net->name, endpoint_view(v, net, eps[i]));
+	}
+	return j;
+}
+
+/* The fields of the network `bridge` stand at the top, too, up to API 1.51. */
+static void mirror_bridge(json_t *settings, const json_t *networks)
+{
+	static const char *const text[] = {"EndpointID", "Gateway", "IPAddress", "IPv6Gateway", "GlobalIPv6Address", "MacAddress"}, *const number[] = {"IPPrefixLen", "GlobalIPv6PrefixLen"};
+	const json_t *b = json_object_get(networks, "bridge");
+	for (size_t i = 0; i < ARRAY_LEN(text); i++)
+		json_object_set_new(settings, text[i], json_string(b ? json_string_value(json_object_get(b, text[i])) : ""));
+	for (size_t i = 0; i < ARRAY_LEN(number); i++)
+		json_object_set_new(settings, number[i], json_integer(b ? json_integer_value(json_object_get(b, number[i])) : 0));
+}
+
+static json_t *ports_view(const struct container *c)
+{
+	json_t *j = json_object();
+	if (!container_is_running(c))
+		return j;
+	for (size_t i = 0; j && i < c->spec->config.exposed_ports.n; i++)
+		json_object_set_new(j, c->spec->config.exposed_ports.v[i], json_null());
+	return j;
+}
+
+static json_t *network_settings(const struct view *v, const struct world *w, const struct container *c, struct arena *a)
+{
+	struct netconf *conf = arena_new(a, struct netconf, 1);
+	bool up = container_is_running(c) && want_has_sandbox(c);
+	json_t *nets = endpoints_view(v, w, c, a);
+	if (!conf || !nets)
+		return NULL;
+	*conf = v->core->conf->net;
+	json_t *j = json_pack("{s:s, s:s, s:s, s:b, s:s, s:i, s:o, s:n, s:n}", "Bridge", "", "SandboxID", up ? c->id : "", "SandboxKey", up ? want_netns_path(conf, c->id, a) : "",
+		"HairpinMode", 0, "LinkLocalIPv6Address", "", "LinkLocalIPv6PrefixLen", 0, "Ports", ports_view(c), "SecondaryIPAddresses", "SecondaryIPv6Addresses");
+	if (!j) {
+		json_decref(nets);
+		return NULL;
+	}
+	mirror_bridge(j, nets);
+	json_object_set_new(j, "Networks", nets);
+	return j;
+}
+
+static json_t *when(int64_t ns)
+{
+	char t[TIME_TEXT];
+	return json_string(time_format(ns, t));
+}
+
+static json_t *state_view(const struct container *c)
+{
+	return json_pack("{s:s, s:b, s:b, s:b, s:b, s:b, s:I, s:I, s:s, s:o, s:o}", "Status", container_state_name(c->state), "Running", container_is_running(c), "Paused",
+		c->state == STATE_PAUSED, "Restarting", c->state == STATE_RESTARTING, "OOMKilled", c->oom_killed, "Dead", c->state == STATE_DEAD, "Pid", (json_int_t)c->pid, "ExitCode",
+		(json_int_t)c->exit_code, "Error", c->error, "StartedAt", when(c->started), "FinishedAt", when(c->finished));
+}
+
+/* Binds "src:dst[:opts]" and bind or tmpfs mounts, as the Mounts list of inspect. */
+static json_t *mounts_view(const struct container *c)
+{
+	json_t *j = json_array();
+	const struct host_config *h = &c->spec->host;
+	for (size_t i = 0; i < h->binds.n; i++) {
+		const char *s = h->binds.v[i], *dst = strchr(s, ':'), *opt = dst ? strchr(dst + 1, ':') : NULL;
+		if (!dst || *s != '/')
+			continue;
+		const char *mode = opt ? opt + 1 : "";
+		json_array_append_new(j, json_pack("{s:s, s:s%, s:s%, s:s, s:b, s:s}", "Type", "bind", "Source", s, (size_t)(dst - s), "Destination", dst + 1,
+			opt ? (size_t)(opt - dst - 1) : strlen(dst + 1), "Mode", mode, "RW", !(str_starts(mode, "ro") || strstr(mode, ",ro")), "Propagation", "rprivate"));
+	}
+	const struct mount_spec *m = h->mounts.v;
+	for (size_t i = 0; i < h->mounts.n; i++)
+		json_array_append_new(j, json_pack("{s:s, s:s, s:s, s:s, s:b, s:s}", "Type", m[i].type ? m[i].type : "", "Source", m[i].source ? m[i].source : "", "Destination",
+			m[i].target ? m[i].target : "", "Mode", "", "RW", !m[i].read_only, "Propagation", m[i].type && streq(m[i].type, "bind") ? "rprivate" : ""));
+	return j;
+}
+
+static json_t *config_view(const struct container *c)
+{
+	json_t *j = json_encode(config_table, &c->spec->config);
+	const char *host = c->spec->config.hostname;
+	char short_id[13];
+	snprintf(short_id, sizeof(short_id), "%.12s", c->id);
+	if (j && str_empty(host))
+		json_object_set_new(j, "Hostname", json_string(short_id));
+	return j;
+}
+
+static json_t *exec_ids(const struct view *v, const struct container *c, struct arena *a)
+{
+	const char **ids;
+	size_t n = engine_exec_ids(v->core->engine, c->id, a, &ids);
+	if (!n)
+		return json_null();
+	json_t *j = json_array();
+	for (size_t i = 0; j && i < n; i++)
+		json_array_append_new(j, json_string(ids[i]));
+	return j;
+}
+
+json_t *view_container(const struct view *v, const struct world *w, const struct container *c, struct arena *a)
+{
+	struct engine_info info;
+	struct netconf conf = v->core->conf->net;
+	struct strv args = {0};
+	const struct strv *e = &c->spec->config.entrypoint, *m = &c->spec->config.cmd;
+	engine_info(v->core->engine, &info);
+	for (size_t i = 0; i < e->n; i++)
+		(void)strv_add(a, &args, e->v[i]);
+	for (size_t i = 0; i < m->n; i++)
+		(void)strv_add(a, &args, m->v[i]);
+	struct strv rest = {.v = args.v + 1, .n = args.n ? args.n - 1 : 0};
+	const char *dir = arena_printf(a, "%s/containers/%s", conf.data_root, c->id);
+	json_t *host = json_encode(host_config_table, &c->spec->host);
+	if (a->bad || !host) {
+		json_decref(host);
+		return NULL;
+	}
+	if (str_empty(c->spec->host.runtime))
+		json_object_set_new(host, "Runtime", json_string(info.runtime));
+	json_t *j = json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:s, s:s, s:s, s:s, s:o, s:I, s:s, s:s, s:s, s:s, s:s, s:o}", "Id", c->id, "Created", when(c->created), "Path", args.n ? args.v[0] : "", "Args",
+		strings(&rest), "State", state_view(c), "Image", json_sprintf("sha256:%s", c->image), "ResolvConfPath", want_file_path(&conf, c->id, "resolv.conf", a), "HostnamePath",
+		want_file_path(&conf, c->id, "hostname", a), "HostsPath", want_file_path(&conf, c->id, "hosts", a), "LogPath", engine_log_path(v->core->engine, c->id, a), "Name",
+		json_sprintf("/%s", c->name), "RestartCount", (json_int_t)c->restart_count, "Driver", "overlay2", "Platform", "linux", "MountLabel", "", "ProcessLabel", "", "AppArmorProfile", "", "ExecIDs",
+		exec_ids(v, c, a));
+	if (!j) {
+		json_decref(host);
+		return NULL;
+	}
+	json_object_set_new(j, "HostConfig", host);
+	json_object_set_new(j, "GraphDriver", json_pack("{s:s, s:{s:o, s:o, s:o}}", "Name", "overlay2", "Data", "MergedDir", json_sprintf("%s/merged", dir), "UpperDir",
+		json_sprintf("%s/upper", dir), "WorkDir", json_sprintf("%s/work", dir)));
+	json_object_set_new(j, "Mounts", mounts_view(c));
+	json_object_set_new(j, "Config", config_view(c));
+	json_object_set_new(j, "NetworkSettings", network_settings(v, w, c, a));
+	return j;
+}
+
+/* "sh -c 'a b'" as ps shows it: words with blanks are quoted. */
+static const char *command_text(const struct container *c, struct arena *a)
+{
+	OWN(own_buf) struct buf b = {0};
+	const struct strv *parts[] = {&c->spec->config.entrypoint, &c->spec->config.cmd};
+	for (size_t p = 0; p < 2; p++) {
+		for (size_t i = 0; i < parts[p]->n; i++) {
+			const char *word = parts[p]->v[i];
+			bool quote = strpbrk(word, " \t\n'\"") != NULL;
+			buf_printf(&b, quote ? "%s'%s'" : "%s%s", b.len ? " " : "", word);
+		}
+	}
+	return arena_dup(a, buf_str(&b));
+}
+
+/* The image as the user wrote it, unless the name now means another image: then the id. */
+static json_t *image_name(const struct world *w, const struct container *c)
+{
+	const struct image *img;
+	const char *asked = c->spec->config.image;
+	if (!str_empty(asked) && world_find_image(w, asked, &img, NULL) >= 0 && streq(img->id, c->image))
+		return json_string_nocheck(asked);
+	return json_sprintf("sha256:%s", c->image);
+}
+
+json_t *view_container_row(const struct view *v, const struct world *w, const struct container *c, struct arena *a)
+{
+	const char *mode = c->spec->host.network_mode;
+	json_t *ports = json_array();
+	for (size_t i = 0; container_is_running(c) && i < c->spec->config.exposed_ports.n; i++) {
+		const char *p = c->spec->config.exposed_ports.v[i], *slash = strchr(p, '/');
+		json_array_append_new(ports, json_pack("{s:i, s:s}", "PrivatePort", atoi(p), "Type", slash ? slash + 1 : "tcp"));
+	}
+	return json_pack("{s:s, s:[o], s:o, s:o, s:s, s:I, s:o, s:o, s:s, s:s, s:{s:s}, s:{s:o}, s:o}", "Id", c->id, "Names", json_sprintf("/%s", c->name), "Image", image_name(w, c), "ImageID",
+		json_sprintf("sha256:%s", c->image), "Command", command_text(c, a), "Created", (json_int_t)(c->created / 1000000000), "Ports", ports, "Labels", map(&c->spec->config.labels), "State",
+		container_state_name(c->state), "Status", view_status(c, v->now, a), "HostConfig", "NetworkMode", mode ? mode : "", "NetworkSettings", "Networks", endpoints_view(v, w, c, a), "Mounts",
+		mounts_view(c));
+}
