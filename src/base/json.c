@@ -406,7 +406,7 @@ static json_t *put_field(const struct json_field *f, const void *at, bool *empty
 		*empty = *(const int8_t *)at < 0;
 		return *(const int8_t *)at < 0 ? json_null() : json_boolean(*(const int8_t *)at);
 	case J_I64:
-		*empty = !*(const int64_t *)at;
+		*empty = f->flags & J_UNSET ? *(const int64_t *)at == -1 : !*(const int64_t *)at;
 		return json_integer(*(const int64_t *)at);
 	case J_F64:
 		*empty = *(const double *)at == 0;
@@ -456,9 +456,9 @@ json_t *json_encode(const struct json_field *t, const void *obj)
 	for (; j && t->name; t++) {
 		bool empty;
 		json_t *v = put_field(t, (const char *)obj + t->off, &empty);
-		if (empty && (t->flags & (J_OMIT | J_NULL))) {
+		if (empty && (t->flags & (J_OMIT | J_NULL | J_UNSET))) {
 			json_decref(v);
-			if (t->flags & J_OMIT)
+			if (!(t->flags & J_NULL))
 				continue;
 			v = json_null();
 		}

@@ -30,6 +30,7 @@ enum {
 	J_NULL = 2,      /* write null instead of [] or {} (or of a NULL pointer) when empty */
 	J_STRING_OK = 4, /* J_STRV: a string is accepted */
 	J_MAYBE_STR = 8, /* J_I64: a number in a string is accepted */
+	J_UNSET = 16,    /* J_I64: -1 means not given; it is left out, or null with J_NULL */
 };
 
 struct json_vec {

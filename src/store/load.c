@@ -1,0 +1,128 @@
+/* load: rows to things. Every row that cannot be read is an error that names it: the store is never guessed at. */
+#include <errno.h>
+
+#include "store/schema.h"
+
+static const char *text(sqlite3_stmt *st, int i)
+{
+	const char *s = (const char *)sqlite3_column_text(st, i);
+	return s ? s : "";
+}
+
+static int parsed(const char *s, json_t **out, struct err *e)
+{
+	return json_parse(s, strlen(s), out, e);
+}
+
+static int load_network(sqlite3_stmt *st, void **out, struct err *e)
+{
+	OWN(own_json) json_t *j = NULL;
+	enum driver_kind driver;
+	if (driver_kind_parse(text(st, 2), &driver) < 0)
+		return err_set(e, -EUCLEAN, "network %s has the unknown driver %s", text(st, 1), text(st, 2));
+	try(parsed(text(st, 5), &j, e));
+	struct network *n = network_new(text(st, 0), text(st, 1), driver);
+	if (!n)
+		return err_nomem(e);
+	n->seq = sqlite3_column_int64(st, 3);
+	n->created = sqlite3_column_int64(st, 4);
+	*out = n;
+	return network_from_json(n, j, e);
+}
+
+static int load_container(sqlite3_stmt *st, void **out, struct err *e)
+{
+	OWN(own_json) json_t *spec_json = NULL, *state = NULL;
+	struct arena mem = {0};
+	try(parsed(text(st, 4), &spec_json, e));
+	try(parsed(text(st, 5), &state, e));
+	struct container_spec *spec = arena_new(&mem, struct container_spec, 1);
+	int r = spec ? spec_parse(spec_json, &mem, spec, e) : err_nomem(e);
+	struct container *c = r < 0 ? NULL : container_new(text(st, 0), text(st, 1), spec, &mem);
+	arena_free(&mem);
+	if (!c)
+		return r < 0 ? r : err_nomem(e);
+	*out = c;
+	STR_COPY(c->image, text(st, 2));
+	c->seq = sqlite3_column_int64(st, 3);
+	return container_state_from_json(c, state, e);
+}
+
+static int load_endpoint(sqlite3_stmt *st, void **out, struct err *e)
+{
+	OWN(own_json) json_t *j = NULL;
+	try(parsed(text(st, 2), &j, e));
+	struct endpoint *ep = endpoint_new(text(st, 0), text(st, 1));
+	if (!ep)
+		return err_nomem(e);
+	*out = ep;
+	return endpoint_from_json(ep, j, e);
+}
+
+static int load_image(sqlite3_stmt *st, void **out, struct err *e)
+{
+	struct image *img;
+	try(image_new(text(st, 0), text(st, 3), &img, e));
+	img->size = sqlite3_column_int64(st, 1);
+	img->stored = sqlite3_column_int64(st, 2);
+	*out = img;
+	return 0;
+}
+
+static int load_tag(sqlite3_stmt *st, void **out, struct err *e)
+{
+	*out = tag_new(text(st, 0), text(st, 1));
+	return *out ? 0 : err_nomem(e);
+}
+
+static int load_layer(sqlite3_stmt *st, void **out, struct err *e)
+{
+	*out = layer_new(text(st, 0), text(st, 1), sqlite3_column_int64(st, 2));
+	return *out ? 0 : err_nomem(e);
+}
+
+static const struct {
+	const char *sql;
+	int (*load)(sqlite3_stmt *st, void **out, struct err *e);
+} loaders[] = {
+	{"SELECT diff_id,dir,size FROM layer", load_layer},
+	{"SELECT id,size,stored,config FROM image", load_image},
+	{"SELECT ref,image FROM tag", load_tag},
+	{"SELECT id,name,driver,seq,created,spec FROM network ORDER BY seq", load_network},
+	{"SELECT id,name,image,seq,spec,state FROM container ORDER BY seq", load_container},
+	{"SELECT container,network,spec FROM endpoint", load_endpoint},
+};
+static_assert(ARRAY_LEN(loaders) == NOUN_N, "loaders[] is missing a noun");
+
+static int load_table(struct store *s, size_t i, struct world *w, struct err *e)
+{
+	sqlite3_stmt *st;
+	int code, r = 0;
+	if (sqlite3_prepare_v2(store_db(s), loaders[i].sql, -1, &st, NULL) != SQLITE_OK)
+		return store_sql_error(s, "load", e);
+	while (r >= 0 && (code = sqlite3_step(st)) == SQLITE_ROW) {
+		void *thing = NULL;
+		r = loaders[i].load(st, &thing, e);
+		if (r < 0)
+			thing_unref(thing);
+		else
+			r = world_put(w, thing, e);
+		if (r < 0)
+			err_ctx(e, "the store's row %s", text(st, 0));
+	}
+	if (r >= 0 && code != SQLITE_DONE)
+		r = store_sql_error(s, "load", e);
+	sqlite3_finalize(st);
+	return r;
+}
+
+int store_load(struct store *s, struct world **out, struct err *e)
+{
+	OWN(own_world) struct world *w = world_new();
+	if (!w)
+		return err_nomem(e);
+	for (size_t i = 0; i < ARRAY_LEN(loaders); i++)
+		try(load_table(s, i, w, e));
+	*out = STEAL(w);
+	return 0;
+}
