@@ -12,10 +12,7 @@ static const char *const capabilities[] = {"AUDIT_CONTROL", "AUDIT_READ", "AUDIT
 	"SETPCAP", "SETUID", "SYSLOG", "SYS_ADMIN", "SYS_BOOT", "SYS_CHROOT", "SYS_MODULE", "SYS_NICE", "SYS_PACCT", "SYS_PTRACE", "SYS_RAWIO", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG",
 	"WAKE_ALARM"};
 
-static int invalid(struct err *e, const char *what, const char *value)
-{
-	return err_as(e, ERR_INVALID, what, value);
-}
+#define invalid(e, fmt, value) err_as((e), ERR_INVALID, fmt, value)
 
 static int check_caps(const struct strv *l, struct err *e)
 {
