@@ -18,7 +18,7 @@ static const int kind_errno[] = {
 };
 static_assert(ARRAY_LEN(kind_errno) == ERR_KIND_N, "kind_errno[] is missing a kind");
 
-static int fill(struct err *e, int code, enum err_kind kind, const char *fmt, va_list ap)
+PRINTF(4, 0) static int fill(struct err *e, int code, enum err_kind kind, const char *fmt, va_list ap)
 {
 	if (!e)
 		return code;

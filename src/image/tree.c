@@ -291,12 +291,12 @@ int tree_file(struct tree *t, const char *path, int *out, struct err *e)
 
 int tree_file_end(struct tree *t UNUSED, const char *path, int fd, const struct tree_meta *m, struct err *e)
 {
-	OWN(own_fd) int owned = fd;
 	const struct timespec times[2] = {m->mtime, m->mtime};
-	try(set_meta(fd, m, path, e));
-	if (futimens(fd, times) < 0)
-		return fail(-errno, "set the time of", path, e);
-	return 0;
+	int r = set_meta(fd, m, path, e);
+	if (r == 0 && futimens(fd, times) < 0)
+		r = fail(-errno, "set the time of", path, e);
+	close(fd);
+	return r;
 }
 
 /* Owner and time of something that is not opened: links, devices, pipes. */
