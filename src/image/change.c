@@ -40,7 +40,8 @@ static int add_once(struct change *ch, struct strv *l, const char *s)
 	return strv_has(l, s) ? 0 : add(ch, l, s);
 }
 
-/* ["a","b"]: 1 and the list; 0 when the text is not JSON of a list; an error when the list holds other things than strings. */
+/* ["a","b"]: 1 and the list; 0 when the text is not JSON of a list; an error when the list holds other things than
+ * strings. */
 static int parse_list(struct change *ch, const char *text, struct strv *out)
 {
 	OWN(own_json) json_t *j = NULL;
@@ -50,7 +51,8 @@ static int parse_list(struct change *ch, const char *text, struct strv *out)
 
 	if (*text != '[' || json_parse(text, strlen(text), &j, NULL) < 0 || !json_is_array(j))
 		return 0;
-	json_array_foreach (j, i, v) {
+	json_array_foreach(j, i, v)
+	{
 		if (!json_is_string(v))
 			return err_as(ch->e, ERR_INVALID,
 				"when using JSON array syntax, arrays must be comprised of strings only");
@@ -254,8 +256,7 @@ static int expose(struct change *ch, const char *spec)
 		const char *key = arena_printf(ch->a, "%u/%s", p, low);
 		if (!key)
 			return err_nomem(ch->e);
-		try(to - from > 1000 ? add(ch, &ch->c->exposed_ports, key)
-				     : add_once(ch, &ch->c->exposed_ports, key));
+		try(to - from > 1000 ? add(ch, &ch->c->exposed_ports, key) : add_once(ch, &ch->c->exposed_ports, key));
 	}
 	return 0;
 }
@@ -378,7 +379,8 @@ static int health_flag(struct change *ch, struct change_health *h, const char *f
 		if (strlen(times[i].name) != n || strncmp(times[i].name, flag, n) != 0)
 			continue;
 		if (!eq || duration(eq + 1, times[i].at) < 0)
-			return err_as(ch->e, ERR_INVALID, "invalid duration \"%.100s\" for --%s", eq ? eq + 1 : "", times[i].name);
+			return err_as(ch->e, ERR_INVALID, "invalid duration \"%.100s\" for --%s", eq ? eq + 1 : "",
+				times[i].name);
 		if (*times[i].at != 0 && *times[i].at < 1000000)
 			return err_as(ch->e, ERR_INVALID, "Interval \"%s\" cannot be less than 1ms", times[i].name);
 		return 0;
@@ -387,7 +389,8 @@ static int health_flag(struct change *ch, struct change_health *h, const char *f
 		char *end = NULL;
 		long v = eq ? strtol(eq + 1, &end, 10) : -1;
 		if (!eq || end == eq + 1 || *end || v < 0 || v > INT32_MAX)
-			return err_as(ch->e, ERR_INVALID, "--retries must be at least 0, not \"%.100s\"", eq ? eq + 1 : "");
+			return err_as(
+				ch->e, ERR_INVALID, "--retries must be at least 0, not \"%.100s\"", eq ? eq + 1 : "");
 		h->retries = v;
 		return 0;
 	}

@@ -10,7 +10,7 @@ struct run_config {
 	struct change_config c;
 };
 
-#define AT(m)  offsetof(struct run_config, m)
+#define AT(m) offsetof(struct run_config, m)
 #define CAT(m) offsetof(struct run_config, c.m)
 
 static const struct json_field run_config_table[] = {
@@ -126,16 +126,19 @@ int config_read(const char *text, size_t len, struct arena *a, struct config_fac
 	if (json_decode_text(text, len, facts_table, &f, a, e) < 0)
 		return err_ctx(e, "image configuration");
 	if (*f.os && !streq(f.os, "linux"))
-		return err_as(e, ERR_INVALID, "image configuration: cannot load an image for operating system \"%.40s\" on linux", f.os);
+		return err_as(e, ERR_INVALID,
+			"image configuration: cannot load an image for operating system \"%.40s\" on linux", f.os);
 	if (*f.rootfs.type && !streq(f.rootfs.type, "layers"))
 		return err_as(e, ERR_INVALID, "image configuration: unknown rootfs type \"%.40s\"", f.rootfs.type);
 	for (size_t i = 0; i < f.rootfs.diff_ids.n; i++)
 		if (!ref_is_sha256(f.rootfs.diff_ids.v[i]))
-			return err_as(e, ERR_INVALID, "image configuration: \"%.100s\" is not a sha256 diff id", f.rootfs.diff_ids.v[i]);
+			return err_as(e, ERR_INVALID, "image configuration: \"%.100s\" is not a sha256 diff id",
+				f.rootfs.diff_ids.v[i]);
 	if (f.rootfs.diff_ids.n == 0)
 		return err_as(e, ERR_INVALID, "image configuration: rootfs.diff_ids is missing or empty");
 	if (f.rootfs.diff_ids.n > LIMIT_LAYERS)
-		return err_as(e, ERR_TOO_LARGE, "the image has %zu layers: at most %d are possible", f.rootfs.diff_ids.n, LIMIT_LAYERS);
+		return err_as(e, ERR_TOO_LARGE, "the image has %zu layers: at most %d are possible",
+			f.rootfs.diff_ids.n, LIMIT_LAYERS);
 	if (!STR_COPY(r.platform.os, "linux") || !STR_COPY(r.platform.arch, f.architecture) ||
 		!STR_COPY(r.platform.variant, f.variant))
 		return err_as(e, ERR_INVALID, "image configuration: the name of the architecture is too long");

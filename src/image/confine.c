@@ -1,22 +1,26 @@
 /* Theory of operation
  *
- * The daemon runs pontoon-image as root, because a layer has owners, devices and file capabilities. An archive that takes over libarchive or one of the
- * decompressors would be root too. So the process gives up what it can, in stages, each useful without the others:
+ * The daemon runs pontoon-image as root, because a layer has owners, devices and file capabilities. An archive that
+ * takes over libarchive or one of the decompressors would be root too. So the process gives up what it can, in stages,
+ * each useful without the others:
  *
  *   1 confine_fds         only 0, 1, 2 and 3 stay open: no other door of the daemon leads in.
- *   2 confine_namespaces  own mount, network, IPC and UTS name spaces. No own PID name space: it needs a second process, and the filter of
- *                         stage 6 already lets no process be seen, traced or signalled.
- *   3 confine_root        the job's directory becomes "/" (pivot_root), the rest of the file system is unmounted. nosuid, nodev, noexec: what an
+ *   2 confine_namespaces  own mount, network, IPC and UTS name spaces. No own PID name space: it needs a second
+ * process, and the filter of stage 6 already lets no process be seen, traced or signalled. 3 confine_root        the
+ * job's directory becomes "/" (pivot_root), the rest of the file system is unmounted. nosuid, nodev, noexec: what an
  *                         archive brings can be stored but neither run nor, if it is a device, opened.
  *   4 confine_caps        only what writing a layer takes, see `kept`. No new privileges through exec, ever.
  *   5 confine_limits      memory (decompressors' windows), descriptors, no core file.
- *   6 confine_syscalls    a list of what is really called. Everything else ends the process at once (SIGSYS). No executable memory can be made, so no
- *                         library can be loaded any more either; what glibc might want to load (character sets) is gone with the old root.
+ *   6 confine_syscalls    a list of what is really called. Everything else ends the process at once (SIGSYS). No
+ * executable memory can be made, so no library can be loaded any more either; what glibc might want to load (character
+ * sets) is gone with the old root.
  *
- * CAP_SYS_ADMIN is the sore point: the kernel asks for it to set trusted.overlay.opaque. It is the key to mount, setns and much else, but none of
- * those calls is in the list of stage 6, so what remains of it is the right to set trusted attributes in this one directory.
+ * CAP_SYS_ADMIN is the sore point: the kernel asks for it to set trusted.overlay.opaque. It is the key to mount, setns
+ * and much else, but none of those calls is in the list of stage 6, so what remains of it is the right to set trusted
+ * attributes in this one directory.
  *
- * Proven by tests/image/test_program.py (confinement, seen from outside through /proc) and tests/image/test_confine.c (each stage, from inside).
+ * Proven by tests/image/test_program.py (confinement, seen from outside through /proc) and tests/image/test_confine.c
+ * (each stage, from inside).
  */
 #include "image/confine.h"
 
@@ -72,7 +76,8 @@ static int confine_root(const char *dir, struct err *e)
 		return err_errno(e, -errno, "restrict the mount of %s", dir);
 	if (chdir(dir) < 0)
 		return err_errno(e, -errno, "enter %s", dir);
-	/* The old root ends up on top of the new one at the same place: "." is then the old one, and is unmounted with all below it. */
+	/* The old root ends up on top of the new one at the same place: "." is then the old one, and is unmounted with
+	 * all below it. */
 	if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
 		return err_errno(e, -errno, "make %s the root", dir);
 	return 0;
@@ -101,7 +106,8 @@ static int confine_caps(struct err *e)
 	data[0].effective = data[0].permitted;
 	data[1].effective = data[1].permitted;
 	for (unsigned c = 0; c < ARRAY_LEN(keep); c++)
-		if (!keep[c] && prctl(PR_CAPBSET_DROP, c, 0, 0, 0) < 0 && errno != EINVAL) /* EINVAL: beyond the last one */
+		if (!keep[c] && prctl(PR_CAPBSET_DROP, c, 0, 0, 0) < 0 &&
+			errno != EINVAL) /* EINVAL: beyond the last one */
 			return err_errno(e, -errno, "drop capability %u", c);
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 || syscall(SYS_capset, &head, data) < 0)
 		return err_errno(e, -errno, "drop capabilities");
@@ -134,25 +140,74 @@ static int confine_limits(struct err *e)
 
 static const int calls[] = {
 	/* the archive, the report, files */
-	SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(pwrite64), SCMP_SYS(close), SCMP_SYS(lseek), SCMP_SYS(ftruncate),
+	SCMP_SYS(read),
+	SCMP_SYS(write),
+	SCMP_SYS(pwrite64),
+	SCMP_SYS(close),
+	SCMP_SYS(lseek),
+	SCMP_SYS(ftruncate),
 	SCMP_SYS(sendto), /* the report, when it is a socket */
-	SCMP_SYS(sendmsg), SCMP_SYS(fcntl), SCMP_SYS(dup),
+	SCMP_SYS(sendmsg),
+	SCMP_SYS(fcntl),
+	SCMP_SYS(dup),
 	/* the layer: tree.c, job.c, spool.c, base/fd.c */
-	SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(mkdirat), SCMP_SYS(mknodat), SCMP_SYS(linkat), SCMP_SYS(symlinkat),
-	SCMP_SYS(unlinkat), SCMP_SYS(fchown), SCMP_SYS(fchownat), SCMP_SYS(fchmod), SCMP_SYS(fsetxattr), SCMP_SYS(utimensat),
-	SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(statx), SCMP_SYS(getdents64), SCMP_SYS(syncfs),
+	SCMP_SYS(openat),
+	SCMP_SYS(openat2),
+	SCMP_SYS(mkdirat),
+	SCMP_SYS(mknodat),
+	SCMP_SYS(linkat),
+	SCMP_SYS(symlinkat),
+	SCMP_SYS(unlinkat),
+	SCMP_SYS(fchown),
+	SCMP_SYS(fchownat),
+	SCMP_SYS(fchmod),
+	SCMP_SYS(fsetxattr),
+	SCMP_SYS(utimensat),
+	SCMP_SYS(fstat),
+	SCMP_SYS(newfstatat),
+	SCMP_SYS(statx),
+	SCMP_SYS(getdents64),
+	SCMP_SYS(syncfs),
 	/* memory, time, chance; ending */
-	SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(futex), SCMP_SYS(clock_gettime),
-	SCMP_SYS(gettimeofday), SCMP_SYS(getrandom), SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(restart_syscall),
+	SCMP_SYS(brk),
+	SCMP_SYS(munmap),
+	SCMP_SYS(mremap),
+	SCMP_SYS(madvise),
+	SCMP_SYS(futex),
+	SCMP_SYS(clock_gettime),
+	SCMP_SYS(gettimeofday),
+	SCMP_SYS(getrandom),
+	SCMP_SYS(exit),
+	SCMP_SYS(exit_group),
+	SCMP_SYS(restart_syscall),
 	/* abort() and its message */
-	SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigreturn), SCMP_SYS(writev), SCMP_SYS(getpid), SCMP_SYS(gettid),
+	SCMP_SYS(rt_sigprocmask),
+	SCMP_SYS(rt_sigaction),
+	SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(writev),
+	SCMP_SYS(getpid),
+	SCMP_SYS(gettid),
 };
 
 /* What the runtime of ASan and UBSan adds; in no other build. */
 static const int sanitizer_calls[] = {
-	SCMP_SYS(sigaltstack), SCMP_SYS(sched_yield), SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(getrlimit),
-	SCMP_SYS(prlimit64), SCMP_SYS(prctl), SCMP_SYS(sched_getaffinity), SCMP_SYS(pipe2), SCMP_SYS(ioctl), SCMP_SYS(tgkill),
-	SCMP_SYS(getuid), SCMP_SYS(sysinfo), SCMP_SYS(open), SCMP_SYS(stat), SCMP_SYS(access), SCMP_SYS(set_robust_list),
+	SCMP_SYS(sigaltstack),
+	SCMP_SYS(sched_yield),
+	SCMP_SYS(readlink),
+	SCMP_SYS(readlinkat),
+	SCMP_SYS(getrlimit),
+	SCMP_SYS(prlimit64),
+	SCMP_SYS(prctl),
+	SCMP_SYS(sched_getaffinity),
+	SCMP_SYS(pipe2),
+	SCMP_SYS(ioctl),
+	SCMP_SYS(tgkill),
+	SCMP_SYS(getuid),
+	SCMP_SYS(sysinfo),
+	SCMP_SYS(open),
+	SCMP_SYS(stat),
+	SCMP_SYS(access),
+	SCMP_SYS(set_robust_list),
 };
 
 static void own_filter(scmp_filter_ctx *f)

@@ -77,7 +77,8 @@ static const struct json_field result_table[] = {
 
 int job_tell_result(struct job *j, const struct job_result *r, struct err *e)
 {
-	/* The store will say that the layers exist: so they must, after a power loss too. One sync for all files is much cheaper than one each. */
+	/* The store will say that the layers exist: so they must, after a power loss too. One sync for all files is
+	 * much cheaper than one each. */
 	if (syncfs(j->dir) < 0)
 		return err_errno(e, -errno, "write the layers to disk");
 	return tell(j->report, json_pack("{so}", "result", json_encode(result_table, r)), e);
@@ -126,7 +127,8 @@ static json_t *safe_string(const char *s)
 
 int job_tell_error(int report, const struct err *why)
 {
-	return tell(report, json_pack("{s{ssso}}", "error", "kind", kind_name(why->kind), "message", safe_string(why->msg)), NULL);
+	return tell(report,
+		json_pack("{s{ssso}}", "error", "kind", kind_name(why->kind), "message", safe_string(why->msg)), NULL);
 }
 
 int job_new_layer(struct job *j, char name[static JOB_DIR], int *diff, struct err *e)

@@ -22,8 +22,9 @@ static int bad(struct unpack *u, const char *what)
 	return err_as(u->e, ERR_INVALID, "%s has %s", name_quote(u->path, q), what);
 }
 
-/* Which extended attributes an archive may set. trusted.* steers overlayfs (a forged trusted.overlay.redirect would show other directories), user.overlay.* does the same
- * in mounts with userxattr, and the rest of security.* belongs to the host's policy. Docker's own layers carry security.capability only. */
+/* Which extended attributes an archive may set. trusted.* steers overlayfs (a forged trusted.overlay.redirect would
+ * show other directories), user.overlay.* does the same in mounts with userxattr, and the rest of security.* belongs to
+ * the host's policy. Docker's own layers carry security.capability only. */
 static bool xattr_wanted(const char *name, unsigned type)
 {
 	if (streq(name, "security.capability"))
@@ -72,9 +73,9 @@ static int read_meta(struct unpack *u, unsigned type)
 	}
 	if (m->mtime.tv_nsec < 0 || m->mtime.tv_nsec > 999999999)
 		m->mtime.tv_nsec = 0;
-	m->dev = type == AE_IFCHR || type == AE_IFBLK
-		? makedev((unsigned)archive_entry_rdevmajor(u->entry), (unsigned)archive_entry_rdevminor(u->entry))
-		: 0;
+	m->dev = type == AE_IFCHR || type == AE_IFBLK ? makedev((unsigned)archive_entry_rdevmajor(u->entry),
+								(unsigned)archive_entry_rdevminor(u->entry))
+						      : 0;
 	return read_xattrs(u, type);
 }
 

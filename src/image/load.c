@@ -1,12 +1,14 @@
 /* Theory of operation
  *
- * The archive is spooled (spool.h), because what a file is stands in manifest.json or index.json, which may come last. manifest.json is
- * preferred: `docker save` has written it in every version, newer ones beside an OCI layout of the same images. Without it the archive must be
- * an OCI layout: index.json lists images, or indexes of images for several platforms, of which one is chosen.
+ * The archive is spooled (spool.h), because what a file is stands in manifest.json or index.json, which may come last.
+ * manifest.json is preferred: `docker save` has written it in every version, newer ones beside an OCI layout of the
+ * same images. Without it the archive must be an OCI layout: index.json lists images, or indexes of images for several
+ * platforms, of which one is chosen.
  *
- * Both ways end in the same list of `want`s: a configuration and the files of its layers. Nothing the archive says about itself is
- * believed: blobs are digested while they are spooled, a configuration's digest is the image's id, and a layer's plain bytes must digest to the diff id
- * that the configuration states. A layer that several images share is read once.
+ * Both ways end in the same list of `want`s: a configuration and the files of its layers. Nothing the archive says
+ * about itself is believed: blobs are digested while they are spooled, a configuration's digest is the image's id, and
+ * a layer's plain bytes must digest to the diff id that the configuration states. A layer that several images share is
+ * read once.
  *
  * Proven by tests/image/test_program.py.
  */
@@ -22,11 +24,11 @@
 #include "image/spool.h"
 #include "image/tar.h"
 
-struct want { /* one image, as the archive describes it */
-	const char *config;  /* path */
-	struct strv layers;  /* paths, bottom first */
+struct want {               /* one image, as the archive describes it */
+	const char *config; /* path */
+	struct strv layers; /* paths, bottom first */
 	struct strv tags;
-	const char *digest;  /* that the configuration must have; NULL = any */
+	const char *digest; /* that the configuration must have; NULL = any */
 };
 
 struct load {
@@ -106,8 +108,8 @@ static int plan_nested(struct load *l, const struct manifest_desc *d, const char
 		all.v[i].tag = NULL; /* names count in index.json only */
 	const struct manifest_desc *pick = manifest_choose(&all, NULL, &l->job->host);
 	if (!pick)
-		return err_as(e, ERR_INVALID, "no image for platform %s/%s in %s: it has %s", l->job->host.os, l->job->host.arch,
-			d->digest, manifest_platforms(&all, &l->arena));
+		return err_as(e, ERR_INVALID, "no image for platform %s/%s in %s: it has %s", l->job->host.os,
+			l->job->host.arch, d->digest, manifest_platforms(&all, &l->arena));
 	return plan_desc(l, pick, tag, depth + 1, e);
 }
 
@@ -165,7 +167,8 @@ static int plan(struct load *l, struct err *e)
 	else if (spool_has(l->spool, "index.json"))
 		try(plan_layout(l, e));
 	else
-		return err_as(e, ERR_INVALID, "the archive has neither manifest.json nor index.json: it is not a saved image");
+		return err_as(e, ERR_INVALID,
+			"the archive has neither manifest.json nor index.json: it is not a saved image");
 	if (l->nwants == 0)
 		return err_as(e, ERR_INVALID, "the archive has no image in it");
 	return 0;
@@ -207,7 +210,8 @@ static int take_layer(struct load *l, const char *path, const char *diff_id, str
 	if (r < 0)
 		return err_ctx(e, "layer %s", name_quote(path, q));
 	if (!streq(x.diff_id, diff_id))
-		return err_as(e, ERR_INVALID, "layer %s: its content has the digest %s, the image's configuration says %s",
+		return err_as(e, ERR_INVALID,
+			"layer %s: its content has the digest %s, the image's configuration says %s",
 			name_quote(path, q), x.diff_id, diff_id);
 	if (map_puts(&l->done, diff_id, (void *)(uintptr_t)diff_id) < 0)
 		return err_nomem(e);
@@ -232,13 +236,15 @@ static int take_image(struct load *l, const struct want *w, struct err *e)
 	try(spool_load(l->spool, w->config, &b, e));
 	digest_of(buf_str(&b), b.len, id);
 	if (w->digest && !streq(w->digest, id))
-		return err_as(e, ERR_INVALID, "the image configuration %s has the digest %s", name_quote(w->config, q), id);
+		return err_as(
+			e, ERR_INVALID, "the image configuration %s has the digest %s", name_quote(w->config, q), id);
 	struct job_image *same = map_gets(&l->ids, digest_hex(id));
 	if (same)
 		return merge_tags(l, same, &w->tags, e);
 	try(config_read(buf_str(&b), b.len, &l->arena, &facts, e));
 	if (facts.diff_ids.n != w->layers.n)
-		return err_as(e, ERR_INVALID, "invalid manifest, layers length mismatch: %zu layers, %zu diff ids in the configuration %s",
+		return err_as(e, ERR_INVALID,
+			"invalid manifest, layers length mismatch: %zu layers, %zu diff ids in the configuration %s",
 			w->layers.n, facts.diff_ids.n, name_quote(w->config, q));
 	for (size_t i = 0; i < w->layers.n; i++)
 		try(take_layer(l, w->layers.v[i], facts.diff_ids.v[i], e));

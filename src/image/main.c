@@ -30,7 +30,8 @@ struct options {
 
 static int usage(void)
 {
-	fputs("usage: pontoon-image import --root DIR --job NAME [--message M] [--change C]... [--platform OS/ARCH[/VARIANT]] "
+	fputs("usage: pontoon-image import --root DIR --job NAME [--message M] [--change C]... [--platform "
+	      "OS/ARCH[/VARIANT]] "
 	      "[--repo-tag R[:T]]\n"
 	      "       pontoon-image load --root DIR --job NAME [--have FILE]\n"
 	      "The archive comes on standard input, JSON lines go to descriptor 3: see pontoon-image(8).\n",
@@ -63,8 +64,12 @@ static int parse(int argc, char **argv, struct options *o, struct arena *a)
 		bool import_only = c == MESSAGE || c == CHANGE || c == PLATFORM || c == TAG;
 		if (c == '?' || (import_only && o->verb != VERB_IMPORT) || (c == HAVE && o->verb != VERB_LOAD))
 			return usage();
-		const char **text[] = {[ROOT] = &o->root, [JOB] = &o->job, [MESSAGE] = &o->message, [PLATFORM] = &o->platform,
-			[TAG] = &o->tag, [HAVE] = &o->have};
+		const char **text[] = {[ROOT] = &o->root,
+			[JOB] = &o->job,
+			[MESSAGE] = &o->message,
+			[PLATFORM] = &o->platform,
+			[TAG] = &o->tag,
+			[HAVE] = &o->have};
 		if (c == CHANGE) {
 			if (strv_add(a, &o->changes, optarg) < 0)
 				return usage();
@@ -90,7 +95,8 @@ static int read_have(const char *path, struct buf *text, struct map *out, struct
 	return 0;
 }
 
-static int prepare_import(const struct options *o, const struct platform *host, struct import *in, struct arena *a, struct err *e)
+static int prepare_import(
+	const struct options *o, const struct platform *host, struct import *in, struct arena *a, struct err *e)
 {
 	*in = (struct import){.message = o->message ? o->message : "", .platform = *host};
 	change_config_init(&in->config);
@@ -173,7 +179,8 @@ int main(int argc, char **argv)
 }
 
 #if defined(__SANITIZE_ADDRESS__) || (defined(__clang__) && defined(__has_feature))
-/* The leak check at exit starts a tracing process, which the confinement does not let it; leaks are looked for in the unit tests. */
+/* The leak check at exit starts a tracing process, which the confinement does not let it; leaks are looked for in the
+ * unit tests. */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {

@@ -2,13 +2,13 @@
 
 #include "base/ref.h"
 
-#define INDEX_OCI     "application/vnd.oci.image.index.v1+json"
-#define INDEX_DOCKER  "application/vnd.docker.distribution.manifest.list.v2+json"
-#define CONFIG_OCI    "application/vnd.oci.image.config.v1+json"
+#define INDEX_OCI "application/vnd.oci.image.index.v1+json"
+#define INDEX_DOCKER "application/vnd.docker.distribution.manifest.list.v2+json"
+#define CONFIG_OCI "application/vnd.oci.image.config.v1+json"
 #define CONFIG_DOCKER "application/vnd.docker.container.image.v1+json"
-#define NAME_FULL     "io.containerd.image.name"
-#define NAME_REF      "org.opencontainers.image.ref.name"
-#define REFERENCE     "vnd.docker.reference.type"
+#define NAME_FULL "io.containerd.image.name"
+#define NAME_REF "org.opencontainers.image.ref.name"
+#define REFERENCE "vnd.docker.reference.type"
 
 /* JSON shapes, as written. */
 struct saved_json {
@@ -90,7 +90,8 @@ static int read_saved(const json_t *j, struct arena *a, struct manifest_saved *o
 	if (str_empty(s.config))
 		return err_as(e, ERR_INVALID, "no Config");
 	if (s.layers.n > LIMIT_LAYERS)
-		return err_as(e, ERR_TOO_LARGE, "the image has %zu layers: at most %d are possible", s.layers.n, LIMIT_LAYERS);
+		return err_as(e, ERR_TOO_LARGE, "the image has %zu layers: at most %d are possible", s.layers.n,
+			LIMIT_LAYERS);
 	for (size_t i = 0; i < s.tags.n; i++) {
 		const char *tag = NULL;
 		try(normalise_tag(a, s.tags.v[i], &tag, e));
@@ -111,7 +112,8 @@ int manifest_read_saved(const char *text, size_t len, struct arena *a, struct ma
 		return err_as(e, ERR_INVALID, "manifest.json: expected a list of images");
 	size_t n = json_array_size(j);
 	if (n > LIMIT_IMAGE_IMAGES)
-		return err_as(e, ERR_TOO_LARGE, "manifest.json: %zu images, at most %d are read", n, LIMIT_IMAGE_IMAGES);
+		return err_as(
+			e, ERR_TOO_LARGE, "manifest.json: %zu images, at most %d are read", n, LIMIT_IMAGE_IMAGES);
 	struct manifest_saved *v = arena_new(a, struct manifest_saved, n ? n : 1);
 	if (!v)
 		return err_nomem(e);
@@ -135,7 +137,8 @@ static int desc_tag(const struct kvs *annotations, struct arena *a, const char *
 
 static int read_desc(const struct desc_json *d, struct arena *a, struct manifest_desc *out, struct err *e)
 {
-	struct manifest_desc r = {.media_type = d->media_type ? d->media_type : "", .digest = d->digest, .size = d->size};
+	struct manifest_desc r = {
+		.media_type = d->media_type ? d->media_type : "", .digest = d->digest, .size = d->size};
 	if (!d->digest || !ref_is_sha256(d->digest))
 		return err_as(e, ERR_INVALID, "\"%.100s\" is not a sha256 digest", d->digest ? d->digest : "");
 	if (d->size < 0)
@@ -179,7 +182,8 @@ int manifest_read_index(const char *text, size_t len, struct arena *a, struct ma
 	if (x.schema != 2)
 		return err_as(e, ERR_INVALID, "image index: schemaVersion %lld is not supported", (long long)x.schema);
 	if (x.manifests.n > LIMIT_IMAGE_IMAGES)
-		return err_as(e, ERR_TOO_LARGE, "image index: %zu entries, at most %d are read", x.manifests.n, LIMIT_IMAGE_IMAGES);
+		return err_as(e, ERR_TOO_LARGE, "image index: %zu entries, at most %d are read", x.manifests.n,
+			LIMIT_IMAGE_IMAGES);
 	if (read_descs(&x.manifests, a, out, e) < 0)
 		return err_ctx(e, "image index");
 	return 0;
@@ -190,7 +194,8 @@ static bool same_tag(const char *a, const char *b)
 	return a && b ? streq(a, b) : a == b;
 }
 
-const struct manifest_desc *manifest_choose(const struct manifest_descs *all, const char *tag, const struct platform *want)
+const struct manifest_desc *manifest_choose(
+	const struct manifest_descs *all, const char *tag, const struct platform *want)
 {
 	const struct manifest_desc *best = NULL, *only = NULL;
 	int best_score = 0;
@@ -218,7 +223,8 @@ const char *manifest_platforms(const struct manifest_descs *all, struct arena *a
 	for (size_t i = 0; i < all->n && s && strlen(s) < 500; i++) {
 		const struct platform *p = &all->v[i].platform;
 		if (*p->os && !all->v[i].attestation)
-			s = arena_printf(a, "%s%s%s/%s%s%s", s, *s ? ", " : "", p->os, p->arch, *p->variant ? "/" : "", p->variant);
+			s = arena_printf(a, "%s%s%s/%s%s%s", s, *s ? ", " : "", p->os, p->arch, *p->variant ? "/" : "",
+				p->variant);
 	}
 	return str_empty(s) ? "none" : s;
 }
@@ -230,15 +236,18 @@ int manifest_read_image(const char *text, size_t len, struct arena *a, struct ma
 	if (json_decode_text(text, len, image_table, &m, a, e) < 0)
 		return err_ctx(e, "image manifest");
 	if (m.schema != 2)
-		return err_as(e, ERR_INVALID, "image manifest: schemaVersion %lld is not supported", (long long)m.schema);
+		return err_as(
+			e, ERR_INVALID, "image manifest: schemaVersion %lld is not supported", (long long)m.schema);
 	if (!m.config)
 		return err_as(e, ERR_INVALID, "image manifest: no config");
 	if (m.layers.n > LIMIT_LAYERS)
-		return err_as(e, ERR_TOO_LARGE, "image manifest: %zu layers, at most %d are possible", m.layers.n, LIMIT_LAYERS);
+		return err_as(e, ERR_TOO_LARGE, "image manifest: %zu layers, at most %d are possible", m.layers.n,
+			LIMIT_LAYERS);
 	if (read_desc(m.config, a, &r.config, e) < 0 || read_descs(&m.layers, a, &r.layers, e) < 0)
 		return err_ctx(e, "image manifest");
 	if (!streq(r.config.media_type, CONFIG_OCI) && !streq(r.config.media_type, CONFIG_DOCKER))
-		return err_as(e, ERR_INVALID, "image manifest: its config is \"%.100s\": not a container image", r.config.media_type);
+		return err_as(e, ERR_INVALID, "image manifest: its config is \"%.100s\": not a container image",
+			r.config.media_type);
 	*out = r;
 	return 0;
 }

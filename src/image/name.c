@@ -4,7 +4,7 @@
 
 #include "base/strv.h"
 
-#define WH      ".wh."
+#define WH ".wh."
 #define WH_META ".wh..wh."
 
 const char *name_quote(const char *s, char out[static NAME_QUOTED])

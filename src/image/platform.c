@@ -5,10 +5,17 @@
 static const struct {
 	const char *machine, *arch, *variant;
 } machines[] = {
-	{"x86_64", "amd64", ""},     {"i386", "386", ""},         {"i686", "386", ""},
-	{"aarch64", "arm64", ""},    {"armv7l", "arm", "v7"},     {"armv6l", "arm", "v6"},
-	{"riscv64", "riscv64", ""},  {"ppc64le", "ppc64le", ""},  {"s390x", "s390x", ""},
-	{"mips64", "mips64le", ""},  {"loongarch64", "loong64", ""},
+	{"x86_64", "amd64", ""},
+	{"i386", "386", ""},
+	{"i686", "386", ""},
+	{"aarch64", "arm64", ""},
+	{"armv7l", "arm", "v7"},
+	{"armv6l", "arm", "v6"},
+	{"riscv64", "riscv64", ""},
+	{"ppc64le", "ppc64le", ""},
+	{"s390x", "s390x", ""},
+	{"mips64", "mips64le", ""},
+	{"loongarch64", "loong64", ""},
 };
 
 static bool name_valid(const char *s)
@@ -62,8 +69,13 @@ int platform_parse(const char *s, const struct platform *host, struct platform *
 	if (!fits || n == 0)
 		return err_as(e, ERR_INVALID, "\"%.100s\" is an invalid platform: want os/architecture[/variant]", s);
 	bool is_os = n > 1 || streq(part[0], "linux") || streq(part[0], "windows") || streq(part[0], "darwin");
-	fits = STR_COPY(p.os, is_os ? part[0] : "linux") && STR_COPY(p.arch, n > 1 ? part[1] : is_os ? host->arch : part[0]) &&
-	       STR_COPY(p.variant, n > 2 ? part[2] : is_os && n == 1 ? host->variant : "");
+	fits = STR_COPY(p.os, is_os ? part[0] : "linux") &&
+	       STR_COPY(p.arch, n > 1   ? part[1]
+				: is_os ? host->arch
+					: part[0]) &&
+	       STR_COPY(p.variant, n > 2             ? part[2]
+				   : is_os && n == 1 ? host->variant
+						     : "");
 	if (!fits)
 		return err_as(e, ERR_INVALID, "\"%.100s\" is an invalid platform: a part is too long", s);
 	if (!streq(p.os, "linux"))

@@ -1,8 +1,8 @@
 /* Theory of operation
  *
- * gzip is read with zlib itself, because libarchive does not check the length and CRC at its end: a flipped bit in an imported
- * file would go unnoticed. The others are read with libarchive's filters under its "raw" format, each one enabled alone, by the magic
- * number seen here: a layer cannot choose a decoder that images do not use.
+ * gzip is read with zlib itself, because libarchive does not check the length and CRC at its end: a flipped bit in an
+ * imported file would go unnoticed. The others are read with libarchive's filters under its "raw" format, each one
+ * enabled alone, by the magic number seen here: a layer cannot choose a decoder that images do not use.
  *
  * Proven by tests/image/test_source.c: every format, whole, cut at the end, with a flipped bit.
  */
@@ -27,7 +27,7 @@ static const struct {
 	[FORMAT_NONE] = {"none", "", 0, NULL},
 	[FORMAT_GZIP] = {"gzip", "\x1f\x8b", 2, NULL},
 	[FORMAT_BZIP2] = {"bzip2", "BZh", 3, archive_read_support_filter_bzip2},
-	[FORMAT_XZ] = {"xz", "\xfd" "7zXZ\0", 6, archive_read_support_filter_xz},
+	[FORMAT_XZ] = {"xz", "\xfd\x37zXZ\0", 6, archive_read_support_filter_xz},
 	[FORMAT_ZSTD] = {"zstd", "\x28\xb5\x2f\xfd", 4, archive_read_support_filter_zstd},
 };
 static_assert(ARRAY_LEN(formats) == FORMAT_N, "formats[] is missing a format");
@@ -110,7 +110,8 @@ static int broken(struct source *s, struct err *e, const char *why)
 {
 	if (s->read_error)
 		return err_errno(e, s->read_error, "read the archive");
-	return err_as(e, ERR_INVALID, "the %s data is broken: %.200s", formats[s->format].name, why ? why : "unknown error");
+	return err_as(
+		e, ERR_INVALID, "the %s data is broken: %.200s", formats[s->format].name, why ? why : "unknown error");
 }
 
 static int open_archive(struct source *s, struct err *e)
@@ -118,9 +119,11 @@ static int open_archive(struct source *s, struct err *e)
 	s->archive = archive_read_new();
 	if (!s->archive)
 		return err_nomem(e);
-	/* ARCHIVE_WARN: this libarchive would run an outside program for the format. That never happens here: exec is forbidden. */
+	/* ARCHIVE_WARN: this libarchive would run an outside program for the format. That never happens here: exec is
+	 * forbidden. */
 	if (formats[s->format].enable(s->archive) != ARCHIVE_OK)
-		return err_as(e, ERR_NOT_IMPLEMENTED, "this build of libarchive cannot read %s", formats[s->format].name);
+		return err_as(
+			e, ERR_NOT_IMPLEMENTED, "this build of libarchive cannot read %s", formats[s->format].name);
 	if (archive_read_support_format_raw(s->archive) != ARCHIVE_OK)
 		return err_nomem(e);
 	archive_read_set_callback_data(s->archive, s);
@@ -193,7 +196,8 @@ static int gzip_member(struct source *s, struct err *e)
 		if (more <= 0)
 			return more;
 		if (*s->z.next_in != 0)
-			return s->z.total_in == 0 || inflateReset(&s->z) == Z_OK ? 1 : broken(s, e, "cannot start anew");
+			return s->z.total_in == 0 || inflateReset(&s->z) == Z_OK ? 1
+										 : broken(s, e, "cannot start anew");
 		s->z.next_in++;
 		s->z.avail_in--;
 	}
@@ -255,7 +259,8 @@ ssize_t source_next(struct source *s, const void **p, struct err *e)
 		*p = s->in;
 	}
 	if (n > 0 && (uint64_t)n > *s->budget)
-		return err_as(e, ERR_TOO_LARGE, "the archive is too large: it unpacks to more than the limit of one job");
+		return err_as(
+			e, ERR_TOO_LARGE, "the archive is too large: it unpacks to more than the limit of one job");
 	if (n > 0)
 		*s->budget -= (uint64_t)n;
 	s->done = n == 0;

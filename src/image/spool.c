@@ -10,10 +10,10 @@
 #include "image/name.h"
 #include "image/tar.h"
 
-#define SPOOL_DIR  "spool"
-#define BLOBS      "blobs/sha256/"
-#define LINK_HOPS  8
-#define FILE_NAME  24
+#define SPOOL_DIR "spool"
+#define BLOBS "blobs/sha256/"
+#define LINK_HOPS 8
+#define FILE_NAME 24
 
 struct file {
 	const char *path; /* clean */
@@ -90,12 +90,14 @@ static int copy_file(struct spool *s, struct tar *t, struct archive_entry *entry
 	struct digest d;
 
 	digest_init(&d);
-	OWN(own_fd) int fd = openat(s->dir, file_name(s->n, name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	OWN(own_fd)
+	int fd = openat(s->dir, file_name(s->n, name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return err_errno(e, -errno, "create " SPOOL_DIR "/%s", name);
 	try(tar_copy(t, entry, fd, hex ? &d : NULL, &f.size, e));
 	if (hex && !streq(digest_hex(digest_end(&d, have)), hex))
-		return err_as(e, ERR_INVALID, "the blob %s does not match its name: its bytes have the digest %s", name_quote(path, q), have);
+		return err_as(e, ERR_INVALID, "the blob %s does not match its name: its bytes have the digest %s",
+			name_quote(path, q), have);
 	s->n++;
 	return remember(s, path, &f, e);
 }

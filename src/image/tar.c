@@ -106,14 +106,16 @@ int tar_next(struct tar *t, struct archive_entry **entry, const char **path, str
 	int r = archive_read_next_header(t->archive, &x);
 	if (r == ARCHIVE_EOF)
 		return 0;
-	/* A warning is about an attribute that is not used here, or about a name that is not UTF-8: then it stays as it is. */
+	/* A warning is about an attribute that is not used here, or about a name that is not UTF-8: then it stays as it
+	 * is. */
 	if (r != ARCHIVE_OK && r != ARCHIVE_WARN)
 		return broken(t, e);
 	if (t->job->budget.entries == 0)
 		return err_as(e, ERR_TOO_LARGE, "the archive has too many entries for one job");
 	const char *name = archive_entry_pathname(x);
 	if (!name)
-		return err_as(e, ERR_INVALID, "entry %llu of the tar has no readable name", (unsigned long long)t->entries + 1);
+		return err_as(e, ERR_INVALID, "entry %llu of the tar has no readable name",
+			(unsigned long long)t->entries + 1);
 	try(name_clean(name, t->path, e));
 	t->job->budget.entries--;
 	t->entries++;

@@ -1,18 +1,21 @@
 /* Theory of operation
  *
- * A layer is a list of names, in any order, and an enemy may have written it: "a -> /etc", then "a/passwd"; a directory, then a link in
- * its place; a hard link to "../../x". None of this is examined here. The parent of each name is opened with openat2(2) and RESOLVE_IN_ROOT:
- * the kernel walks symbolic links as if the layer's directory were "/", so a walk cannot end outside of it. RESOLVE_NO_XDEV and
- * RESOLVE_NO_MAGICLINKS are added because a layer has neither mounts nor /proc. Then one *at() call acts on the last part of the
- * name, which is never followed: O_EXCL | O_NOFOLLOW for files, and mkdirat, mknodat, linkat, symlinkat do not follow.
+ * A layer is a list of names, in any order, and an enemy may have written it: "a -> /etc", then "a/passwd"; a
+ * directory, then a link in its place; a hard link to "../../x". None of this is examined here. The parent of each name
+ * is opened with openat2(2) and RESOLVE_IN_ROOT: the kernel walks symbolic links as if the layer's directory were "/",
+ * so a walk cannot end outside of it. RESOLVE_NO_XDEV and RESOLVE_NO_MAGICLINKS are added because a layer has neither
+ * mounts nor /proc. Then one *at() call acts on the last part of the name, which is never followed: O_EXCL | O_NOFOLLOW
+ * for files, and mkdirat, mknodat, linkat, symlinkat do not follow.
  *
- * Creation is tried first, and only EEXIST leads to the slow path (make_room), so an ordinary file costs: create, write, fchown, fchmod,
- * futimens, close. The descriptor of the last parent is kept, since entries come in order of directories. It is dropped whenever
- * something is removed: only then can a name stand for another directory than before.
+ * Creation is tried first, and only EEXIST leads to the slow path (make_room), so an ordinary file costs: create,
+ * write, fchown, fchmod, futimens, close. The descriptor of the last parent is kept, since entries come in order of
+ * directories. It is dropped whenever something is removed: only then can a name stand for another directory than
+ * before.
  *
- * Whiteouts (OCI image specification): ".wh.x" hides x of the layers below, never x of its own layer, whatever their order. overlayfs knows a
- * device 0:0 for "x is gone" and the attribute trusted.overlay.opaque for "this directory starts empty". So: ".wh.x" and then a directory x
- * (or the other way round) is an opaque directory x; ".wh.x" and a file x is just the file, which hides what is below anyway.
+ * Whiteouts (OCI image specification): ".wh.x" hides x of the layers below, never x of its own layer, whatever their
+ * order. overlayfs knows a device 0:0 for "x is gone" and the attribute trusted.overlay.opaque for "this directory
+ * starts empty". So: ".wh.x" and then a directory x (or the other way round) is an opaque directory x; ".wh.x" and a
+ * file x is just the file, which hides what is below anyway.
  *
  * Times of directories are set last, since each new file in a directory changes them.
  *
@@ -116,7 +119,8 @@ static int set_opaque(int dir, const char *name)
 	return fsetxattr(fd, "trusted.overlay.opaque", "y", 1, 0) < 0 ? -errno : 0;
 }
 
-/* Makes `name` a directory where there is none, or where a whiteout of this layer stands: then opaque. -EEXIST for anything else. */
+/* Makes `name` a directory where there is none, or where a whiteout of this layer stands: then opaque. -EEXIST for
+ * anything else. */
 static int make_implied(struct tree *t, int dir, const char *name)
 {
 	struct stat st;
@@ -159,7 +163,8 @@ static int open_making(struct tree *t, const char *path, int *out, struct err *e
 	return 0;
 }
 
-/* The directory that holds `path`, and the last part of it. The descriptor stays the tree's and is valid until the next call. */
+/* The directory that holds `path`, and the last part of it. The descriptor stays the tree's and is valid until the next
+ * call. */
 static int parent_of(struct tree *t, const char *path, int *dir, const char **name, struct err *e)
 {
 	const char *slash = strrchr(path, '/');
@@ -180,7 +185,8 @@ static int parent_of(struct tree *t, const char *path, int *dir, const char **na
 	return 0;
 }
 
-/* Takes away what stands at `path`, so that something else can, and opens the parent again: it may be another one now. */
+/* Takes away what stands at `path`, so that something else can, and opens the parent again: it may be another one now.
+ */
 static int make_room(struct tree *t, const char *path, int *at, const char **name, struct err *e)
 {
 	int r = unlinkat(*at, *name, 0) < 0 ? -errno : 0;
@@ -207,7 +213,8 @@ static int set_xattrs(int fd, const struct tree_meta *m, const char *path, struc
 		if (fsetxattr(fd, x->name, x->value, x->len, 0) == 0 || errno == EOPNOTSUPP)
 			continue;
 		if (errno == EINVAL || errno == ERANGE || errno == E2BIG)
-			return err_as(e, ERR_INVALID, "a bad extended attribute of %s: %s", name_quote(path, q), strerror(errno));
+			return err_as(e, ERR_INVALID, "a bad extended attribute of %s: %s", name_quote(path, q),
+				strerror(errno));
 		return err_errno(e, -errno, "set an extended attribute of %s", name_quote(path, q));
 	}
 	return 0;
@@ -361,7 +368,8 @@ int tree_link(struct tree *t, const char *path, const char *target, struct err *
 	if (fstatat(from, tname, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return err_as(e, ERR_INVALID, "a hard link's target %s is not in the layer", name_quote(target, q));
 	if (S_ISDIR(st.st_mode) || is_whiteout(&st))
-		return err_as(e, ERR_INVALID, "a hard link's target %s is a directory or a whiteout", name_quote(target, q));
+		return err_as(
+			e, ERR_INVALID, "a hard link's target %s is a directory or a whiteout", name_quote(target, q));
 	try(parent_of(t, path, &at, &name, e));
 	if (linkat(from, tname, at, name, 0) == 0)
 		return 0;

@@ -103,7 +103,8 @@ static int expand_braces(struct expander *x, unsigned depth)
 		return 0;
 	}
 	if (x->s[0] != ':' || (x->s[1] != '-' && x->s[1] != '+'))
-		return err_as(x->e, ERR_INVALID, "unsupported modifier in substitution of ${%.*s...}", (int)(n > 100 ? 100 : n), name);
+		return err_as(x->e, ERR_INVALID, "unsupported modifier in substitution of ${%.*s...}",
+			(int)(n > 100 ? 100 : n), name);
 	bool minus = x->s[1] == '-';
 	x->s += 2;
 	size_t before = x->out.len;

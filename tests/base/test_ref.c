@@ -63,7 +63,8 @@ TEST(errors)
 		{"UPPER", "invalid reference format: repository name (library/UPPER) must be lowercase"},
 		{"q.io/Up:1", "invalid reference format: repository name (Up) must be lowercase"},
 		{"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
-			"invalid repository name (0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef), cannot specify "
+			"invalid repository name (0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef), "
+			"cannot specify "
 			"64-byte hexadecimal strings"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

@@ -1,5 +1,6 @@
-/* A job in a temporary directory for the targets that write: small limits, and a look around afterwards: nothing may appear beside the job. Run these as
- * root in a mount namespace of their own, so that owners and devices are really made. */
+/* A job in a temporary directory for the targets that write: small limits, and a look around afterwards: nothing may
+ * appear beside the job. Run these as root in a mount namespace of their own, so that owners and devices are really
+ * made. */
 #pragma once
 
 #include <dirent.h>

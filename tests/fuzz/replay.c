@@ -1,5 +1,5 @@
-/* Runs a fuzz target over kept inputs: every file of the directories (or the files) named on the command line. The same target links with
- * libFuzzer instead of this file for a real search: see tests/fuzz/meson.build. */
+/* Runs a fuzz target over kept inputs: every file of the directories (or the files) named on the command line. The same
+ * target links with libFuzzer instead of this file for a real search: see tests/fuzz/meson.build. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -12,7 +12,8 @@ static const char *apply(struct arena *a, const char *lines)
 {
 	struct change_config c;
 	struct platform p = {.os = "linux", .arch = "amd64"};
-	struct config_import in = {.platform = &p, .message = "", .created = "2026-01-02T03:04:05Z", .config = &c, .diff_id = "sha256:0"};
+	struct config_import in = {
+		.platform = &p, .message = "", .created = "2026-01-02T03:04:05Z", .config = &c, .diff_id = "sha256:0"};
 	struct err e = {};
 	char *text = NULL;
 
@@ -41,7 +42,7 @@ static const char *apply(struct arena *a, const char *lines)
 		const char *got = apply(&a, lines);                                                                    \
 		if (!strstr(got, part)) {                                                                              \
 			test_failed = true;                                                                            \
-			printf("# %s:%d: %s\n#   gives %s\n#   lacks %s\n", __FILE__, __LINE__, lines, got, part);      \
+			printf("# %s:%d: %s\n#   gives %s\n#   lacks %s\n", __FILE__, __LINE__, lines, got, part);     \
 		}                                                                                                      \
 	} while (0)
 #define FAILS(lines, text)                                                                                             \
@@ -124,7 +125,8 @@ TEST(health)
 {
 	HAS("HEALTHCHECK NONE", "\"Healthcheck\":{\"Test\":[\"NONE\"]}");
 	HAS("HEALTHCHECK --interval=1m30s --timeout=500ms --retries=4 CMD curl -f x",
-		"\"Healthcheck\":{\"Test\":[\"CMD-SHELL\",\"curl -f x\"],\"Interval\":90000000000,\"Timeout\":500000000,\"Retries\":4}");
+		"\"Healthcheck\":{\"Test\":[\"CMD-SHELL\",\"curl -f "
+		"x\"],\"Interval\":90000000000,\"Timeout\":500000000,\"Retries\":4}");
 	HAS("HEALTHCHECK CMD [\"a\",\"b\"]", "\"Healthcheck\":{\"Test\":[\"CMD\",\"a\",\"b\"]}");
 	FAILS("HEALTHCHECK", "HEALTHCHECK requires at least one argument");
 	FAILS("HEALTHCHECK CMD", "Missing command after HEALTHCHECK CMD");

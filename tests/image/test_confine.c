@@ -1,4 +1,5 @@
-/* The confinement from inside: what a program that was taken over could try. Each attempt runs in a child that is confined first. */
+/* The confinement from inside: what a program that was taken over could try. Each attempt runs in a child that is
+ * confined first. */
 #include "image/confine.h"
 
 #include <fcntl.h>
@@ -91,8 +92,8 @@ static int use_mprotect(void)
 
 TEST(forbidden_calls_kill)
 {
-	int (*const attempts[])(void) = {use_socket, use_exec, use_fork, use_mount, use_unshare, use_chroot, use_kill, use_ptrace,
-		use_code, use_mprotect};
+	int (*const attempts[])(void) = {use_socket, use_exec, use_fork, use_mount, use_unshare, use_chroot, use_kill,
+		use_ptrace, use_code, use_mprotect};
 	if (geteuid() != 0)
 		SKIP("needs root");
 	CHECK_INT(attempt_in_child(nothing), 0);
@@ -114,7 +115,8 @@ static int open_device(void)
 
 static int see_outside(void)
 {
-	if (openat(AT_FDCWD, "/etc/passwd", O_RDONLY | O_CLOEXEC) >= 0 || openat(AT_FDCWD, "/proc/self/root", O_PATH | O_CLOEXEC) >= 0)
+	if (openat(AT_FDCWD, "/etc/passwd", O_RDONLY | O_CLOEXEC) >= 0 ||
+		openat(AT_FDCWD, "/proc/self/root", O_PATH | O_CLOEXEC) >= 0)
 		return 1;
 	return openat(AT_FDCWD, "../../../../etc/passwd", O_RDONLY | O_CLOEXEC) >= 0 ? 2 : 0;
 }

@@ -1,4 +1,5 @@
-/* What the program test cannot reach from outside: small limits, a descriptor that fails, deep trees. Needs root: layers have owners. */
+/* What the program test cannot reach from outside: small limits, a descriptor that fails, deep trees. Needs root:
+ * layers have owners. */
 #include "image/layer.h"
 
 #include <archive.h>
@@ -36,7 +37,8 @@ static bool set_up(struct fixture *f, int in)
 	strcpy(f->dir, "/var/tmp/pontoon-layer.XXXXXX");
 	if (!mkdtemp(f->dir))
 		return false;
-	job_init(&f->job, in, open("/dev/null", O_WRONLY | O_CLOEXEC), open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	job_init(
+		&f->job, in, open("/dev/null", O_WRONLY | O_CLOEXEC), open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	return f->job.dir > 0 && f->job.report > 0 && in >= 0;
 }
 

@@ -16,7 +16,8 @@ TEST(saved)
 	OWN(own_arena) struct arena a = {};
 	struct manifest_saved_list l;
 	struct err e = {};
-	const char *s = "[{\"Config\":\"c.json\",\"RepoTags\":[\"docker.io/library/x\",\"x:latest\",\"y/z:1\"],\"Layers\":[\"a\",\"b\"]},"
+	const char *s = "[{\"Config\":\"c.json\",\"RepoTags\":[\"docker.io/library/x\",\"x:latest\",\"y/"
+			"z:1\"],\"Layers\":[\"a\",\"b\"]},"
 			"{\"Config\":\"d.json\",\"RepoTags\":null,\"Layers\":null}]";
 	REQUIRE(manifest_read_saved(s, strlen(s), &a, &l, &e) == 0);
 	CHECK_INT(l.n, 2);
@@ -52,9 +53,12 @@ TEST(saved_errors)
 
 static const char index_text[] =
 	"{\"schemaVersion\":2,\"manifests\":["
-	"{\"mediaType\":\"" IMAGE "\",\"digest\":\"" D1 "\",\"size\":1,\"platform\":{\"os\":\"linux\",\"architecture\":\"arm\",\"variant\":\"v6\"}},"
-	"{\"mediaType\":\"" IMAGE "\",\"digest\":\"" D2 "\",\"size\":1,\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\"}},"
-	"{\"mediaType\":\"" IMAGE "\",\"digest\":\"" D3 "\",\"size\":1,\"platform\":{\"os\":\"unknown\",\"architecture\":\"unknown\"},"
+	"{\"mediaType\":\"" IMAGE "\",\"digest\":\"" D1
+	"\",\"size\":1,\"platform\":{\"os\":\"linux\",\"architecture\":\"arm\",\"variant\":\"v6\"}},"
+	"{\"mediaType\":\"" IMAGE "\",\"digest\":\"" D2
+	"\",\"size\":1,\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\"}},"
+	"{\"mediaType\":\"" IMAGE "\",\"digest\":\"" D3
+	"\",\"size\":1,\"platform\":{\"os\":\"unknown\",\"architecture\":\"unknown\"},"
 	"\"annotations\":{\"vnd.docker.reference.type\":\"attestation-manifest\"}}]}";
 
 TEST(choosing)
@@ -78,7 +82,8 @@ TEST(tags)
 	static const struct {
 		const char *annotations, *tag;
 	} rows[] = {
-		{"{\"io.containerd.image.name\":\"docker.io/library/a:1\",\"org.opencontainers.image.ref.name\":\"1\"}", "a:1"},
+		{"{\"io.containerd.image.name\":\"docker.io/library/a:1\",\"org.opencontainers.image.ref.name\":\"1\"}",
+			"a:1"},
 		{"{\"org.opencontainers.image.ref.name\":\"a:1\"}", "a:1"},
 		{"{\"org.opencontainers.image.ref.name\":\"q.io/a\"}", "q.io/a:latest"},
 		{"{\"org.opencontainers.image.ref.name\":\"latest\"}", NULL},
@@ -89,7 +94,8 @@ TEST(tags)
 		OWN(own_arena) struct arena a = {};
 		struct manifest_descs d;
 		struct err e = {};
-		const char *s = arena_printf(&a, "{\"manifests\":[{\"digest\":\"" D1 "\",\"annotations\":%s}]}", rows[i].annotations);
+		const char *s = arena_printf(
+			&a, "{\"manifests\":[{\"digest\":\"" D1 "\",\"annotations\":%s}]}", rows[i].annotations);
 		REQUIRE(manifest_read_index(s, strlen(s), &a, &d, &e) == 0);
 		if (rows[i].tag)
 			CHECK_STR(d.v[0].tag, rows[i].tag);
@@ -103,7 +109,8 @@ TEST(image_manifest)
 	OWN(own_arena) struct arena a = {};
 	struct manifest_image m;
 	struct err e = {};
-	const char *s = "{\"schemaVersion\":2,\"config\":{\"mediaType\":\"application/vnd.docker.container.image.v1+json\",\"digest\":\"" D1
+	const char *s = "{\"schemaVersion\":2,\"config\":{\"mediaType\":\"application/"
+			"vnd.docker.container.image.v1+json\",\"digest\":\"" D1
 			"\",\"size\":5},\"layers\":[{\"mediaType\":\"x\",\"digest\":\"" D2 "\",\"size\":6}]}";
 	REQUIRE(manifest_read_image(s, strlen(s), &a, &m, &e) == 0);
 	CHECK_STR(m.config.digest, D1);
@@ -123,7 +130,8 @@ TEST(config_facts)
 	OWN(own_arena) struct arena a = {};
 	struct config_facts f;
 	struct err e = {};
-	const char *s = "{\"architecture\":\"arm\",\"variant\":\"v7\",\"os\":\"linux\",\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"" D1 "\"]}}";
+	const char *s = "{\"architecture\":\"arm\",\"variant\":\"v7\",\"os\":\"linux\",\"rootfs\":{\"type\":\"layers\","
+			"\"diff_ids\":[\"" D1 "\"]}}";
 	REQUIRE(config_read(s, strlen(s), &a, &f, &e) == 0);
 	CHECK_STR(f.platform.variant, "v7");
 	CHECK_STR(f.diff_ids.v[0], D1);
@@ -164,8 +172,8 @@ TEST(names)
 {
 	static const struct {
 		const char *in, *out;
-	} rows[] = {{"a", "a"}, {"./a//b/", "a/b"}, {"/a", "a"}, {".", ""}, {"./", ""}, {"/", ""}, {"..a/b..", "..a/b.."},
-		{"..", NULL}, {"a/..", NULL}, {"../a", NULL}, {"", NULL}};
+	} rows[] = {{"a", "a"}, {"./a//b/", "a/b"}, {"/a", "a"}, {".", ""}, {"./", ""}, {"/", ""},
+		{"..a/b..", "..a/b.."}, {"..", NULL}, {"a/..", NULL}, {"../a", NULL}, {"", NULL}};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		char out[NAME_PATH] = "untouched";
 		struct err e = {};
@@ -214,5 +222,5 @@ TEST(quoting)
 	CHECK(strlen(name_quote(big, q)) < NAME_QUOTED);
 }
 
-TESTS(T(saved), T(saved_errors), T(choosing), T(tags), T(image_manifest), T(config_facts), T(platforms), T(names), T(links_in_archives),
-	T(quoting))
+TESTS(T(saved), T(saved_errors), T(choosing), T(tags), T(image_manifest), T(config_facts), T(platforms), T(names),
+	T(links_in_archives), T(quoting))

@@ -110,6 +110,8 @@ def zstd_stored(data):
     return out
 
 
+L1 = tar(directory("a"), entry("a/b", b"hello"))
+L2 = tar(entry("a/.wh.b", b""), entry("c", b"xyz"))
 PACK = dict(COMPRESS, zstd=zstd_stored)
 
 
@@ -356,6 +358,23 @@ def full_disk():
         r = Run("import", tar(*entries), root=small)
         r.fails("internal", "no space left on device")
     Run("load", docker_save([tar(entry("big", b"x" * (2 << 20)))]), root=small).fails("internal", "no space left on device")
+    # at every size until it fits: an error that says so, and nothing left
+    layer = tar(directory("d", pax_headers={"SCHILY.xattr.user.x": "v" * 3000}), *[entry("d/f%d" % i, b"x" * 5000) for i in range(12)],
+                entry("d/.wh.y", b""), symlink("l", "d"), directory("e"))
+    for verb, data in (("import", layer), ("load", docker_save([layer, L2]))):
+        for what in ("size=%dk", "size=1m,nr_inodes=%d"):
+            fitted = failed = 0
+            for n in range(5, 400, 1 if "inodes" in what else 4):
+                subprocess.run(["mount", "-o", "remount," + what % n, small], check=True)
+                r = Run(verb, data, root=small)
+                if r.code == 0:
+                    fitted += 1
+                    subprocess.run(["rm", "-rf", r.dir], check=True)
+                    break
+                r.fails("internal", "o space left on device")
+                failed += 1
+            assert fitted and failed > 5, (verb, what, fitted, failed)
+            subprocess.run(["mount", "-o", "remount,size=1m,nr_inodes=1000", small], check=True)
 
 
 @test
@@ -385,10 +404,6 @@ def import_config():
     r = Run("import", tar(), "--repo-tag", "UPPER")
     eq((r.code, r.error["kind"], r.error["message"]), (1, "invalid", "invalid reference format: repository name (library/UPPER) must be lowercase"))
     eq(Run("import", tar(), "--platform", "windows/amd64").error["kind"], "invalid")
-
-
-L1 = tar(directory("a"), entry("a/b", b"hello"))
-L2 = tar(entry("a/.wh.b", b""), entry("c", b"xyz"))
 
 
 @test
