@@ -163,7 +163,7 @@ int layer_unpack_into(struct job *j, int fd, int diff, const struct job_progress
 	int r;
 
 	try(tar_open(j, fd, p, &tar, e));
-	try(tree_new(diff, &j->budget.dir_text, &tree, e));
+	try(tree_new(diff, &j->budget, &tree, e));
 	u.tar = tar;
 	u.tree = tree;
 	while ((r = tar_next(tar, &u.entry, &u.path, e)) > 0)

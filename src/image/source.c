@@ -4,7 +4,7 @@
  * imported file would go unnoticed. The others are read with libarchive's filters under its "raw" format, each one
  * enabled alone, by the magic number seen here: a layer cannot choose a decoder that images do not use.
  *
- * Proven by tests/image/test_source.c: every format, whole, cut at the end, with a flipped bit.
+ * Proven by tests/image/test_program.py: every format, whole, cut, with a flipped bit.
  */
 #include "image/source.h"
 

@@ -19,7 +19,8 @@
  *
  * Times of directories are set last, since each new file in a directory changes them.
  *
- * Proven by tests/image/test_tree.c (each rule) and tests/image/test_program.py (hostile archives, from outside).
+ * Proven by tests/image/test_program.py (each rule, and hostile archives) and tests/image/test_layer.c (limits, deep
+ * trees).
  */
 #include "image/tree.h"
 
@@ -43,20 +44,20 @@ struct tree {
 	int root;
 	int parent; /* descriptor of parent_path, -1 = none */
 	char parent_path[NAME_PATH];
-	size_t *text_budget;
+	struct job_budget *budget;
 	struct arena arena;
 	struct dir_time *times;
 	size_t ntimes, captimes;
 };
 
-int tree_new(int root, size_t *text_budget, struct tree **out, struct err *e)
+int tree_new(int root, struct job_budget *b, struct tree **out, struct err *e)
 {
 	struct tree *t = calloc(1, sizeof(*t));
 	if (!t)
 		return err_nomem(e);
 	t->root = root;
 	t->parent = -1;
-	t->text_budget = text_budget;
+	t->budget = b;
 	*out = t;
 	return 0;
 }
@@ -147,6 +148,9 @@ static int open_making(struct tree *t, const char *path, int *out, struct err *e
 		snprintf(part, sizeof(part), "%.*s", (int)(end - path), path);
 		int next = open_in(t, part, O_PATH);
 		if (next == -ENOENT || next == -ENOTDIR) {
+			if (t->budget->entries == 0)
+				return err_as(e, ERR_TOO_LARGE, "the archive has too many entries for one job");
+			t->budget->entries--; /* a name of four bytes can ask for a directory of its own */
 			int r = make_implied(t, at, part + (name - path));
 			if (r == -EEXIST)
 				return fail(-ENOTDIR, "make the directory", part, e);
@@ -233,7 +237,7 @@ static int set_meta(int fd, const struct tree_meta *m, const char *path, struct 
 static int remember_time(struct tree *t, const char *path, const struct timespec *mtime, struct err *e)
 {
 	size_t cost = strlen(path) + 1 + sizeof(struct dir_time);
-	if (cost > *t->text_budget)
+	if (cost > t->budget->dir_text)
 		return err_as(e, ERR_TOO_LARGE, "the layer has too many directories");
 	if (t->ntimes == t->captimes) {
 		size_t cap = t->captimes ? 2 * t->captimes : 256;
@@ -246,7 +250,7 @@ static int remember_time(struct tree *t, const char *path, const struct timespec
 	const char *copy = arena_dup(&t->arena, path);
 	if (!copy)
 		return err_nomem(e);
-	*t->text_budget -= cost;
+	t->budget->dir_text -= cost;
 	t->times[t->ntimes++] = (struct dir_time){copy, *mtime};
 	return 0;
 }

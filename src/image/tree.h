@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/limits.h"
+#include "image/job.h"
 
 struct tree;
 
@@ -26,8 +27,8 @@ struct tree_meta {
 	size_t nxattrs;
 };
 
-/* `root` stays the caller's. *text_budget: bytes that may be kept for the times of directories, counted down. */
-int tree_new(int root, size_t *text_budget, struct tree **out, struct err *e);
+/* `root` stays the caller's. Counts down b->entries for directories that no entry named, b->dir_text for times of directories. */
+int tree_new(int root, struct job_budget *b, struct tree **out, struct err *e);
 void tree_free(struct tree *t); /* NULL is fine; removes nothing */
 static inline void own_tree(struct tree **t)
 {

@@ -160,7 +160,7 @@ TEST(deep_trees)
 	if (!is_root())
 		SKIP("needs root");
 	REQUIRE(set_up(&f, open("/dev/null", O_RDONLY | O_CLOEXEC)));
-	REQUIRE(tree_new(f.job.dir, &f.job.budget.dir_text, &t, &e) == 0);
+	REQUIRE(tree_new(f.job.dir, &f.job.budget, &t, &e) == 0);
 	/* each round: 100 levels below the link of the round before, and a link to the lowest */
 	for (unsigned round = 0; round < 30; round++) {
 		size_t n = round ? (size_t)sprintf(path, "l%u", round - 1) : 0;
@@ -179,6 +179,26 @@ TEST(deep_trees)
 	close(before);
 	close(after);
 	CHECK(rmdir(f.dir) == 0);
+}
+
+/* Directories that a name asks for count as entries. */
+TEST(implied_directories_count)
+{
+	OWN(own_fixture) struct fixture f = {};
+	OWN(own_tree) struct tree *t = NULL;
+	struct err e = {};
+	struct tree_meta m = {.mode = 0644};
+	int fd = -1;
+	if (!is_root())
+		SKIP("needs root");
+	REQUIRE(set_up(&f, open("/dev/null", O_RDONLY | O_CLOEXEC)));
+	f.job.budget.entries = 3;
+	REQUIRE(tree_new(f.job.dir, &f.job.budget, &t, &e) == 0);
+	REQUIRE(tree_file(t, "a/b/c/file", &fd, &e) == 0);
+	CHECK_INT(tree_file_end(t, "a/b/c/file", fd, &m, &e), 0);
+	CHECK_INT(f.job.budget.entries, 0);
+	CHECK_INT(tree_file(t, "a/b/d/file", &fd, &e), -E2BIG);
+	CHECK_INT(e.kind, ERR_TOO_LARGE);
 }
 
 TEST(sources)
@@ -201,4 +221,5 @@ TEST(sources)
 	close(fd);
 }
 
-TESTS(T(limits), T(load_counts_the_spool_too), T(unreadable_input), T(deep_trees), T(sources))
+TESTS(T(limits), T(load_counts_the_spool_too), T(unreadable_input), T(deep_trees), T(implied_directories_count),
+	T(sources))
