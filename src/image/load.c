@@ -269,6 +269,7 @@ static int run(struct load *l, struct err *e)
 		return err_nomem(e);
 	for (size_t i = 0; i < l->nwants; i++)
 		try(take_image(l, &l->wants[i], e));
+	spool_free(STEAL(l->spool)); /* before the sync: what is gone need not be written */
 	struct job_result r = {.images = {l->images, l->nimages}, .layers = {l->layers, l->nlayers}};
 	return job_tell_result(l->job, &r, e);
 }
