@@ -1,0 +1,85 @@
+/* Theory of operation
+ *
+ * A network is a bridge with the gateway's address; an endpoint is a veth pair whose host end is a port of that bridge and whose other
+ * end is made inside the sandbox. Both ends stay down until the address is there: with arp_notify the kernel then announces the address by
+ * itself the moment the link goes up (net/ipv4/devinet.c, inetdev_event on NETDEV_UP), so that peers that knew the address at another MAC
+ * learn at once. accept_ra is off on bridges: a container must not configure its host. */
+#include <errno.h>
+
+#include "net/driver.h"
+#include "net/fw.h"
+
+static int add(struct kstate *out, const struct kobj *o, struct err *e)
+{
+	return kstate_add(out, o) < 0 ? err_nomem(e) : 0;
+}
+
+static int add_ctl(struct kstate *out, struct unit u, const char *ns, const char *path, const char *value, struct err *e)
+{
+	struct kobj o = {.kind = K_NSCTL, .unit = u, .ns = ns, .ctl = {.path = path, .value = value}};
+	return path ? add(out, &o, e) : err_nomem(e);
+}
+
+static int add_addr(struct kstate *out, struct unit u, const char *ns, const char *link, const struct ip *ip, uint8_t len, struct err *e)
+{
+	struct kobj o = {.kind = K_ADDR, .unit = u, .ns = ns, .addr = {.link = link, .addr = {.ip = *ip, .len = len}, .nodad = ns && ip->family == AF_INET6}};
+	return ip_is_set(ip) ? add(out, &o, e) : 0;
+}
+
+static int add_up(struct kstate *out, struct unit u, const char *ns, const char *link, struct err *e)
+{
+	struct kobj o = {.kind = K_UP, .unit = u, .ns = ns, .up = {.link = link}};
+	return add(out, &o, e);
+}
+
+static int bridge_check(const struct network *n, struct err *e)
+{
+	if (!n->enable_v4 && !n->enable_v6)
+		return err_as(e, ERR_INVALID, "IPv4 or IPv6 must be enabled");
+	if (n->mtu < 0)
+		return err_as(e, ERR_INVALID, "invalid MTU number: %d", n->mtu);
+	if ((n->gw_mode4 == GW_ISOLATED || n->gw_mode6 == GW_ISOLATED) && !n->internal)
+		return err_set(e, -EINVAL, "gateway mode 'isolated' can only be used for an internal network");
+	return 0;
+}
+
+static int bridge_want_network(const struct world *w, const struct netconf *c, const struct network *n, struct kstate *out, struct err *e)
+{
+	struct unit u = {UNIT_NETWORK, n->id};
+	struct arena *a = out->mem;
+	struct kobj br = {.kind = K_BRIDGE, .unit = u, .bridge = {.name = n->bridge, .mtu = n->mtu, .adopt = n->user_device, .alias = arena_printf(a, "pontoon:%.12s", n->id)}};
+	try(add(out, &br, e));
+	try(add_ctl(out, u, NULL, arena_printf(a, "net/ipv6/conf/%s/accept_ra", n->bridge), "0", e));
+	if (n->enable_v6)
+		try(add_ctl(out, u, NULL, arena_printf(a, "net/ipv6/conf/%s/disable_ipv6", n->bridge), n->gw_mode6 == GW_ISOLATED ? "1" : "0", e));
+	if (n->gw_mode4 != GW_ISOLATED && !n->inhibit_v4)
+		try(add_addr(out, u, NULL, n->bridge, &n->v4.gateway, n->v4.net.len, e));
+	if (n->gw_mode6 != GW_ISOLATED)
+		try(add_addr(out, u, NULL, n->bridge, &n->v6.gateway, n->v6.net.len, e));
+	try(add_up(out, u, NULL, n->bridge, e));
+	return fw_want_network(w, c, n, out, e);
+}
+
+static int bridge_want_endpoint(const struct world *w, const struct netconf *c, const struct endpoint *ep, struct kstate *out, struct err *e)
+{
+	struct unit u = {UNIT_ENDPOINT, ep->thing.key};
+	struct arena *a = out->mem;
+	const struct network *n = world_network(w, ep->network);
+	char alias[64];
+	(void)c;
+	if (!n)
+		return err_as(e, ERR_NOT_FOUND, "network %s not found", ep->network);
+	endpoint_alias(ep, alias);
+	struct kobj veth = {.kind = K_VETH, .unit = u, .ns = ep->container, .veth = {.name = ep->veth, .inner = ep->ifname, .mac = ep->mac, .mtu = n->mtu, .master = n->bridge, .alias = arena_dup(a, alias)}};
+	try(add(out, &veth, e));
+	try(add_ctl(out, u, ep->container, arena_printf(a, "net/ipv6/conf/%s/disable_ipv6", ep->ifname), ip_is_set(&ep->ip6) ? "0" : "1", e));
+	try(add_ctl(out, u, ep->container, arena_printf(a, "net/ipv4/conf/%s/arp_notify", ep->ifname), "1", e));
+	if (ip_is_set(&ep->ip6))
+		try(add_ctl(out, u, ep->container, arena_printf(a, "net/ipv6/conf/%s/ndisc_notify", ep->ifname), "1", e));
+	try(add_addr(out, u, ep->container, ep->ifname, &ep->ip4, n->v4.net.len, e));
+	try(add_addr(out, u, ep->container, ep->ifname, &ep->ip6, n->v6.net.len, e));
+	try(add_up(out, u, NULL, ep->veth, e));
+	return add_up(out, u, ep->container, ep->ifname, e);
+}
+
+const struct driver driver_bridge = {.name = "bridge", .check = bridge_check, .want_network = bridge_want_network, .want_endpoint = bridge_want_endpoint};

@@ -1,0 +1,300 @@
+#include "net/names.h"
+
+#include <errno.h>
+
+#include "net/join.h"
+
+#define EMBEDDED_DNS   "127.0.0.11"
+#define RESOLV_LINE    1024
+
+const char *names_uts(const struct netconf *conf, const struct container *c, struct arena *a)
+{
+	const char *own = c->spec->config.hostname, *mode = c->spec->host.network_mode, *uts = c->spec->host.uts_mode;
+	if (!str_empty(own))
+		return arena_dup(a, own);
+	bool host = (mode && streq(mode, "host")) || (uts && streq(uts, "host"));
+	return host ? arena_dup(a, conf->hostname) : arena_dupn(a, c->id, 12);
+}
+
+int names_hostname(const struct world *w, const struct netconf *conf, const struct container *c, struct buf *out, struct err *e)
+{
+	OWN(arena_free) struct arena a = {0};
+	const char *name = names_uts(conf, c, &a);
+	(void)w;
+	if (!name)
+		return err_nomem(e);
+	buf_printf(out, "%s\n", name);
+	return out->bad ? err_nomem(e) : 0;
+}
+
+/* name:ip or name=ip; the address may stand in brackets. *split: where the name ends. */
+static bool split_extra(const char *s, size_t *split, const char **ip)
+{
+	size_t n = strcspn(s, "=");
+	if (!s[n])
+		n = strcspn(s, ":");
+	if (!n || !s[n] || !s[n + 1])
+		return false;
+	*split = n;
+	*ip = s + n + 1;
+	return true;
+}
+
+static bool read_extra_ip(const char *s, struct ip *out)
+{
+	char text[IP_TEXT + 2];
+	size_t n = strlen(s);
+	if (*s == '[' && n > 2 && s[n - 1] == ']' && n < sizeof(text)) {
+		memcpy(text, s + 1, n - 2);
+		text[n - 2] = '\0';
+		s = text;
+	}
+	return ip_parse(s, out) == 0;
+}
+
+int names_check_extra_host(const char *s, struct err *e)
+{
+	size_t n;
+	const char *ip;
+	struct ip a;
+	if (!split_extra(s, &n, &ip))
+		return err_as(e, ERR_INVALID, "bad format for add-host: \"%s\"", s);
+	if (!streq(ip, "host-gateway") && !read_extra_ip(ip, &a))
+		return err_as(e, ERR_INVALID, "invalid IP address in add-host: \"%s\"", ip);
+	return 0;
+}
+
+static int extra_host(const struct world *w, const struct netconf *conf, const char *s, struct buf *out, struct err *e)
+{
+	size_t n;
+	const char *ip;
+	char t[IP_TEXT];
+	struct ip a;
+	try(names_check_extra_host(s, e));
+	if (!split_extra(s, &n, &ip))
+		return -EINVAL;
+	if (!streq(ip, "host-gateway")) {
+		(void)read_extra_ip(ip, &a);
+		buf_printf(out, "%s\t%.*s\n", ip_format(&a, t), (int)n, s);
+		return 0;
+	}
+	for (size_t i = 0; i < conf->host_gateway_ips.n; i++)
+		buf_printf(out, "%s\t%.*s\n", conf->host_gateway_ips.v[i], (int)n, s);
+	if (conf->host_gateway_ips.n)
+		return 0;
+	const struct network *bridge = world_network_by_name(w, "bridge");
+	if (!bridge || !ip_is_set(&bridge->v4.gateway))
+		return err_as(e, ERR_INVALID, "unable to derive the IP value for host-gateway");
+	buf_printf(out, "%s\t%.*s\n", ip_format(&bridge->v4.gateway, t), (int)n, s);
+	return 0;
+}
+
+static void own_names(const struct netconf *conf, const struct container *c, const struct ip *ip, struct buf *out, struct arena *a)
+{
+	char t[IP_TEXT];
+	const char *host = names_uts(conf, c, a), *domain = c->spec->config.domainname;
+	if (!host || !ip_is_set(ip))
+		return;
+	buf_printf(out, "%s\t%s", ip_format(ip, t), host);
+	if (!str_empty(domain))
+		buf_printf(out, ".%s %s", domain, host);
+	else if (strchr(host, '.'))
+		buf_printf(out, " %.*s", (int)strcspn(host, "."), host);
+	buf_putc(out, '\n');
+}
+
+int names_hosts(const struct world *w, const struct netconf *conf, const struct container *c, struct buf *out, struct err *e)
+{
+	OWN(arena_free) struct arena a = {0};
+	size_t n;
+	bool v6 = false;
+	const struct strv *extra = &c->spec->host.extra_hosts;
+	const struct endpoint **eps = world_endpoints_of_container(w, &a, c->id, &n);
+	if (!eps)
+		return err_nomem(e);
+	if (c->spec->host.network_mode && streq(c->spec->host.network_mode, "host") && !extra->n) {
+		buf_puts(out, conf->host_hosts);
+		return out->bad ? err_nomem(e) : 0;
+	}
+	for (size_t i = 0; i < n; i++)
+		v6 |= eps[i]->joined && ip_is_set(&eps[i]->ip6);
+	buf_puts(out, "127.0.0.1\tlocalhost\n");
+	if (v6)
+		buf_puts(out, "::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\nff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n");
+	for (size_t i = 0; i < extra->n; i++)
+		try(extra_host(w, conf, extra->v[i], out, e));
+	for (size_t i = 0; i < n; i++) {
+		if (!eps[i]->joined)
+			continue;
+		own_names(conf, c, &eps[i]->ip4, out, &a);
+		own_names(conf, c, &eps[i]->ip6, out, &a);
+	}
+	return out->bad || a.bad ? err_nomem(e) : 0;
+}
+
+/* What a resolv.conf says (resolv.conf(5)): the last search or domain counts, options add up, other lines pass through. */
+struct resolv {
+	struct strv servers, search, options, other;
+};
+
+static int words(struct arena *a, const char *s, struct strv *out)
+{
+	char word[RESOLV_LINE];
+	for (;;) {
+		s += strspn(s, " \t\r");
+		size_t n = strcspn(s, " \t\r");
+		if (!n || n >= sizeof(word))
+			return 0;
+		memcpy(word, s, n);
+		word[n] = '\0';
+		try(strv_add(a, out, word));
+		s += n;
+	}
+}
+
+static int read_line(struct arena *a, const char *line, struct resolv *r)
+{
+	struct strv w = {0};
+	try(words(a, line, &w));
+	if (!w.n || *w.v[0] == '#' || *w.v[0] == ';')
+		return 0;
+	struct strv rest = {.v = w.v + 1, .n = w.n - 1};
+	struct ip ip;
+	char plain[64];
+	if (streq(w.v[0], "nameserver")) {
+		if (rest.n == 0)
+			return 0;
+		str_copy(plain, sizeof(plain), rest.v[0]);
+		plain[strcspn(plain, "%")] = '\0';
+		return ip_parse(plain, &ip) == 0 ? strv_add(a, &r->servers, rest.v[0]) : 0;
+	}
+	if (streq(w.v[0], "search") || streq(w.v[0], "domain")) {
+		r->search = rest;
+		return 0;
+	}
+	if (streq(w.v[0], "options")) {
+		for (size_t i = 0; i < rest.n; i++)
+			try(strv_add(a, &r->options, rest.v[i]));
+		return 0;
+	}
+	return strv_add(a, &r->other, line);
+}
+
+static int read_resolv(struct arena *a, const char *text, struct resolv *r)
+{
+	char line[RESOLV_LINE];
+	while (*text) {
+		size_t n = strcspn(text, "\n");
+		if (n < sizeof(line)) { /* longer ones are no resolv.conf lines: resolvers cut them at 256 bytes */
+			memcpy(line, text, n);
+			line[n] = '\0';
+			try(read_line(a, line, r));
+		}
+		text += n + (text[n] == '\n');
+	}
+	return 0;
+}
+
+static bool is_loopback_text(const char *s)
+{
+	struct ip ip;
+	return ip_parse(s, &ip) == 0 && ip_is_loopback(&ip);
+}
+
+static bool uses_embedded(const struct world *w, const struct container *c, struct arena *a, bool *v6)
+{
+	size_t n;
+	bool user = false;
+	const struct endpoint **eps = world_endpoints_of_container(w, a, c->id, &n);
+	for (size_t i = 0; eps && i < n; i++) {
+		const struct network *net = world_network(w, eps[i]->network);
+		user |= net && net->driver == DRIVER_BRIDGE && !net->is_default;
+		*v6 |= ip_is_set(&eps[i]->ip6);
+	}
+	return user;
+}
+
+/* On the default bridge a container's namespace is not the host's: loopback servers of the host cannot be reached from it. */
+static int usable_servers(struct arena *a, const struct strv *all, bool v6, struct strv *out)
+{
+	for (size_t i = 0; i < all->n; i++) {
+		bool six = strchr(all->v[i], ':') != NULL;
+		if (!is_loopback_text(all->v[i]) && (v6 || !six))
+			try(strv_add(a, out, all->v[i]));
+	}
+	if (out->n)
+		return 0;
+	try(strv_add(a, out, "8.8.8.8"));
+	try(strv_add(a, out, "8.8.4.4"));
+	if (v6) {
+		try(strv_add(a, out, "2001:4860:4860::8888"));
+		try(strv_add(a, out, "2001:4860:4860::8844"));
+	}
+	return 0;
+}
+
+static void put_list(struct buf *out, const char *word, const struct strv *l)
+{
+	if (!l->n)
+		return;
+	buf_puts(out, word);
+	for (size_t i = 0; i < l->n; i++)
+		buf_printf(out, " %s", l->v[i]);
+	buf_putc(out, '\n');
+}
+
+static bool has_ndots(const struct strv *options)
+{
+	for (size_t i = 0; i < options->n; i++)
+		if (str_starts(options->v[i], "ndots:"))
+			return true;
+	return false;
+}
+
+/* --dns and friends, the container's before the daemon's. */
+static const struct strv *pick(const struct strv *own, const struct strv *daemon)
+{
+	return own->n ? own : daemon;
+}
+
+int names_resolv(const struct world *w, const struct netconf *conf, const struct container *c, struct buf *out, struct err *e)
+{
+	OWN(arena_free) struct arena a = {0};
+	const struct host_config *h = &c->spec->host;
+	const struct strv *dns = pick(&h->dns, &conf->dns), *search = pick(&h->dns_search, &conf->dns_search), *options = pick(&h->dns_options, &conf->dns_options);
+	bool v6 = false, embedded = uses_embedded(w, c, &a, &v6), host_mode = h->network_mode && streq(h->network_mode, "host");
+	struct resolv r = {0};
+	struct strv servers = {0};
+	if (read_resolv(&a, conf->host_resolv, &r) < 0)
+		return err_nomem(e);
+	if (host_mode && !dns->n && !search->n && !options->n) {
+		buf_puts(out, conf->host_resolv);
+		return out->bad ? err_nomem(e) : 0;
+	}
+	if (dns->n)
+		r.servers = *dns;
+	if (search->n)
+		r.search = search->n == 1 && streq(search->v[0], ".") ? (struct strv){0} : *search;
+	if (options->n)
+		r.options = *options;
+	if (embedded) {
+		if (strv_add(&a, &servers, EMBEDDED_DNS) < 0 || (!has_ndots(&r.options) && strv_add(&a, &r.options, "ndots:0") < 0))
+			return err_nomem(e);
+	} else if (dns->n || host_mode) {
+		servers = r.servers;
+	} else if (usable_servers(&a, &r.servers, v6, &servers) < 0) {
+		return err_nomem(e);
+	}
+	buf_puts(out, "# Generated by Pontoon. What you change here is lost when the container is started again.\n\n");
+	for (size_t i = 0; i < servers.n; i++)
+		buf_printf(out, "nameserver %s\n", servers.v[i]);
+	put_list(out, "search", &r.search);
+	put_list(out, "options", &r.options);
+	for (size_t i = 0; i < r.other.n; i++)
+		buf_printf(out, "%s\n", r.other.v[i]);
+	buf_printf(out, "\n# Based on host file: '%s' (%s)\n", conf->host_resolv_path, embedded ? "internal resolver" : "legacy");
+	if (dns->n || search->n || options->n)
+		buf_printf(out, "# Overrides: [%s%s%s%s%s]\n", dns->n ? "nameservers" : "", dns->n && (search->n || options->n) ? " " : "", search->n ? "search" : "",
+			search->n && options->n ? " " : "", options->n ? "options" : "");
+	return out->bad || a.bad ? err_nomem(e) : 0;
+}

@@ -1,0 +1,185 @@
+#include "net/want.h"
+
+#include <errno.h>
+
+#include "net/driver.h"
+#include "net/fw.h"
+#include "net/join.h"
+#include "net/names.h"
+
+const char *want_netns_path(const struct netconf *c, const char *container, struct arena *a)
+{
+	return arena_printf(a, "%s/netns/%.12s", c->exec_root, container);
+}
+
+const char *want_file_path(const struct netconf *c, const char *container, const char *file, struct arena *a)
+{
+	return arena_printf(a, "%s/containers/%s/%s", c->data_root, container, file);
+}
+
+bool want_has_sandbox(const struct container *c)
+{
+	const char *m = c->spec->host.network_mode;
+	return str_empty(m) || (!streq(m, "host") && !str_starts(m, "container:"));
+}
+
+static int want_host(const struct world *w, const struct netconf *c, struct kstate *out, struct err *e)
+{
+	struct kobj fwd = {.kind = K_HOSTCTL, .unit = {UNIT_HOST, ""}, .ctl = {.path = "net/ipv4/ip_forward", .value = "1"}};
+	try(fw_want_host(w, c, out, e));
+	if (c->ip_forward && !c->bridge_none && kstate_add(out, &fwd) < 0)
+		return err_nomem(e);
+	return 0;
+}
+
+static int want_file(const struct world *w, const struct netconf *c, const struct container *ct, const char *file,
+	int (*text)(const struct world *, const struct netconf *, const struct container *, struct buf *, struct err *), struct kstate *out, struct err *e)
+{
+	OWN(own_buf) struct buf b = {0};
+	try(text(w, c, ct, &b, e));
+	struct kobj o = {.kind = K_FILE, .unit = {UNIT_SANDBOX, ct->id}, .file = {.path = want_file_path(c, ct->id, file, out->mem), .text = arena_dup(out->mem, buf_str(&b)), .mode = 0644}};
+	return out->mem->bad || kstate_add(out, &o) < 0 ? err_nomem(e) : 0;
+}
+
+static int want_default_route(const struct world *w, const struct container *ct, uint8_t family, struct kstate *out, struct err *e)
+{
+	const struct endpoint *ep = join_gateway(w, out->mem, ct->id, family);
+	const struct network *n = ep ? world_network(w, ep->network) : NULL;
+	const struct subnet *s = n ? network_subnet(n, family) : NULL;
+	if (!s || !ip_is_set(&s->gateway))
+		return 0;
+	struct kobj o = {.kind = K_ROUTE, .unit = {UNIT_SANDBOX, ct->id}, .ns = ct->id, .route = {.dst = {.ip = {.family = family}}, .via = s->gateway, .link = ep->ifname}};
+	return kstate_add(out, &o) < 0 ? err_nomem(e) : 0;
+}
+
+static bool any_joined(const struct world *w, struct arena *a, const char *container)
+{
+	size_t n;
+	const struct endpoint **eps = world_endpoints_of_container(w, a, container, &n);
+	for (size_t i = 0; eps && i < n; i++)
+		if (eps[i]->joined)
+			return true;
+	return false;
+}
+
+/* A container's namespace, its default routes and its files. In mode host there are only the files. */
+static int want_sandbox(const struct world *w, const struct netconf *c, const struct container *ct, struct kstate *out, struct err *e)
+{
+	struct unit u = {UNIT_SANDBOX, ct->id};
+	if (!any_joined(w, out->mem, ct->id))
+		return 0;
+	try(want_file(w, c, ct, "hosts", names_hosts, out, e));
+	try(want_file(w, c, ct, "hostname", names_hostname, out, e));
+	try(want_file(w, c, ct, "resolv.conf", names_resolv, out, e));
+	if (!want_has_sandbox(ct))
+		return 0;
+	struct kobj ns = {.kind = K_NETNS, .unit = u, .ns = ct->id}, lo = {.kind = K_UP, .unit = u, .ns = ct->id, .up = {.link = "lo"}};
+	if (kstate_add(out, &ns) < 0 || kstate_add(out, &lo) < 0)
+		return err_nomem(e);
+	try(want_default_route(w, ct, AF_INET, out, e));
+	return want_default_route(w, ct, AF_INET6, out, e);
+}
+
+int want_unit(const struct world *w, const struct netconf *c, const struct unit *u, struct kstate *out, struct err *e)
+{
+	switch (u->kind) {
+	case UNIT_HOST:
+		return want_host(w, c, out, e);
+	case UNIT_NETWORK: {
+		const struct network *n = world_network(w, u->id);
+		return n ? driver_of(n->driver)->want_network(w, c, n, out, e) : 0;
+	}
+	case UNIT_SANDBOX: {
+		const struct container *ct = world_container(w, u->id);
+		return ct ? want_sandbox(w, c, ct, out, e) : 0;
+	}
+	case UNIT_ENDPOINT: {
+		const struct endpoint *ep = world_get(w, NOUN_ENDPOINT, u->id);
+		const struct network *n = ep ? world_network(w, ep->network) : NULL;
+		return n && ep->joined ? driver_of(n->driver)->want_endpoint(w, c, ep, out, e) : 0;
+	}
+	case UNIT_N:
+		break;
+	}
+	return 0;
+}
+
+int want_all(const struct world *w, const struct netconf *c, struct kstate *out, struct err *e)
+{
+	static const struct {
+		enum noun noun;
+		enum unit_kind unit;
+	} parts[] = {{NOUN_NETWORK, UNIT_NETWORK}, {NOUN_CONTAINER, UNIT_SANDBOX}, {NOUN_ENDPOINT, UNIT_ENDPOINT}};
+	struct unit host = {UNIT_HOST, ""};
+	const struct thing *t;
+	try(want_unit(w, c, &host, out, e));
+	for (size_t p = 0; p < ARRAY_LEN(parts); p++) {
+		for (size_t i = 0; (t = world_next(w, parts[p].noun, &i));) {
+			struct unit u = {parts[p].unit, t->key};
+			try(want_unit(w, c, &u, out, e));
+		}
+	}
+	return 0;
+}
+
+struct unit_list {
+	struct arena *a;
+	struct unit *v;
+	size_t n, cap;
+};
+
+static int note(struct unit_list *l, enum unit_kind kind, const char *id)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (l->v[i].kind == kind && streq(l->v[i].id, id))
+			return 0;
+	if (l->n == l->cap) {
+		size_t cap = l->cap ? l->cap * 2 : 16;
+		struct unit *v = arena_new(l->a, struct unit, cap);
+		if (!v)
+			return -ENOMEM;
+		if (l->n)
+			memcpy(v, l->v, l->n * sizeof(*v));
+		l->v = v;
+		l->cap = cap;
+	}
+	const char *copy = arena_dup(l->a, id);
+	if (!copy)
+		return -ENOMEM;
+	l->v[l->n++] = (struct unit){kind, copy};
+	return 0;
+}
+
+/* A changed endpoint touches its sandbox (routes, hosts) and, through the gateway's choice, all endpoints of that sandbox. */
+static int note_endpoint(struct unit_list *l, const struct world *fork, const struct endpoint *ep)
+{
+	size_t n;
+	const struct endpoint **eps = world_endpoints_of_container(fork, l->a, ep->container, &n);
+	if (!eps)
+		return -ENOMEM;
+	try(note(l, UNIT_SANDBOX, ep->container));
+	try(note(l, UNIT_ENDPOINT, ep->thing.key));
+	for (size_t i = 0; i < n; i++)
+		try(note(l, UNIT_ENDPOINT, eps[i]->thing.key));
+	return 0;
+}
+
+int want_touched(const struct world *fork, struct arena *a, struct unit **out, size_t *n, struct err *e)
+{
+	struct unit_list l = {.a = a};
+	struct change *ch;
+	size_t nch;
+	int r = world_changes(fork, a, &ch, &nch);
+	for (size_t i = 0; r >= 0 && i < nch; i++) {
+		const struct thing *t = ch[i].after ? ch[i].after : ch[i].before;
+		if (ch[i].noun == NOUN_NETWORK)
+			r = note(&l, UNIT_NETWORK, t->key);
+		if (ch[i].noun == NOUN_ENDPOINT)
+			r = note_endpoint(&l, fork, (const struct endpoint *)t);
+	}
+	if (r < 0)
+		return err_nomem(e);
+	*out = l.v;
+	*n = l.n;
+	return 0;
+}
