@@ -18,7 +18,7 @@ static int change(struct world *fork, const struct endpoint *ep, struct endpoint
 static int join_one(struct world *fork, const struct endpoint *ep, size_t index, const char *id, struct err *e)
 {
 	const struct network *n = world_network(fork, ep->network);
-	struct endpoint *c;
+	struct endpoint *c = NULL;
 	if (!n)
 		return err_as(e, ERR_NOT_FOUND, "network %s not found", ep->network);
 	if (n->driver == DRIVER_BRIDGE && world_joined_in_network(fork, n->id) >= LIMIT_BRIDGE_PORTS)
@@ -78,7 +78,7 @@ int join_leave_all(struct world *fork, const char *container, struct err *e)
 	if (!eps)
 		return err_nomem(e);
 	for (size_t i = 0; i < n; i++) {
-		struct endpoint *c;
+		struct endpoint *c = NULL;
 		if (!eps[i]->joined)
 			continue;
 		try(change(fork, eps[i], &c, e));
