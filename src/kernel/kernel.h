@@ -12,6 +12,7 @@ struct kernel {
 	 * that `want` names. Strings are allocated from `a`. `known` = networks in the world or in pending intents. */
 	int (*observe)(struct kernel *k, struct arena *a, const struct kstate *want, const struct world *known, struct kstate *out, struct err *e);
 	void (*free)(struct kernel *k);
+	const struct world *known; /* set by the owner: the networks whose rules are ours, when a firewall step places its rules */
 };
 
 /* The real one. conf must live as long. Picks the iptables variant (nft or legacy) that the host's `iptables` is. */

@@ -5,25 +5,17 @@
 
 #include "net/driver.h"
 
-static int change(struct world *fork, const struct endpoint *ep, struct endpoint **out, struct err *e)
-{
-	struct endpoint *c = endpoint_copy(ep);
-	if (!c)
-		return err_nomem(e);
-	(void)fork;
-	*out = c;
-	return 0;
-}
-
 static int join_one(struct world *fork, const struct endpoint *ep, size_t index, const char *id, struct err *e)
 {
 	const struct network *n = world_network(fork, ep->network);
-	struct endpoint *c = NULL;
+	struct endpoint *c;
 	if (!n)
 		return err_as(e, ERR_NOT_FOUND, "network %s not found", ep->network);
 	if (n->driver == DRIVER_BRIDGE && world_joined_in_network(fork, n->id) >= LIMIT_BRIDGE_PORTS)
 		return err_as(e, ERR_UNAVAILABLE, "network %s is full: a Linux bridge holds 1,023 ports", n->name);
-	try(change(fork, ep, &c, e));
+	c = endpoint_copy(ep);
+	if (!c)
+		return err_nomem(e);
 	c->joined = true;
 	c->seq = (int64_t)index;
 	STR_COPY(c->id, id);
@@ -78,10 +70,12 @@ int join_leave_all(struct world *fork, const char *container, struct err *e)
 	if (!eps)
 		return err_nomem(e);
 	for (size_t i = 0; i < n; i++) {
-		struct endpoint *c = NULL;
+		struct endpoint *c;
 		if (!eps[i]->joined)
 			continue;
-		try(change(fork, eps[i], &c, e));
+		c = endpoint_copy(eps[i]);
+		if (!c)
+			return err_nomem(e);
 		c->joined = false;
 		c->id[0] = c->ifname[0] = c->veth[0] = '\0';
 		c->ip4 = c->ip6 = (struct ip){0};

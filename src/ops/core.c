@@ -73,6 +73,7 @@ static int open_all(struct core *c, struct kernel *kernel, struct err *e)
 		return err_nomem(e);
 	if (!c->kernel)
 		try(kernel_new(&c->conf->net, &c->kernel, e));
+	c->kernel->known = c->world;
 	try(exits_start(c, e));
 	struct engine_conf ec = c->conf->engine;
 	ec.on_exit = exits_put;

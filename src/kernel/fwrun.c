@@ -1,0 +1,70 @@
+/* Theory of operation
+ *
+ * A firewall step is one run of iptables-restore --noflush for one table. The table is read first: rules are placed among ours by rank,
+ * whatever foreign rules stand between. iptables-restore commits a table as a whole or not at all, so a failed run leaves it as it was.
+ * Both variants (nf_tables and legacy) take the same text; which one runs is the host's choice of `iptables`. */
+#include <errno.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/spawn.h"
+#include "kernel/real.h"
+#include "net/fw.h"
+
+#define RUN_LIMIT_MS 20000 /* above the 10 s that the program itself waits for its lock */
+
+static const char *const save_program[] = {[FW_V4] = "iptables-save", [FW_V6] = "ip6tables-save"};
+static const char *const restore_program[] = {[FW_V4] = "iptables-restore", [FW_V6] = "ip6tables-restore"};
+
+static int explain(const char *program, int status, const char *text, struct err *e)
+{
+	int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+	if (code == 4 && strstr(text, "xtables lock"))
+		return err_as(e, ERR_UNAVAILABLE, "another program holds the firewall's lock for more than 10 s: try again (%s)", program);
+	return err_set(e, -EIO, "Failed to Setup IP tables: (iptables failed: %s: %.1024s (exit status %d))", program, text, code);
+}
+
+static int run(const char *const *argv, const void *in, size_t n, struct buf *out, struct err *e)
+{
+	OWN(own_buf) struct buf text = {0};
+	struct spawn s = {.argv = argv};
+	struct spawn_io io = {.in = in, .in_len = n, .out = out, .err = &text, .timeout_ms = RUN_LIMIT_MS};
+	int status;
+	int r = spawn_run(&s, &io, &status, e);
+	if (r == -ENOENT)
+		return err_as(e, ERR_UNAVAILABLE, "%s was not found: install the package iptables, or start with --iptables=false", argv[0]);
+	if (r < 0)
+		return r;
+	while (text.len && text.data[text.len - 1] == '\n')
+		text.data[--text.len] = '\0';
+	return status == 0 ? 0 : explain(argv[0], status, buf_str(&text), e);
+}
+
+static int listing(struct real *k, enum fw_family f, const char *table, const struct world *known, struct arena *a, struct fw_listing l[static FW_TABLE_N], struct kstate *ours, struct err *e)
+{
+	OWN(own_buf) struct buf out = {0};
+	const char *argv[] = {save_program[f], table ? "-t" : NULL, table, NULL};
+	try(run(argv, NULL, 0, &out, e));
+	try(fw_parse(buf_str(&out), f, a, l, e));
+	for (int t = 0; t < FW_TABLE_N; t++)
+		try(fw_recognise(&l[t], known, k->conf, ours, e));
+	return 0;
+}
+
+int fwrun_step(struct real *k, const struct step *s, struct err *e)
+{
+	OWN(arena_free) struct arena a = {0};
+	OWN(own_buf) struct buf text = {0};
+	struct fw_listing l[FW_TABLE_N];
+	struct kstate ours = {.mem = &a};
+	const char *argv[] = {restore_program[s->family], "--noflush", "--wait", "10", NULL};
+	try(listing(k, s->family, fw_table_name(s->table), k->ops.known, &a, l, &ours, e));
+	try(fw_render(s, &l[s->table], &text, e));
+	return run(argv, text.data, text.len, NULL, e);
+}
+
+int fwrun_observe(struct real *k, struct arena *a, const struct world *known, struct kstate *out, struct err *e)
+{
+	struct fw_listing l[FW_TABLE_N];
+	return listing(k, FW_V4, NULL, known, a, l, out, e);
+}

@@ -1,0 +1,26 @@
+/* nl: one netlink request, its acknowledgement, and dumps, over libmnl. The kernel's extended-ack text goes into struct err. Not thread safe. */
+#pragma once
+
+#include <libmnl/libmnl.h>
+
+#include "base/err.h"
+
+struct nl {
+	struct mnl_socket *sock;
+	unsigned seq;
+};
+
+/* Opens a socket in the calling thread's network namespace. */
+int nl_open(struct nl *nl, struct err *e);
+void nl_close(struct nl *nl);
+static inline void own_nl(struct nl *nl)
+{
+	nl_close(nl);
+}
+#define NL_NONE {.sock = NULL, .seq = 0}
+
+/* Sends a request built in a buffer of NL_BUF bytes and waits for its acknowledgement. -errno as the kernel gave it. */
+#define NL_BUF 8192
+int nl_call(struct nl *nl, struct nlmsghdr *m, struct err *e);
+/* Calls each(message, arg) for every answer of a dump; an interrupted dump is told as -EINTR after its end (the caller starts again). */
+int nl_dump(struct nl *nl, struct nlmsghdr *m, int (*each)(const struct nlmsghdr *m, void *arg), void *arg, struct err *e);

@@ -1,0 +1,341 @@
+/* observe: what is there of ours. On the host: links with our alias, the default bridge, addresses and states of those; in every namespace
+ * bound below <exec-root>/netns: its links, addresses, default routes. Settings and files are looked at where `want` names them: they have
+ * no mark of their own. */
+#include <dirent.h>
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "kernel/netns.h"
+#include "kernel/real.h"
+
+#define LINKS_MAX 65536
+
+struct table {
+	struct rtnl_link *links;
+	size_t n, cap;
+	struct rtnl_addr *addrs;
+	size_t naddrs, acap;
+	struct rtnl_route *routes;
+	size_t nroutes, rcap;
+	struct arena *a;
+};
+
+static void *grown(struct arena *a, const void *old, size_t n, size_t *cap, size_t size)
+{
+	size_t want = *cap ? *cap * 2 : 16;
+	void *v = arena_new_array(a, size, _Alignof(max_align_t), want);
+	if (v && n)
+		memcpy(v, old, n * size);
+	if (v)
+		*cap = want;
+	return v;
+}
+
+static int take_link(const struct nlmsghdr *m, void *arg)
+{
+	struct table *t = arg;
+	if (t->n == t->cap) {
+		struct rtnl_link *v = t->n < LINKS_MAX ? grown(t->a, t->links, t->n, &t->cap, sizeof(*v)) : NULL;
+		if (!v)
+			return -ENOMEM;
+		t->links = v;
+	}
+	return rtnl_link_read(m, &t->links[t->n]) < 0 ? 0 : (t->n++, 0);
+}
+
+static int take_addr(const struct nlmsghdr *m, void *arg)
+{
+	struct table *t = arg;
+	if (t->naddrs == t->acap) {
+		struct rtnl_addr *v = grown(t->a, t->addrs, t->naddrs, &t->acap, sizeof(*v));
+		if (!v)
+			return -ENOMEM;
+		t->addrs = v;
+	}
+	return rtnl_addr_read(m, &t->addrs[t->naddrs]) < 0 ? 0 : (t->naddrs++, 0);
+}
+
+static int take_route(const struct nlmsghdr *m, void *arg)
+{
+	struct table *t = arg;
+	if (t->nroutes == t->rcap) {
+		struct rtnl_route *v = grown(t->a, t->routes, t->nroutes, &t->rcap, sizeof(*v));
+		if (!v)
+			return -ENOMEM;
+		t->routes = v;
+	}
+	return rtnl_route_read(m, &t->routes[t->nroutes]) < 0 ? 0 : (t->nroutes++, 0);
+}
+
+typedef struct nlmsghdr *(*dump_builder)(char *buf);
+
+static struct nlmsghdr *routes4(char *buf)
+{
+	return rtnl_route_dump(buf, AF_INET);
+}
+
+static struct nlmsghdr *routes6(char *buf)
+{
+	return rtnl_route_dump(buf, AF_INET6);
+}
+
+/* A dump that changes interrupted is taken again. */
+static int dump(struct nl *nl, dump_builder build, int (*each)(const struct nlmsghdr *, void *), struct table *t, size_t *count, struct err *e)
+{
+	char buf[NL_BUF];
+	size_t before = *count;
+	for (int i = 0;; i++) {
+		int r = nl_dump(nl, build(buf), each, t, e);
+		if (r != -EINTR || i == 20)
+			return r == -ENOMEM ? err_nomem(e) : r;
+		*count = before;
+	}
+}
+
+static int read_tables(struct nl *nl, void *arg, struct err *e)
+{
+	struct table *t = arg;
+	try(dump(nl, rtnl_link_dump, take_link, t, &t->n, e));
+	try(dump(nl, rtnl_addr_dump, take_addr, t, &t->naddrs, e));
+	try(dump(nl, routes4, take_route, t, &t->nroutes, e));
+	return access("/proc/sys/net/ipv6", F_OK) < 0 ? 0 : dump(nl, routes6, take_route, t, &t->nroutes, e);
+}
+
+static const struct rtnl_link *by_index(const struct table *t, int index)
+{
+	for (size_t i = 0; i < t->n; i++)
+		if (t->links[i].index == index)
+			return &t->links[i];
+	return NULL;
+}
+
+struct look {
+	struct real *k;
+	struct arena *a;
+	const struct kstate *want;
+	const struct world *known;
+	struct kstate *out;
+	struct table host;
+	struct sandbox {
+		const char *id; /* container id, or the name of the file when no container is known for it */
+		struct table t;
+	} *boxes;
+	size_t nboxes;
+};
+
+static int add(struct look *l, const struct kobj *o, struct err *e)
+{
+	return kstate_add(l->out, o) < 0 ? err_nomem(e) : 0;
+}
+
+static int add_addrs(struct look *l, const struct table *t, const struct rtnl_link *link, struct unit u, const char *ns, struct err *e)
+{
+	for (size_t i = 0; i < t->naddrs; i++) {
+		const struct rtnl_addr *r = &t->addrs[i];
+		struct kobj o = {.kind = K_ADDR, .unit = u, .ns = ns, .addr = {.link = link->name, .addr = r->addr}};
+		if (r->index == link->index && r->scope != RT_SCOPE_LINK && r->scope != RT_SCOPE_HOST)
+			try(add(l, &o, e));
+	}
+	return 0;
+}
+
+static int add_up(struct look *l, const struct rtnl_link *link, struct unit u, const char *ns, struct err *e)
+{
+	struct kobj o = {.kind = K_UP, .unit = u, .ns = ns, .up = {.link = link->name}};
+	return link->up ? add(l, &o, e) : 0;
+}
+
+static int add_bridge(struct look *l, const struct rtnl_link *link, bool marked, struct err *e)
+{
+	struct unit u = {UNIT_NETWORK, marked ? link->alias + strlen("pontoon:") : link->name};
+	struct kobj o = {.kind = K_BRIDGE, .unit = u, .bridge = {.name = link->name, .mac = link->mac, .mtu = link->mtu, .alias = link->alias}};
+	try(add(l, &o, e));
+	try(add_up(l, link, u, NULL, e));
+	/* On a bridge only addresses that `want` or the alias's owner can mean are ours; others were put there by people. */
+	for (size_t i = 0; i < l->host.naddrs; i++) {
+		const struct rtnl_addr *r = &l->host.addrs[i];
+		struct kobj a = {.kind = K_ADDR, .unit = u, .addr = {.link = link->name, .addr = r->addr}};
+		bool wanted = false;
+		for (size_t k = 0; !wanted && k < l->want->n; k++)
+			wanted = l->want->v[k].kind == K_ADDR && kobj_cmp_key(&l->want->v[k], &a) == 0;
+		if (r->index == link->index && wanted)
+			try(add(l, &a, e));
+	}
+	return 0;
+}
+
+static const struct sandbox *box_of_peer(const struct look *l, const struct rtnl_link *host, const struct rtnl_link **inner)
+{
+	for (size_t b = 0; b < l->nboxes; b++) {
+		const struct table *t = &l->boxes[b].t;
+		for (size_t i = 0; i < t->n; i++) {
+			if (t->links[i].index == host->peer && t->links[i].peer == host->index && streq(t->links[i].kind, "veth")) {
+				*inner = &t->links[i];
+				return &l->boxes[b];
+			}
+		}
+	}
+	return NULL;
+}
+
+static int add_veth(struct look *l, const struct rtnl_link *link, struct err *e)
+{
+	const struct rtnl_link *inner = NULL, *master = link->master ? by_index(&l->host, link->master) : NULL;
+	const struct sandbox *box = box_of_peer(l, link, &inner);
+	struct unit u = {UNIT_ENDPOINT, link->alias + strlen("pontoon:")};
+	/* No bound namespace has its other end: it is going with its namespace, unless something else holds that; then it is a leftover when it
+	 * is still there a moment later, which the caller of observe sees as a veth without an inner end. */
+	if (!box && !link->up)
+		return 0;
+	struct kobj o = {.kind = K_VETH, .unit = u, .ns = box ? box->id : NULL,
+		.veth = {.name = link->name, .inner = inner ? inner->name : "", .mtu = link->mtu, .master = master ? master->name : NULL, .alias = link->alias}};
+	if (inner)
+		o.veth.mac = inner->mac;
+	try(add(l, &o, e));
+	return add_up(l, link, u, NULL, e);
+}
+
+static int look_host(struct look *l, struct err *e)
+{
+	static const char mark[] = "pontoon:";
+	for (size_t i = 0; i < l->host.n; i++) {
+		const struct rtnl_link *link = &l->host.links[i];
+		bool marked = str_starts(link->alias, mark);
+		if (streq(link->kind, "bridge") && (marked || streq(link->name, l->k->conf->bridge)))
+			try(add_bridge(l, link, marked, e));
+		if (streq(link->kind, "veth") && marked && strchr(link->alias, '/'))
+			try(add_veth(l, link, e));
+	}
+	return 0;
+}
+
+static int look_box(struct look *l, const struct sandbox *b, struct err *e)
+{
+	struct unit u = {UNIT_SANDBOX, b->id};
+	struct kobj ns = {.kind = K_NETNS, .unit = u, .ns = b->id};
+	try(add(l, &ns, e));
+	for (size_t i = 0; i < b->t.n; i++) {
+		const struct rtnl_link *link = &b->t.links[i];
+		bool lo = streq(link->name, "lo");
+		if (!lo && !streq(link->kind, "veth"))
+			continue;
+		try(add_up(l, link, u, b->id, e));
+		if (!lo)
+			try(add_addrs(l, &b->t, link, u, b->id, e));
+	}
+	for (size_t i = 0; i < b->t.nroutes; i++) {
+		const struct rtnl_route *r = &b->t.routes[i];
+		const struct rtnl_link *link = by_index(&b->t, r->index);
+		struct kobj o = {.kind = K_ROUTE, .unit = u, .ns = b->id, .route = {.dst = r->dst, .via = r->via, .link = link ? link->name : ""}};
+		if (r->table == RT_TABLE_MAIN && r->type == RTN_UNICAST && r->dst.len == 0 && r->protocol == RTPROT_BOOT)
+			try(add(l, &o, e));
+	}
+	return 0;
+}
+
+/* The container whose sandbox the file stands for; files of unknown ones keep their name, so that they can be dropped by it. */
+static const char *box_owner(struct look *l, const char *name)
+{
+	const struct container *c;
+	for (size_t i = 0; l->known && (c = world_next(l->known, NOUN_CONTAINER, &i));)
+		if (strncmp(c->id, name, 12) == 0)
+			return c->id;
+	return arena_dup(l->a, name);
+}
+
+static int open_boxes(struct look *l, struct err *e)
+{
+	const char *path = arena_printf(l->a, "%s/netns", l->k->conf->exec_root);
+	size_t cap = 0;
+	OWN(own_dir) DIR *d = path ? opendir(path) : NULL;
+	struct dirent *entry;
+	if (!d)
+		return errno == ENOENT ? 0 : err_errno(e, -errno, "open %s", path ? path : "netns");
+	while ((entry = readdir(d))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		if (l->nboxes == cap) {
+			struct sandbox *v = grown(l->a, l->boxes, l->nboxes, &cap, sizeof(*v));
+			if (!v)
+				return err_nomem(e);
+			l->boxes = v;
+		}
+		struct sandbox *b = &l->boxes[l->nboxes++];
+		*b = (struct sandbox){.id = box_owner(l, entry->d_name), .t = {.a = l->a}};
+		struct err one = {0};
+		int r = real_in(l->k, b->id, read_tables, &b->t, &one);
+		if (r == -ENOMEM)
+			return err_nomem(e);
+		/* A file that is not bound (a crash between create and mount) is a namespace with nothing in it: it can only be dropped. */
+	}
+	return 0;
+}
+
+struct ctl_look {
+	const struct kobj *want;
+	char value[256];
+};
+
+static int read_ctl(struct nl *nl, void *arg, struct err *e)
+{
+	struct ctl_look *c = arg;
+	(void)nl;
+	return sysctl_read(c->want->ctl.path, c->value, sizeof(c->value), e);
+}
+
+static int look_wanted(struct look *l, struct err *e)
+{
+	for (size_t i = 0; i < l->want->n; i++) {
+		struct kobj o = l->want->v[i];
+		if (o.kind == K_FILE && access(o.file.path, F_OK) == 0) {
+			o.file.text = NULL;
+			try(add(l, &o, e));
+		}
+		if (o.kind == K_NSCTL || o.kind == K_HOSTCTL) {
+			struct ctl_look c = {.want = &l->want->v[i]};
+			if (real_in(l->k, o.ns, read_ctl, &c, NULL) < 0)
+				continue; /* no such link or namespace: absent */
+			o.ctl.value = arena_dup(l->a, c.value);
+			if (!o.ctl.value)
+				return err_nomem(e);
+			try(add(l, &o, e));
+		}
+	}
+	return 0;
+}
+
+int observe_all(struct real *k, struct arena *a, const struct kstate *want, const struct world *known, struct kstate *out, struct err *e)
+{
+	struct look l = {.k = k, .a = a, .want = want, .known = known, .out = out, .host = {.a = a}};
+	try(read_tables(&k->nl, &l.host, e));
+	try(open_boxes(&l, e));
+	for (size_t i = 0; i < l.nboxes; i++)
+		try(look_box(&l, &l.boxes[i], e));
+	try(look_host(&l, e));
+	try(look_wanted(&l, e));
+	return k->conf->iptables ? fwrun_observe(k, a, known, out, e) : 0;
+}
+
+int kernel_host_routes(struct kernel *ops, struct arena *a, struct prefix **out, size_t *n, struct err *e)
+{
+	struct real *k = (struct real *)ops;
+	struct table t = {.a = a};
+	size_t count = 0;
+	try(dump(&k->nl, rtnl_link_dump, take_link, &t, &t.n, e));
+	try(dump(&k->nl, routes4, take_route, &t, &t.nroutes, e));
+	struct prefix *v = arena_new(a, struct prefix, t.nroutes + 1);
+	if (!v)
+		return err_nomem(e);
+	for (size_t i = 0; i < t.nroutes; i++) {
+		const struct rtnl_link *link = by_index(&t, t.routes[i].index);
+		bool ours = link && (str_starts(link->alias, "pontoon:") || streq(link->name, k->conf->bridge));
+		if (t.routes[i].table == RT_TABLE_MAIN && t.routes[i].scope == RT_SCOPE_LINK && t.routes[i].dst.len && !ours)
+			v[count++] = t.routes[i].dst;
+	}
+	*out = v;
+	*n = count;
+	return 0;
+}

@@ -1,0 +1,355 @@
+/* Theory of operation
+ *
+ * One function adds, one deletes, one changes each kind of object; run() finds them in a table. What lives in a sandbox is done on the
+ * calling thread after setns(2) into it, with a netlink socket made there, and back.
+ *
+ * Taking a sandbox away must be quick and final: removing a link costs 20 to 40 ms, because the kernel waits for RCU, but dropping the
+ * last reference to a namespace returns at once and the links go later. Until they have gone, the old container's address would still
+ * answer ARP. So the ports of its veths are first set to the state "disabled" (net/bridge/br_netlink.c, br_set_port_state: no RCU wait),
+ * which silences them at that moment; observe() leaves a disabled port whose peer's namespace has gone out of account, and a veth of the
+ * same name is never made twice, since endpoint ids are random. */
+#include "kernel/real.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "kernel/netns.h"
+
+#define PORT_DISABLED 0
+
+int real_index(const char *name, struct err *e)
+{
+	unsigned i = if_nametoindex(name);
+	return i ? (int)i : err_set(e, -ENODEV, "interface %s does not exist", name);
+}
+
+struct inside {
+	int (*fn)(struct nl *nl, void *arg, struct err *e);
+	void *arg;
+};
+
+static int run_inside(void *arg, struct err *e)
+{
+	struct inside *in = arg;
+	OWN(own_nl) struct nl nl = NL_NONE;
+	try(nl_open(&nl, e));
+	return in->fn(&nl, in->arg, e);
+}
+
+int real_in(struct real *k, const char *ns, int (*fn)(struct nl *nl, void *arg, struct err *e), void *arg, struct err *e)
+{
+	OWN(arena_free) struct arena a = {0};
+	struct inside in = {.fn = fn, .arg = arg};
+	if (!ns)
+		return fn(&k->nl, arg, e);
+	const char *path = want_netns_path(k->conf, ns, &a);
+	if (!path)
+		return err_nomem(e);
+	OWN(own_fd) int fd = netns_open(path, e);
+	return fd < 0 ? fd : netns_run(fd, run_inside, &in, e);
+}
+
+static int call(struct nl *nl, struct nlmsghdr *m, struct err *e)
+{
+	return m ? nl_call(nl, m, e) : err_set(e, -EMSGSIZE, "a netlink message does not fit");
+}
+
+static int fail(int r, const struct kobj *o, struct err *e)
+{
+	OWN(arena_free) struct arena a = {0};
+	return r < 0 ? err_ctx(e, "%s", kobj_text(o, &a)) < 0 ? r : r : 0;
+}
+
+/* --- namespaces --- */
+
+static int netns_add(struct real *k, const struct kobj *o, struct err *e)
+{
+	OWN(arena_free) struct arena a = {0};
+	const char *path = want_netns_path(k->conf, o->ns, &a), *dir = arena_printf(&a, "%s/netns", k->conf->exec_root);
+	if (a.bad)
+		return err_nomem(e);
+	try(mkdir_p(dir, 0755, e));
+	return netns_make(path, e);
+}
+
+static int netns_del(struct real *k, const struct step *s, struct err *e)
+{
+	OWN(arena_free) struct arena a = {0};
+	char buf[NL_BUF];
+	for (size_t i = 0; i < s->nimplied; i++) {
+		int index = s->implied[i]->kind == K_VETH ? (int)if_nametoindex(s->implied[i]->veth.name) : 0;
+		/* Silence only: a port that has gone already is as silent as can be. */
+		if (index && call(&k->nl, rtnl_port_state(buf, index, PORT_DISABLED), NULL) < 0)
+			log_debug("port %s was not silenced", s->implied[i]->veth.name);
+	}
+	const char *path = want_netns_path(k->conf, s->before->ns, &a);
+	return path ? netns_drop(path, e) : err_nomem(e);
+}
+
+/* --- links --- */
+
+static int set_alias(struct nl *nl, int index, const char *alias, struct err *e)
+{
+	char buf[NL_BUF];
+	struct rtnl_link_change c = {.index = index, .up = -1, .master = -1, .alias = alias};
+	return call(nl, rtnl_link_set(buf, &c), e);
+}
+
+static int bridge_add(struct real *k, const struct kobj *o, struct err *e)
+{
+	char buf[NL_BUF];
+	if (o->bridge.adopt)
+		return real_index(o->bridge.name, e) < 0 ? -ENODEV : 0;
+	int r = call(&k->nl, rtnl_bridge_add(buf, o->bridge.name, &o->bridge.mac, o->bridge.mtu), e);
+	if (r == -EEXIST)
+		return err_as(e, ERR_CONFLICT, "the interface %s exists and is not Pontoon's: remove it (ip link del %s) or choose another name with --bridge", o->bridge.name, o->bridge.name);
+	if (r < 0)
+		return r;
+	int index = real_index(o->bridge.name, e);
+	if (index < 0)
+		return index;
+	return o->bridge.alias ? set_alias(&k->nl, index, o->bridge.alias, e) : 0;
+}
+
+static int bridge_change(struct real *k, const struct kobj *o, struct err *e)
+{
+	char buf[NL_BUF];
+	int index = real_index(o->bridge.name, e);
+	struct rtnl_link_change c = {.index = index, .up = -1, .master = -1, .mtu = o->bridge.mtu, .alias = o->bridge.adopt ? NULL : o->bridge.alias,
+		.mac = mac_is_set(&o->bridge.mac) ? &o->bridge.mac : NULL};
+	return index < 0 ? index : call(&k->nl, rtnl_link_set(buf, &c), e);
+}
+
+static int link_del(struct real *k, const char *name, struct err *e)
+{
+	char buf[NL_BUF];
+	int index = (int)if_nametoindex(name);
+	if (!index)
+		return 0; /* gone already: what was asked for */
+	int r = call(&k->nl, rtnl_link_del(buf, index), e);
+	return r == -ENODEV ? 0 : r;
+}
+
+static int veth_add(struct real *k, const struct kobj *o, struct err *e)
+{
+	OWN(arena_free) struct arena a = {0};
+	char buf[NL_BUF];
+	const char *path = want_netns_path(k->conf, o->ns, &a);
+	OWN(own_fd) int ns = path ? netns_open(path, e) : err_nomem(e);
+	if (ns < 0)
+		return ns;
+	int master = o->veth.master ? real_index(o->veth.master, e) : 0;
+	if (master < 0)
+		return master;
+	try(call(&k->nl, rtnl_veth_add(buf, o->veth.name, master, o->veth.mtu, o->veth.inner, ns, &o->veth.mac), e));
+	int index = real_index(o->veth.name, e);
+	int r = index < 0 ? index : set_alias(&k->nl, index, o->veth.alias, e);
+	if (r < 0)
+		(void)link_del(k, o->veth.name, NULL); /* the first error counts */
+	return r;
+}
+
+static int veth_change(struct real *k, const struct kobj *o, struct err *e)
+{
+	char buf[NL_BUF];
+	int index = real_index(o->veth.name, e);
+	struct rtnl_link_change c = {.index = index, .up = -1, .master = -1, .mtu = o->veth.mtu, .alias = o->veth.alias};
+	return index < 0 ? index : call(&k->nl, rtnl_link_set(buf, &c), e);
+}
+
+/* --- what is on a link: done inside its namespace --- */
+
+struct on_link {
+	const struct kobj *o;
+	bool add, replace;
+};
+
+static int addr_in(struct nl *nl, void *arg, struct err *e)
+{
+	const struct on_link *w = arg;
+	char buf[NL_BUF];
+	int index = real_index(w->o->addr.link, e);
+	if (index < 0)
+		return index;
+	int r = call(nl, rtnl_addr_change(buf, w->add, index, &w->o->addr.addr, w->o->addr.nodad), e);
+	return !w->add && r == -EADDRNOTAVAIL ? 0 : r;
+}
+
+static int up_in(struct nl *nl, void *arg, struct err *e)
+{
+	const struct on_link *w = arg;
+	char buf[NL_BUF];
+	struct rtnl_link_change c = {.index = real_index(w->o->up.link, e), .up = w->add, .master = -1};
+	return c.index < 0 ? c.index : call(nl, rtnl_link_set(buf, &c), e);
+}
+
+static int route_in(struct nl *nl, void *arg, struct err *e)
+{
+	const struct on_link *w = arg;
+	char buf[NL_BUF];
+	int index = real_index(w->o->route.link, e);
+	if (index < 0)
+		return index;
+	int r = call(nl, rtnl_route_change(buf, w->add, w->replace, &w->o->route.dst, &w->o->route.via, index, w->o->route.metric), e);
+	return !w->add && r == -ESRCH ? 0 : r;
+}
+
+static int ctl_in(struct nl *nl, void *arg, struct err *e)
+{
+	const struct on_link *w = arg;
+	(void)nl;
+	/* A kernel without IPv6 has no such files, and nothing to switch off. */
+	if (str_starts(w->o->ctl.path, "net/ipv6/") && access("/proc/sys/net/ipv6", F_OK) < 0)
+		return 0;
+	return sysctl_write(w->o->ctl.path, w->o->ctl.value, e);
+}
+
+static int inside(struct real *k, const struct kobj *o, int (*fn)(struct nl *, void *, struct err *), bool add, bool replace, struct err *e)
+{
+	struct on_link w = {.o = o, .add = add, .replace = replace};
+	return real_in(k, o->ns, fn, &w, e);
+}
+
+static int file_add(const struct kobj *o, struct err *e)
+{
+	return o->file.text ? write_file(o->file.path, o->file.text, strlen(o->file.text), o->file.mode, e) : 0;
+}
+
+static int file_del(const struct kobj *o, struct err *e)
+{
+	return unlink(o->file.path) < 0 && errno != ENOENT ? err_errno(e, -errno, "remove %s", o->file.path) : 0;
+}
+
+static int add_one(struct real *k, const struct kobj *o, struct err *e)
+{
+	switch (o->kind) {
+	case K_NETNS:
+		return netns_add(k, o, e);
+	case K_BRIDGE:
+		return bridge_add(k, o, e);
+	case K_VETH:
+		return veth_add(k, o, e);
+	case K_NSCTL:
+	case K_HOSTCTL:
+		return inside(k, o, ctl_in, true, false, e);
+	case K_ADDR:
+		return inside(k, o, addr_in, true, false, e);
+	case K_FILE:
+		return file_add(o, e);
+	case K_UP:
+		return inside(k, o, up_in, true, false, e);
+	case K_ROUTE:
+		return inside(k, o, route_in, true, false, e);
+	case K_CHAIN:
+	case K_RULE:
+	case K_POLICY:
+	case K_KIND_N:
+		break;
+	}
+	return err_set(e, -EINVAL, "a firewall object outside a firewall step");
+}
+
+static int del_one(struct real *k, const struct step *s, struct err *e)
+{
+	const struct kobj *o = s->before;
+	switch (o->kind) {
+	case K_NETNS:
+		return netns_del(k, s, e);
+	case K_BRIDGE:
+		return link_del(k, o->bridge.name, e);
+	case K_VETH:
+		return link_del(k, o->veth.name, e);
+	case K_NSCTL:
+	case K_HOSTCTL:
+		return 0; /* a setting has no absence; it goes with its link or stays */
+	case K_ADDR:
+		return inside(k, o, addr_in, false, false, e);
+	case K_FILE:
+		return file_del(o, e);
+	case K_UP:
+		return inside(k, o, up_in, false, false, e);
+	case K_ROUTE:
+		return inside(k, o, route_in, false, false, e);
+	case K_CHAIN:
+	case K_RULE:
+	case K_POLICY:
+	case K_KIND_N:
+		break;
+	}
+	return err_set(e, -EINVAL, "a firewall object outside a firewall step");
+}
+
+static int change_one(struct real *k, const struct kobj *o, struct err *e)
+{
+	switch (o->kind) {
+	case K_BRIDGE:
+		return bridge_change(k, o, e);
+	case K_VETH:
+		return veth_change(k, o, e);
+	case K_NSCTL:
+	case K_HOSTCTL:
+		return inside(k, o, ctl_in, true, false, e);
+	case K_FILE:
+		return file_add(o, e);
+	case K_ROUTE:
+		return inside(k, o, route_in, true, true, e);
+	case K_NETNS:
+	case K_ADDR:
+	case K_UP:
+	case K_CHAIN:
+	case K_RULE:
+	case K_POLICY:
+	case K_KIND_N:
+		break;
+	}
+	return err_set(e, -EINVAL, "an object that cannot be changed in place");
+}
+
+static int real_run(struct kernel *ops, const struct step *s, struct err *e)
+{
+	struct real *k = (struct real *)ops;
+	switch (s->op) {
+	case STEP_ADD:
+		return fail(add_one(k, s->after, e), s->after, e);
+	case STEP_DEL:
+		return fail(del_one(k, s, e), s->before, e);
+	case STEP_CHANGE:
+		return fail(change_one(k, s->after, e), s->after, e);
+	case STEP_FW:
+		return fwrun_step(k, s, e);
+	}
+	return err_set(e, -EINVAL, "an unknown step");
+}
+
+static int real_observe(struct kernel *ops, struct arena *a, const struct kstate *want, const struct world *known, struct kstate *out, struct err *e)
+{
+	return observe_all((struct real *)ops, a, want, known, out, e);
+}
+
+static void real_free(struct kernel *ops)
+{
+	struct real *k = (struct real *)ops;
+	nl_close(&k->nl);
+	free(k);
+}
+
+int kernel_new(const struct netconf *conf, struct kernel **out, struct err *e)
+{
+	struct real *k = calloc(1, sizeof(*k));
+	if (!k)
+		return err_nomem(e);
+	k->ops = (struct kernel){.run = real_run, .observe = real_observe, .free = real_free};
+	k->conf = conf;
+	int r = nl_open(&k->nl, e);
+	if (r < 0) {
+		free(k);
+		return r;
+	}
+	*out = &k->ops;
+	return 0;
+}

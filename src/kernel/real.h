@@ -1,0 +1,26 @@
+/* real: the kernel as it is, shared by the files of this folder. */
+#pragma once
+
+#include <pthread.h>
+
+#include "kernel/kernel.h"
+#include "kernel/nl.h"
+#include "kernel/rtnl.h"
+
+struct real {
+	struct kernel ops; /* first: a struct kernel * is a struct real * */
+	const struct netconf *conf;
+	struct nl nl; /* in the daemon's namespace */
+};
+
+/* Interface index by name in the calling thread's namespace; -ENODEV with a text. */
+int real_index(const char *name, struct err *e);
+/* Runs fn with a netlink socket of the sandbox `ns` (container id), or with the daemon's own when ns is NULL. */
+int real_in(struct real *k, const char *ns, int (*fn)(struct nl *nl, void *arg, struct err *e), void *arg, struct err *e);
+/* One firewall step; the table as it is now is read first, so that rules find their places. */
+int fwrun_step(struct real *k, const struct step *s, struct err *e);
+/* Reads the tables and recognises what is ours. */
+int fwrun_observe(struct real *k, struct arena *a, const struct world *known, struct kstate *out, struct err *e);
+int observe_all(struct real *k, struct arena *a, const struct kstate *want, const struct world *known, struct kstate *out, struct err *e);
+int sysctl_write(const char *path, const char *value, struct err *e); /* below /proc/sys of the calling thread's namespace */
+int sysctl_read(const char *path, char *out, size_t size, struct err *e);
