@@ -62,7 +62,9 @@ static int call(struct nl *nl, struct nlmsghdr *m, struct err *e)
 static int fail(int r, const struct kobj *o, struct err *e)
 {
 	OWN(arena_free) struct arena a = {0};
-	return r < 0 ? err_ctx(e, "%s", kobj_text(o, &a)) < 0 ? r : r : 0;
+	if (r < 0)
+		(void)err_ctx(e, "%s", kobj_text(o, &a));
+	return r < 0 ? r : 0;
 }
 
 /* --- namespaces --- */
