@@ -147,9 +147,7 @@ static const int calls[] = {
 	SCMP_SYS(lseek),
 	SCMP_SYS(ftruncate),
 	SCMP_SYS(sendto), /* the report, when it is a socket */
-	SCMP_SYS(sendmsg),
 	SCMP_SYS(fcntl),
-	SCMP_SYS(dup),
 	/* the layer: tree.c, job.c, spool.c, base/fd.c */
 	SCMP_SYS(openat),
 	SCMP_SYS(openat2),
