@@ -39,8 +39,8 @@ struct container *container_new(const char *id, const char *name, const struct c
 	}
 	owner->mem = *spec_mem;
 	*spec_mem = (struct arena){0};
-	STR_COPY(c->thing.key, id);
 	STR_COPY(c->id, id);
+	c->thing.key = c->id;
 	STR_COPY(c->name, name);
 	c->thing.spec_owner = owner;
 	c->spec = spec;
@@ -56,7 +56,7 @@ struct container *container_copy(const struct container *old)
 	struct thing own = c->thing;
 	*c = *old;
 	c->thing = own;
-	STR_COPY(c->thing.key, old->id);
+	c->thing.key = c->id;
 	c->thing.spec_owner = thing_ref(old->thing.spec_owner);
 	return c;
 }

@@ -2,9 +2,9 @@
 
 #include <errno.h>
 
-void endpoint_key(char out[static THING_KEY], const char *container, const char *network)
+void endpoint_key(char out[static 2 * ID_TEXT], const char *container, const char *network)
 {
-	snprintf(out, THING_KEY, "%.64s/%.64s", container, network);
+	snprintf(out, 2 * ID_TEXT, "%.64s/%.64s", container, network);
 }
 
 struct endpoint *endpoint_new(const char *container, const char *network)
@@ -12,7 +12,8 @@ struct endpoint *endpoint_new(const char *container, const char *network)
 	struct endpoint *ep = thing_new(NOUN_ENDPOINT, sizeof(*ep));
 	if (!ep)
 		return NULL;
-	endpoint_key(ep->thing.key, container, network);
+	endpoint_key(ep->key, container, network);
+	ep->thing.key = ep->key;
 	STR_COPY(ep->container, container);
 	STR_COPY(ep->network, network);
 	return ep;
@@ -27,7 +28,7 @@ struct endpoint *endpoint_copy(const struct endpoint *ep)
 	struct arena *a = &c->thing.mem;
 	*c = *ep;
 	c->thing = own;
-	endpoint_key(c->thing.key, ep->container, ep->network);
+	c->thing.key = c->key;
 	c->aliases = strv_copy(a, &ep->aliases);
 	c->links = strv_copy(a, &ep->links);
 	c->link_local = strv_copy(a, &ep->link_local);

@@ -6,6 +6,7 @@
 
 struct endpoint {
 	struct thing thing;
+	char key[2 * ID_TEXT];
 	char container[ID_TEXT];
 	char network[ID_TEXT];
 	/* configuration, as asked for */
@@ -25,7 +26,7 @@ struct endpoint {
 	char veth[IFNAME];   /* host side: "veth" + 7 hex of id */
 };
 
-void endpoint_key(char out[static THING_KEY], const char *container, const char *network);
+void endpoint_key(char out[static 2 * ID_TEXT], const char *container, const char *network);
 struct endpoint *endpoint_new(const char *container, const char *network);
 struct endpoint *endpoint_copy(const struct endpoint *ep);
 void endpoint_veth_name(const char *endpoint_id, char out[static IFNAME]);

@@ -44,8 +44,8 @@ int image_new(const char *id, const char *config_text, struct image **out, struc
 	struct image *img = thing_new(NOUN_IMAGE, sizeof(*img));
 	if (!img)
 		return err_nomem(e);
-	STR_COPY(img->thing.key, id);
 	STR_COPY(img->id, id);
+	img->thing.key = img->id;
 	int r = parse(img, config_text, e);
 	if (r < 0) {
 		thing_unref(img);
@@ -60,7 +60,8 @@ struct tag *tag_new(const char *ref, const char *image_id)
 	struct tag *t = thing_new(NOUN_TAG, sizeof(*t));
 	if (!t)
 		return NULL;
-	STR_COPY(t->thing.key, ref);
+	STR_COPY(t->ref, ref);
+	t->thing.key = t->ref;
 	STR_COPY(t->image, image_id);
 	return t;
 }
@@ -70,7 +71,8 @@ struct layer *layer_new(const char *diff_id, const char *dir, int64_t size)
 	struct layer *l = thing_new(NOUN_LAYER, sizeof(*l));
 	if (!l)
 		return NULL;
-	STR_COPY(l->thing.key, diff_id);
+	STR_COPY(l->diff_id, diff_id);
+	l->thing.key = l->diff_id;
 	STR_COPY(l->dir, dir);
 	l->size = size;
 	return l;

@@ -18,10 +18,12 @@ struct image {
 };
 struct tag { /* key = reference "repo:tag", familiar form */
 	struct thing thing;
+	char ref[THING_KEY];
 	char image[ID_TEXT];
 };
 struct layer { /* key = diff id */
 	struct thing thing;
+	char diff_id[80]; /* "sha256:..." */
 	char dir[40]; /* below <data-root>/image/layers */
 	int64_t size;
 };

@@ -26,8 +26,8 @@ struct network *network_new(const char *id, const char *name, enum driver_kind d
 	struct network *n = thing_new(NOUN_NETWORK, sizeof(*n));
 	if (!n)
 		return NULL;
-	STR_COPY(n->thing.key, id);
 	STR_COPY(n->id, id);
+	n->thing.key = n->id;
 	STR_COPY(n->name, name);
 	n->driver = driver;
 	n->icc = n->masquerade = true;
@@ -54,7 +54,7 @@ struct network *network_copy(const struct network *n)
 	struct arena *a = &c->thing.mem;
 	*c = *n;
 	c->thing = own;
-	STR_COPY(c->thing.key, n->id);
+	c->thing.key = c->id;
 	c->v4 = subnet_copy(a, &n->v4);
 	c->v6 = subnet_copy(a, &n->v6);
 	c->options = kvs_copy(a, &n->options);

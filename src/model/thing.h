@@ -12,14 +12,14 @@
 
 enum noun { NOUN_NETWORK, NOUN_ENDPOINT, NOUN_CONTAINER, NOUN_IMAGE, NOUN_TAG, NOUN_LAYER, NOUN_N };
 
-#define THING_KEY 400 /* the longest key: a reference "repo:tag" of 255 + 1 + 128 bytes */
+#define THING_KEY 400 /* holds the longest key: a reference "repo:tag" of 255 + 1 + 128 bytes */
 
 struct thing {
 	atomic_uint refs;
 	enum noun noun;
 	struct arena mem; /* everything the thing points to, except its spec */
 	struct thing *spec_owner; /* the reference-counted owner of ->spec, or NULL */
-	char key[THING_KEY];
+	const char *key; /* inside the noun's own struct */
 };
 
 /* Allocates `size` zeroed bytes whose first member is a struct thing with one reference. NULL when out of memory. */

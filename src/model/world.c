@@ -1,15 +1,17 @@
 /* Theory of operation
  *
- * A base world has every thing in a map by key and in the indexes of world_index.c. A fork has only slots: what it puts or deletes. A
- * lookup in a fork asks its slots first, then the base. Operations change few things, so whatever a fork's own slots need is a linear
- * walk over them; what the base needs goes through its indexes. Nothing ever walks all things of a noun but world_next.
+ * A base world is one index. A fork is two: `now` holds what the fork puts, `hidden` the base's things that it changes
+ * or deletes. What a fork shows is always "the base without hidden, and now", and since the trees count, that holds for
+ * numbers, too. So a fork costs what it changes, a lookup O(log n), and nothing walks all things of a noun but
+ * world_next.
  *
- * Merging moves the slots into the base. At that point the store has committed, so there is no way back: if memory runs out there, the
- * process ends, and the next start loads what was committed. */
+ * Memory is asked for when something is put or deleted. Merging moves the fork's entries into the base's trees: at that
+ * point the store has committed, so there is no way back, and none is needed. tests/model/test_world.c compares with a
+ * naive model. */
 #include "model/world.h"
 
 #include <errno.h>
-#include <stdlib.h>
+#include <string.h>
 
 #include "model/world_index.h"
 
@@ -27,128 +29,116 @@ struct world *world_fork(const struct world *base)
 	return w;
 }
 
-static void free_slots(struct world *w)
+static struct entry *entry_new(struct thing *t)
 {
-	for (size_t i = 0; i < w->nslots; i++) {
-		thing_unref(w->slots[i]->now);
-		free(w->slots[i]);
+	struct entry *e = calloc(1, sizeof(*e));
+	if (e)
+		e->thing = t;
+	return e;
+}
+
+static void index_clear(struct index *x, bool owns_things)
+{
+	struct entry *e;
+	for (int noun = 0; noun < NOUN_N; noun++) {
+		while ((e = index_at(x, (enum noun)noun, ORDER_KEY, 0))) {
+			index_del(x, e);
+			if (owns_things)
+				thing_unref(e->thing);
+			free(e);
+		}
 	}
-	free(w->slots);
 }
 
 void world_free(struct world *w)
 {
-	struct map_entry *e;
 	if (!w)
 		return;
-	if (w->base) {
-		free_slots(w);
-	} else {
-		index_free(&w->index);
-		for (int n = 0; n < NOUN_N; n++)
-			for (size_t i = 0; (e = map_next(&w->things[n], &i));)
-				thing_unref(e->value);
-	}
-	for (int n = 0; n < NOUN_N; n++)
-		map_free(&w->things[n]);
+	index_clear(&w->now, true);
+	index_clear(&w->hidden, false);
 	free(w);
-}
-
-static int base_set(struct world *w, enum noun noun, const char *key, struct thing *t)
-{
-	struct thing *old = map_gets(&w->things[noun], key);
-	int r = 0;
-	if (old) {
-		r = index_del(&w->index, old);
-		map_dels(&w->things[noun], old->key);
-	}
-	if (r >= 0 && t)
-		r = map_puts(&w->things[noun], t->key, t);
-	if (r >= 0 && t)
-		r = index_add(&w->index, t);
-	thing_unref(old);
-	return r;
 }
 
 void world_merge(struct world *base, struct world *fork)
 {
+	struct entry *e;
 	assert(fork->base == base);
-	/* Deletions first: a name may move from one thing to another in one fork. */
-	for (int pass = 0; pass < 2; pass++) {
-		for (size_t i = 0; i < fork->nslots; i++) {
-			struct slot *s = fork->slots[i];
-			if (pass == 0 && map_gets(&base->things[s->noun], s->key) != s->now && base_set(base, s->noun, s->key, NULL) < 0)
-				abort();
-			if (pass == 1 && s->now && map_gets(&base->things[s->noun], s->key) != s->now && base_set(base, s->noun, s->key, thing_ref(s->now)) < 0)
-				abort();
+	/* What goes, goes first: a name may move from one thing to another in one fork. */
+	for (int noun = 0; noun < NOUN_N; noun++) {
+		while ((e = index_at(&fork->hidden, (enum noun)noun, ORDER_KEY, 0))) {
+			struct entry *old = index_get(&base->now, (enum noun)noun, e->thing->key);
+			index_del(&base->now, old);
+			index_del(&fork->hidden, e);
+			thing_unref(old->thing);
+			free(old);
+			free(e);
+		}
+	}
+	for (int noun = 0; noun < NOUN_N; noun++) {
+		while ((e = index_at(&fork->now, (enum noun)noun, ORDER_KEY, 0))) {
+			index_del(&fork->now, e);
+			index_add(&base->now, e);
 		}
 	}
 	world_free(fork);
 }
 
-const struct slot *world_slot(const struct world *w, enum noun noun, const char *key)
+/* For a fork: the base's thing of that key that is still seen, or NULL. */
+static struct entry *seen_in_base(const struct world *w, enum noun noun, const char *key)
 {
-	return w->base ? map_gets(&w->things[noun], key) : NULL;
-}
-
-static int slot_set(struct world *w, enum noun noun, const char *key, struct thing *t)
-{
-	struct slot *s = map_gets(&w->things[noun], key);
-	if (!s) {
-		if (w->nslots == w->cap) {
-			size_t cap = w->cap ? w->cap * 2 : 8;
-			struct slot **v = realloc(w->slots, cap * sizeof(*v));
-			if (!v)
-				return -ENOMEM;
-			w->slots = v;
-			w->cap = cap;
-		}
-		s = calloc(1, sizeof(*s));
-		if (!s)
-			return -ENOMEM;
-		STR_COPY(s->key, key);
-		s->noun = noun;
-		if (map_puts(&w->things[noun], s->key, s) < 0) {
-			free(s);
-			return -ENOMEM;
-		}
-		w->slots[w->nslots++] = s;
-	}
-	thing_unref(s->now);
-	s->now = t;
-	return 0;
+	struct entry *e = w->base ? index_get(&w->base->now, noun, key) : NULL;
+	return e && !index_get(&w->hidden, noun, key) ? e : NULL;
 }
 
 int world_put(struct world *w, void *thing, struct err *e)
 {
 	struct thing *t = thing;
-	int r;
-	if (w->base) {
-		r = slot_set(w, t->noun, t->key, t);
-		if (r < 0)
-			thing_unref(t);
-	} else {
-		r = base_set(w, t->noun, t->key, t); /* it has taken the reference as soon as it is in the map; a half-filled index cannot be used */
+	const struct entry *below = seen_in_base(w, t->noun, t->key);
+	struct entry *old = index_get(&w->now, t->noun, t->key), *hide = below ? entry_new(below->thing) : NULL;
+	struct entry *fresh = old ? NULL : entry_new(t);
+	if ((below && !hide) || (!old && !fresh)) {
+		free(hide);
+		free(fresh);
+		thing_unref(t);
+		return err_nomem(e);
 	}
-	return r < 0 ? err_nomem(e) : 0;
+	if (hide)
+		index_add(&w->hidden, hide);
+	if (old) {
+		index_del(&w->now, old);
+		thing_unref(old->thing);
+		old->thing = t;
+	}
+	index_add(&w->now, old ? old : fresh);
+	return 0;
 }
 
 int world_del(struct world *w, enum noun noun, const char *key, struct err *e)
 {
-	char own[THING_KEY]; /* the key may belong to the thing that goes */
-	STR_COPY(own, key);
-	if (!world_get(w, noun, own))
-		return err_set(e, -ENOENT, "%s is not there", own);
-	int r = w->base ? slot_set(w, noun, own, NULL) : base_set(w, noun, own, NULL);
-	return r < 0 ? err_nomem(e) : 0;
+	const struct entry *below = seen_in_base(w, noun, key);
+	struct entry *old = index_get(&w->now, noun, key), *hide;
+	if (!old && !below)
+		return err_set(e, -ENOENT, "%s is not there", key);
+	if (below) {
+		hide = entry_new(below->thing);
+		if (!hide)
+			return err_nomem(e);
+		index_add(&w->hidden, hide);
+	}
+	if (old) {
+		index_del(&w->now, old);
+		thing_unref(old->thing);
+		free(old);
+	}
+	return 0;
 }
 
 const void *world_get(const struct world *w, enum noun noun, const char *key)
 {
-	if (!w->base)
-		return map_gets(&w->things[noun], key);
-	const struct slot *s = world_slot(w, noun, key);
-	return s ? s->now : map_gets(&w->base->things[noun], key);
+	const struct entry *e = index_get(&w->now, noun, key);
+	if (!e)
+		e = seen_in_base(w, noun, key);
+	return e ? e->thing : NULL;
 }
 
 const struct network *world_network(const struct world *w, const char *id)
@@ -173,96 +163,94 @@ const struct endpoint *world_endpoint(const struct world *w, const char *contain
 	return world_get(w, NOUN_ENDPOINT, key);
 }
 
-static const void *by_name(const struct world *w, enum noun noun, const char *name)
+/* The merged order of the base's things and the fork's: how many of the first k are the base's. */
+static size_t split(const struct world *w, enum noun noun, int order, size_t k)
 {
-	const struct world *base = w->base ? w->base : w;
-	for (size_t i = 0; i < w->nslots; i++) {
-		const struct slot *s = w->slots[i];
-		if (s->noun == noun && s->now && streq(thing_name(s->now), name))
-			return s->now;
+	size_t own = index_count(&w->now, noun), base = index_count(&w->base->now, noun);
+	size_t lo = k > own ? k - own : 0, hi = k < base ? k : base;
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		const struct entry *b = index_at(&w->base->now, noun, order, mid),
+				   *o = index_at(&w->now, noun, order, k - mid - 1);
+		if (index_compare(order, b, o) <= 0)
+			lo = mid + 1;
+		else
+			hi = mid;
 	}
-	const struct thing *t = map_gets(&base->index.by_name[noun == NOUN_CONTAINER], name);
-	return t && !world_slot(w, noun, t->key) ? t : NULL;
-}
-
-const struct network *world_network_by_name(const struct world *w, const char *name)
-{
-	return by_name(w, NOUN_NETWORK, name);
-}
-
-const struct container *world_container_by_name(const struct world *w, const char *name)
-{
-	return by_name(w, NOUN_CONTAINER, name);
+	return lo;
 }
 
 const void *world_next(const struct world *w, enum noun noun, size_t *i)
 {
-	const struct world *base = w->base ? w->base : w;
-	const struct vec *v = base->index.by_seq[noun].n ? &base->index.by_seq[noun] : &base->index.by_id[noun];
-	while (*i < v->n) {
-		const struct thing *t = v->v[(*i)++];
-		const struct slot *s = world_slot(w, noun, t->key);
-		if (!s)
-			return t;
-		if (s->now)
-			return s->now; /* changed: it keeps its place */
+	int order = noun_has_seq(noun) ? ORDER_SEQ : ORDER_KEY;
+	const struct entry *b, *o;
+	if (!w->base) {
+		o = index_at(&w->now, noun, order, (*i)++);
+		return o ? o->thing : NULL;
 	}
-	while (*i - v->n < w->nslots) {
-		const struct slot *s = w->slots[(*i)++ - v->n];
-		if (s->noun == noun && s->now && !map_gets(&base->things[noun], s->key))
-			return s->now;
+	for (;;) {
+		size_t k = (*i)++, p = split(w, noun, order, k);
+		b = index_at(&w->base->now, noun, order, p);
+		o = index_at(&w->now, noun, order, k - p);
+		if (!b || (o && index_compare(order, b, o) > 0))
+			return o ? o->thing : NULL;
+		if (!index_get(&w->hidden, noun, b->thing->key))
+			return b->thing;
 	}
-	return NULL;
 }
 
 size_t world_count(const struct world *w, enum noun noun)
 {
-	const struct world *base = w->base ? w->base : w;
-	size_t n = base->things[noun].n;
-	for (size_t i = 0; i < w->nslots; i++) {
-		const struct slot *s = w->slots[i];
-		if (s->noun == noun)
-			n += (s->now != NULL) - (map_gets(&base->things[noun], s->key) != NULL);
-	}
-	return n;
+	return index_count(&w->now, noun) +
+	       (w->base ? index_count(&w->base->now, noun) - index_count(&w->hidden, noun) : 0);
+}
+
+static int64_t last_seq(const struct index *x, enum noun noun)
+{
+	size_t n = index_count(x, noun);
+	const struct entry *e = n ? index_at(x, noun, ORDER_SEQ, n - 1) : NULL;
+	return !e                     ? 0
+	       : noun == NOUN_NETWORK ? ((const struct network *)e->thing)->seq
+				      : ((const struct container *)e->thing)->seq;
 }
 
 int64_t world_next_seq(const struct world *w)
 {
 	static const enum noun with_seq[] = {NOUN_NETWORK, NOUN_CONTAINER};
-	const struct world *base = w->base ? w->base : w;
 	int64_t max = 0;
-	for (size_t k = 0; k < ARRAY_LEN(with_seq); k++) {
-		const struct vec *v = &base->index.by_seq[with_seq[k]];
-		if (v->n && thing_seq(v->v[v->n - 1]) > max)
-			max = thing_seq(v->v[v->n - 1]);
+	for (size_t i = 0; i < ARRAY_LEN(with_seq); i++) {
+		int64_t own = last_seq(&w->now, with_seq[i]), base = w->base ? last_seq(&w->base->now, with_seq[i]) : 0;
+		max = own > max ? own : max;
+		max = base > max ? base : max;
 	}
-	for (size_t i = 0; i < w->nslots; i++)
-		if (w->slots[i]->now && thing_seq(w->slots[i]->now) > max)
-			max = thing_seq(w->slots[i]->now);
 	return max + 1;
-}
-
-static int order_changes(const void *x, const void *y)
-{
-	const struct change *a = x, *b = y;
-	const struct thing *s = a->after ? a->after : a->before, *t = b->after ? b->after : b->before;
-	return a->noun != b->noun ? (a->noun < b->noun ? -1 : 1) : strcmp(s->key, t->key);
 }
 
 int world_changes(const struct world *fork, struct arena *a, struct change **out, size_t *n)
 {
-	struct change *v = arena_new(a, struct change, fork->nslots + 1);
-	size_t k = 0;
+	size_t most = 1, k = 0;
+	for (int noun = 0; noun < NOUN_N; noun++)
+		most += index_count(&fork->now, (enum noun)noun) + index_count(&fork->hidden, (enum noun)noun);
+	struct change *v = arena_new(a, struct change, most);
 	if (!v)
 		return -ENOMEM;
-	for (size_t i = 0; i < fork->nslots; i++) {
-		const struct slot *s = fork->slots[i];
-		const void *before = map_gets(&fork->base->things[s->noun], s->key);
-		if (before != s->now)
-			v[k++] = (struct change){.noun = s->noun, .before = before, .after = s->now};
+	for (int noun = 0; noun < NOUN_N; noun++) {
+		const struct entry *o, *h;
+		for (size_t i = 0, j = 0;; k++) {
+			o = index_at(&fork->now, (enum noun)noun, ORDER_KEY, i);
+			h = index_at(&fork->hidden, (enum noun)noun, ORDER_KEY, j);
+			if (!o && !h)
+				break;
+			int r = !o ? 1 : !h ? -1 : strcmp(o->thing->key, h->thing->key);
+			i += r <= 0;
+			j += r >= 0;
+			v[k] = (struct change){.noun = (enum noun)noun,
+				.before = r >= 0 ? h->thing : NULL,
+				.after = r <= 0 ? o->thing : NULL};
+			if (v[k].before == v[k].after)
+				k--; /* put again as it was */
+		}
 	}
-	qsort(v, k, sizeof(*v), order_changes);
 	*out = v;
 	*n = k;
 	return 0;

@@ -50,12 +50,12 @@ const struct tag **world_tags_of_image(const struct world *w, struct arena *a, c
 size_t world_containers_of_image(const struct world *w, const char *image);
 size_t world_joined_in_network(const struct world *w, const char *network); /* joined endpoints */
 
-/* Address index, O(log n): addresses of joined endpoints of the network, and what endpoints reserve while not joined. */
+/* Address index, O(log n): addresses of joined endpoints of the network. */
 bool world_address_used(const struct world *w, const char *network, const struct ip *a);
 /* Lowest address >= from and <= to that no joined endpoint uses; false when there is none. */
 bool world_address_free(const struct world *w, const char *network, const struct ip *from, const struct ip *to, struct ip *out);
 
-/* The next creation number: max seq over all things + 1. */
+/* The next creation number: above the seq of everything in the world. */
 int64_t world_next_seq(const struct world *w);
 
 struct change {

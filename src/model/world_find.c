@@ -5,44 +5,58 @@
 #include "base/ref.h"
 #include "model/world_index.h"
 
-typedef bool (*belongs)(const struct thing *t, const char *key);
-
-static bool of_container(const struct thing *t, const char *key)
+/* How many things of the order agree with the probe, as the world shows it. */
+static size_t count(const struct world *w, enum noun noun, int order, struct probe p)
 {
-	return streq(((const struct endpoint *)t)->container, key);
-}
-static bool of_network(const struct thing *t, const char *key)
-{
-	return streq(((const struct endpoint *)t)->network, key);
-}
-static bool of_image(const struct thing *t, const char *key)
-{
-	return streq(((const struct tag *)t)->image, key);
+	size_t first, n = index_range(&w->now, noun, order, p, &first);
+	if (w->base)
+		n += index_range(&w->base->now, noun, order, p, &first) -
+		     index_range(&w->hidden, noun, order, p, &first);
+	return n;
 }
 
-/* The group's things as the fork sees them, in an array from the arena. NULL only when out of memory. */
-static const void **gather(const struct world *w, struct arena *a, enum noun noun, const struct group *g, belongs mine, const char *key, size_t *n)
+/* The k-th of those, counted from *i among the fork's own things, then among the base's. */
+static const void *next(const struct world *w, enum noun noun, int order, struct probe p, size_t *i)
 {
-	size_t most = (g ? g->things.n : 0) + w->nslots;
+	size_t first, n = index_range(&w->now, noun, order, p, &first);
+	if (*i < n)
+		return index_at(&w->now, noun, order, first + (*i)++)->thing;
+	if (!w->base)
+		return NULL;
+	size_t below = index_range(&w->base->now, noun, order, p, &first);
+	while (*i - n < below) {
+		const struct entry *e = index_at(&w->base->now, noun, order, first + (*i)++ - n);
+		if (!index_get(&w->hidden, noun, e->thing->key))
+			return e->thing;
+	}
+	return NULL;
+}
+
+static const void *by_name(const struct world *w, enum noun noun, const char *name)
+{
+	size_t i = 0;
+	return next(w, noun, ORDER_NAME, (struct probe){.text = name}, &i);
+}
+
+const struct network *world_network_by_name(const struct world *w, const char *name)
+{
+	return by_name(w, NOUN_NETWORK, name);
+}
+
+const struct container *world_container_by_name(const struct world *w, const char *name)
+{
+	return by_name(w, NOUN_CONTAINER, name);
+}
+
+/* All that agree with the probe, in an array from the arena. NULL only when out of memory. */
+static const void **gather(const struct world *w, struct arena *a, enum noun noun, int order, struct probe p, size_t *n)
+{
+	size_t most = count(w, noun, order, p), k = 0;
 	const void **v = arena_new(a, const void *, most + 1);
-	size_t k = 0;
-	for (size_t i = 0; v && g && i < g->things.n; i++) {
-		const struct thing *t = g->things.v[i];
-		if (!world_slot(w, noun, t->key))
-			v[k++] = t;
-	}
-	for (size_t i = 0; v && i < w->nslots; i++) {
-		const struct slot *s = w->slots[i];
-		if (s->noun == noun && s->now && mine(s->now, key))
-			v[k++] = s->now;
-	}
+	for (size_t i = 0; v && k < most;)
+		v[k++] = next(w, noun, order, p, &i);
 	*n = k;
 	return v;
-}
-
-static const struct world *base_of(const struct world *w)
-{
-	return w->base ? w->base : w;
 }
 
 static int by_network_name(const void *x, const void *y, void *arg)
@@ -58,17 +72,21 @@ static int by_key(const void *x, const void *y)
 	return strcmp(a->key, b->key);
 }
 
-const struct endpoint **world_endpoints_of_container(const struct world *w, struct arena *a, const char *container, size_t *n)
+const struct endpoint **world_endpoints_of_container(
+	const struct world *w, struct arena *a, const char *container, size_t *n)
 {
-	const void **v = gather(w, a, NOUN_ENDPOINT, index_group(&base_of(w)->index.of_container, container), of_container, container, n);
+	char prefix[ID_TEXT + 1];
+	snprintf(prefix, sizeof(prefix), "%.64s/", container);
+	const void **v = gather(w, a, NOUN_ENDPOINT, ORDER_KEY, (struct probe){.text = prefix}, n);
 	if (v)
 		qsort_r(v, *n, sizeof(*v), by_network_name, (void *)(uintptr_t)w);
 	return (const struct endpoint **)v;
 }
 
-const struct endpoint **world_endpoints_of_network(const struct world *w, struct arena *a, const char *network, size_t *n)
+const struct endpoint **world_endpoints_of_network(
+	const struct world *w, struct arena *a, const char *network, size_t *n)
 {
-	const void **v = gather(w, a, NOUN_ENDPOINT, index_group(&base_of(w)->index.of_network, network), of_network, network, n);
+	const void **v = gather(w, a, NOUN_ENDPOINT, ORDER_NETWORK, (struct probe){.text = network}, n);
 	if (v)
 		qsort(v, *n, sizeof(*v), by_key);
 	return (const struct endpoint **)v;
@@ -76,7 +94,7 @@ const struct endpoint **world_endpoints_of_network(const struct world *w, struct
 
 const struct tag **world_tags_of_image(const struct world *w, struct arena *a, const char *image, size_t *n)
 {
-	const void **v = gather(w, a, NOUN_TAG, index_group(&base_of(w)->index.of_image, image), of_image, image, n);
+	const void **v = gather(w, a, NOUN_TAG, ORDER_TAGGED, (struct probe){.text = image}, n);
 	if (v)
 		qsort(v, *n, sizeof(*v), by_key);
 	return (const struct tag **)v;
@@ -84,121 +102,71 @@ const struct tag **world_tags_of_image(const struct world *w, struct arena *a, c
 
 size_t world_containers_of_image(const struct world *w, const char *image)
 {
-	const struct group *g = index_group(&base_of(w)->index.users, image);
-	size_t n = g ? g->things.n : 0;
-	for (size_t i = 0; i < w->nslots; i++) {
-		const struct slot *s = w->slots[i];
-		if (s->noun != NOUN_CONTAINER)
-			continue;
-		const struct container *was = map_gets(&base_of(w)->things[NOUN_CONTAINER], s->key), *is = (const struct container *)s->now;
-		n += (is && streq(is->image, image)) - (was && streq(was->image, image));
-	}
-	return n;
+	return count(w, NOUN_CONTAINER, ORDER_USER, (struct probe){.text = image});
 }
 
 size_t world_joined_in_network(const struct world *w, const char *network)
 {
-	const struct addresses *s = map_gets(&base_of(w)->index.addresses, network);
-	size_t n = s ? s->joined : 0;
-	for (size_t i = 0; i < w->nslots; i++) {
-		const struct slot *sl = w->slots[i];
-		if (sl->noun != NOUN_ENDPOINT)
-			continue;
-		const struct endpoint *was = map_gets(&base_of(w)->things[NOUN_ENDPOINT], sl->key), *is = (const struct endpoint *)sl->now;
-		n += (is && is->joined && streq(is->network, network)) - (was && was->joined && streq(was->network, network));
-	}
-	return n;
-}
-
-static bool holds(const struct endpoint *ep, const char *network, const struct ip *a)
-{
-	return ep && ep->joined && streq(ep->network, network) && (ip_eq(&ep->ip4, a) || ip_eq(&ep->ip6, a));
-}
-
-/* What the fork says of the address: 1 used, 0 freed, -1 nothing. */
-static int fork_says(const struct world *w, const char *network, const struct ip *a)
-{
-	int says = -1;
-	for (size_t i = 0; i < w->nslots; i++) {
-		const struct slot *s = w->slots[i];
-		if (s->noun != NOUN_ENDPOINT)
-			continue;
-		if (holds((const struct endpoint *)s->now, network, a))
-			return 1;
-		if (holds(map_gets(&w->base->things[NOUN_ENDPOINT], s->key), network, a))
-			says = 0;
-	}
-	return says;
+	return count(w, NOUN_ENDPOINT, ORDER_JOINED, (struct probe){.text = network});
 }
 
 bool world_address_used(const struct world *w, const char *network, const struct ip *a)
 {
-	const struct addresses *s = map_gets(&base_of(w)->index.addresses, network);
-	int says = fork_says(w, network, a);
-	return says >= 0 ? says : s && addrset_has(&s->set, a);
+	return count(w, NOUN_ENDPOINT, order_of_family(a->family), (struct probe){.text = network, .ip = a}) > 0;
 }
 
-/* The lowest address that the fork frees in the range. */
-static bool fork_freed(const struct world *w, const char *network, const struct ip *from, const struct ip *to, struct ip *out)
+/* The lowest address in [from, to] that the base uses and the fork has given up. */
+static bool given_up(
+	const struct world *w, const char *network, const struct ip *from, const struct ip *to, struct ip *out)
 {
-	bool found = false;
-	for (size_t i = 0; i < w->nslots; i++) {
-		const struct slot *s = w->slots[i];
-		const struct endpoint *was = s->noun == NOUN_ENDPOINT ? map_gets(&w->base->things[NOUN_ENDPOINT], s->key) : NULL;
-		if (!was || !was->joined || !streq(was->network, network))
-			continue;
-		const struct ip *a = from->family == AF_INET ? &was->ip4 : &was->ip6;
-		if (ip_cmp(a, from) >= 0 && ip_cmp(a, to) <= 0 && fork_says(w, network, a) == 0 && (!found || ip_cmp(a, out) < 0)) {
+	int order = order_of_family(from->family);
+	struct probe p = {.text = network, .ip = from, .edge = -1};
+	const struct entry *e;
+	for (size_t i = index_rank(&w->hidden, NOUN_ENDPOINT, order, &p);
+		(e = index_at(&w->hidden, NOUN_ENDPOINT, order, i)); i++) {
+		const struct endpoint *ep = (const struct endpoint *)e->thing;
+		const struct ip *a = order == ORDER_IP6 ? &ep->ip6 : &ep->ip4;
+		if (!streq(ep->network, network) || ip_cmp(a, to) > 0)
+			break;
+		if (!index_has_address(&w->now, network, a)) {
 			*out = *a;
-			found = true;
+			return true;
 		}
 	}
+	return false;
+}
+
+bool world_address_free(
+	const struct world *w, const char *network, const struct ip *from, const struct ip *to, struct ip *out)
+{
+	struct ip a = *from, freed;
+	if (ip_cmp(from, to) > 0)
+		return false;
+	if (!w->base)
+		return index_gap(&w->now, network, from, to, out);
+	/* The base's gaps in turn, until one is not taken by the fork: as often as the fork has runs of addresses at
+	 * most. */
+	bool found = false;
+	while (!found && index_gap(&w->base->now, network, &a, to, &a)) {
+		found = !index_has_address(&w->now, network, &a);
+		if (!found && !index_gap(&w->now, network, &a, to, &a))
+			break;
+	}
+	if (given_up(w, network, from, to, &freed) && (!found || ip_cmp(&freed, &a) < 0)) {
+		a = freed;
+		found = true;
+	}
+	if (found)
+		*out = a;
 	return found;
 }
 
-bool world_address_free(const struct world *w, const char *network, const struct ip *from, const struct ip *to, struct ip *out)
-{
-	static const struct addrset empty;
-	const struct addresses *s = map_gets(&base_of(w)->index.addresses, network);
-	struct ip a = *from, freed;
-	bool gap = addrset_first_gap(s ? &s->set : &empty, &a, to, &a);
-	while (gap && fork_says(w, network, &a) == 1) /* at most as often as the fork has endpoints */
-		gap = ip_next(&a) && addrset_first_gap(s ? &s->set : &empty, &a, to, &a);
-	if (fork_freed(w, network, from, to, &freed) && (!gap || ip_cmp(&freed, &a) < 0)) {
-		a = freed;
-		gap = true;
-	}
-	if (gap)
-		*out = a;
-	return gap;
-}
-
-/* The only thing whose key starts with the prefix; *matches counts (2 = more than one). */
+/* The only thing whose key starts with the prefix; *matches counts them. */
 static const void *by_prefix(const struct world *w, enum noun noun, const char *prefix, size_t *matches)
 {
-	const struct vec *v = &base_of(w)->index.by_id[noun];
-	const void *found = NULL;
-	*matches = 0;
-	if (!*prefix)
-		return NULL;
-	for (size_t i = index_lower(v, prefix); i < v->n && *matches < 2; i++) {
-		const struct thing *t = v->v[i];
-		if (!str_starts(t->key, prefix))
-			break;
-		const struct slot *s = world_slot(w, noun, t->key);
-		if (s && !s->now)
-			continue;
-		found = s ? s->now : t;
-		++*matches;
-	}
-	for (size_t i = 0; i < w->nslots && *matches < 2; i++) {
-		const struct slot *s = w->slots[i];
-		if (s->noun != noun || !s->now || !str_starts(s->key, prefix) || map_gets(&base_of(w)->things[noun], s->key))
-			continue;
-		found = s->now;
-		++*matches;
-	}
-	return found;
+	size_t i = 0;
+	*matches = *prefix ? count(w, noun, ORDER_KEY, (struct probe){.text = prefix}) : 0;
+	return *matches == 1 ? next(w, noun, ORDER_KEY, (struct probe){.text = prefix}, &i) : NULL;
 }
 
 int world_find_container(const struct world *w, const char *term, const struct container **out, struct err *e)
@@ -228,7 +196,8 @@ int world_find_network(const struct world *w, const char *term, const struct net
 	if (!net)
 		net = by_prefix(w, NOUN_NETWORK, term, &n);
 	if (n > 1)
-		return err_as(e, ERR_INVALID, "network %s is ambiguous (%zu matches found based on ID prefix)", term, n);
+		return err_as(
+			e, ERR_INVALID, "network %s is ambiguous (%zu matches found based on ID prefix)", term, n);
 	if (!net)
 		return err_as(e, ERR_NOT_FOUND, "network %s not found", term);
 	*out = net;

@@ -1,232 +1,237 @@
 #include "model/world_index.h"
 
-#include <errno.h>
-#include <stdlib.h>
+#include <string.h>
 
-int64_t thing_seq(const struct thing *t)
+static const struct entry *entry_of(const struct tree_node *n, int order)
 {
-	if (t->noun == NOUN_NETWORK)
-		return ((const struct network *)t)->seq;
-	if (t->noun == NOUN_CONTAINER)
-		return ((const struct container *)t)->seq;
-	return 0;
+	return (const struct entry *)(const void *)((const char *)n - offsetof(struct entry, node) -
+						    (size_t)order * sizeof(*n));
 }
 
-const char *thing_name(const struct thing *t)
+static const struct thing *thing_of(const struct tree_node *n, int order)
 {
-	if (t->noun == NOUN_NETWORK)
-		return ((const struct network *)t)->name;
-	if (t->noun == NOUN_CONTAINER)
-		return ((const struct container *)t)->name;
-	return NULL;
+	return entry_of(n, order)->thing;
 }
 
-typedef int (*order)(const struct thing *a, const struct thing *b);
-
-static int order_key(const struct thing *a, const struct thing *b)
+static int cmp_key(const void *probe, const struct tree_node *n)
 {
-	return strcmp(a->key, b->key);
+	const struct probe *p = probe;
+	const char *key = thing_of(n, ORDER_KEY)->key;
+	if (!p->edge)
+		return strcmp(p->text, key);
+	int r = strncmp(p->text, key, strlen(p->text));
+	return r ? r : p->edge;
 }
 
-static int order_seq(const struct thing *a, const struct thing *b)
+static int cmp_text(const struct probe *p, const char *text, const struct thing *t)
 {
-	int64_t x = thing_seq(a), y = thing_seq(b);
-	return x != y ? (x < y ? -1 : 1) : order_key(a, b);
+	int r = strcmp(p->text, text);
+	return r ? r : p->edge ? p->edge : strcmp(p->key, t->key);
 }
 
-static size_t vec_find(const struct vec *v, const struct thing *t, order cmp)
+static int64_t seq_of(const struct thing *t)
 {
-	size_t lo = 0, hi = v->n;
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		if (cmp(v->v[mid], t) < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
+	return t->noun == NOUN_NETWORK ? ((const struct network *)t)->seq : ((const struct container *)t)->seq;
+}
+
+static const char *name_of(const struct thing *t)
+{
+	return t->noun == NOUN_NETWORK ? ((const struct network *)t)->name : ((const struct container *)t)->name;
+}
+
+static int cmp_seq(const void *probe, const struct tree_node *n)
+{
+	const struct probe *p = probe;
+	const struct thing *t = thing_of(n, ORDER_SEQ);
+	int64_t seq = seq_of(t);
+	return p->seq != seq ? (p->seq < seq ? -1 : 1) : p->edge ? p->edge : strcmp(p->key, t->key);
+}
+
+static int cmp_name(const void *probe, const struct tree_node *n)
+{
+	const struct thing *t = thing_of(n, ORDER_NAME);
+	return cmp_text(probe, name_of(t), t);
+}
+
+static int cmp_user(const void *probe, const struct tree_node *n)
+{
+	const struct container *c = (const struct container *)thing_of(n, ORDER_USER);
+	return cmp_text(probe, c->image, &c->thing);
+}
+
+static int cmp_tagged(const void *probe, const struct tree_node *n)
+{
+	const struct tag *t = (const struct tag *)thing_of(n, ORDER_TAGGED);
+	return cmp_text(probe, t->image, &t->thing);
+}
+
+static int cmp_network(const void *probe, const struct tree_node *n)
+{
+	const struct endpoint *ep = (const struct endpoint *)thing_of(n, ORDER_NETWORK);
+	return cmp_text(probe, ep->network, &ep->thing);
+}
+
+static int cmp_joined(const void *probe, const struct tree_node *n)
+{
+	const struct endpoint *ep = (const struct endpoint *)thing_of(n, ORDER_JOINED);
+	return cmp_text(probe, ep->network, &ep->thing);
+}
+
+static int cmp_address(const struct probe *p, const struct endpoint *ep, const struct ip *a)
+{
+	int r = strcmp(p->text, ep->network);
+	if (!r)
+		r = ip_cmp(p->ip, a);
+	return r ? r : p->edge ? p->edge : strcmp(p->key, ep->thing.key);
+}
+
+static int cmp_ip4(const void *probe, const struct tree_node *n)
+{
+	const struct endpoint *ep = (const struct endpoint *)thing_of(n, ORDER_IP4);
+	return cmp_address(probe, ep, &ep->ip4);
+}
+
+static int cmp_ip6(const void *probe, const struct tree_node *n)
+{
+	const struct endpoint *ep = (const struct endpoint *)thing_of(n, ORDER_IP6);
+	return cmp_address(probe, ep, &ep->ip6);
+}
+
+static const tree_cmp orders[NOUN_N][ORDER_N] = {
+	[NOUN_NETWORK] = {[ORDER_KEY] = cmp_key, [ORDER_SEQ] = cmp_seq, [ORDER_NAME] = cmp_name},
+	[NOUN_CONTAINER] =
+		{[ORDER_KEY] = cmp_key, [ORDER_SEQ] = cmp_seq, [ORDER_NAME] = cmp_name, [ORDER_USER] = cmp_user},
+	[NOUN_ENDPOINT] = {[ORDER_KEY] = cmp_key,
+		[ORDER_NETWORK] = cmp_network,
+		[ORDER_JOINED] = cmp_joined,
+		[ORDER_IP4] = cmp_ip4,
+		[ORDER_IP6] = cmp_ip6},
+	[NOUN_IMAGE] = {[ORDER_KEY] = cmp_key},
+	[NOUN_TAG] = {[ORDER_KEY] = cmp_key, [ORDER_TAGGED] = cmp_tagged},
+	[NOUN_LAYER] = {[ORDER_KEY] = cmp_key},
+};
+
+/* The thing's place in the order; false when it has none there. */
+static bool place(const struct thing *t, int order, struct probe *p)
+{
+	*p = (struct probe){.text = t->key, .key = t->key};
+	if (order == ORDER_KEY)
+		return true;
+	if (t->noun == NOUN_TAG) {
+		p->text = ((const struct tag *)t)->image;
+	} else if (t->noun == NOUN_ENDPOINT) {
+		const struct endpoint *ep = (const struct endpoint *)t;
+		p->text = ep->network;
+		p->ip = order == ORDER_IP6 ? &ep->ip6 : &ep->ip4;
+		return order == ORDER_NETWORK || (ep->joined && (order == ORDER_JOINED || ip_is_set(p->ip)));
+	} else if (order == ORDER_SEQ) {
+		p->seq = seq_of(t);
+	} else {
+		p->text = order == ORDER_NAME ? name_of(t) : ((const struct container *)t)->image;
 	}
-	return lo;
+	return true;
 }
 
-static int vec_add(struct vec *v, struct thing *t, order cmp)
+void index_add(struct index *x, struct entry *e)
 {
-	if (v->n == v->cap) {
-		size_t cap = v->cap ? v->cap * 2 : 4;
-		void **p = realloc(v->v, cap * sizeof(*p));
-		if (!p)
-			return -ENOMEM;
-		v->v = p;
-		v->cap = cap;
+	enum noun noun = e->thing->noun;
+	struct probe p;
+	for (int o = 0; o < ORDER_N; o++)
+		if (orders[noun][o] && place(e->thing, o, &p))
+			tree_add(&x->tree[noun][o], orders[noun][o], &p, &e->node[o]);
+}
+
+void index_del(struct index *x, struct entry *e)
+{
+	enum noun noun = e->thing->noun;
+	struct probe p;
+	for (int o = 0; o < ORDER_N; o++)
+		if (orders[noun][o] && place(e->thing, o, &p))
+			tree_del(&x->tree[noun][o], orders[noun][o], &p);
+}
+
+struct entry *index_get(const struct index *x, enum noun noun, const char *key)
+{
+	struct probe p = {.text = key};
+	struct tree_node *n = tree_find(&x->tree[noun][ORDER_KEY], cmp_key, &p);
+	return n ? (struct entry *)(uintptr_t)entry_of(n, ORDER_KEY) : NULL;
+}
+
+struct entry *index_at(const struct index *x, enum noun noun, int order, size_t i)
+{
+	struct tree_node *n = tree_at(&x->tree[noun][order], i);
+	return n ? (struct entry *)(uintptr_t)entry_of(n, order) : NULL;
+}
+
+size_t index_rank(const struct index *x, enum noun noun, int order, const struct probe *p)
+{
+	return tree_rank(&x->tree[noun][order], orders[noun][order], p);
+}
+
+size_t index_count(const struct index *x, enum noun noun)
+{
+	return tree_size(&x->tree[noun][ORDER_KEY]);
+}
+
+size_t index_range(const struct index *x, enum noun noun, int order, struct probe p, size_t *first)
+{
+	p.edge = -1;
+	*first = index_rank(x, noun, order, &p);
+	p.edge = 1;
+	return index_rank(x, noun, order, &p) - *first;
+}
+
+int index_compare(int order, const struct entry *e, const struct entry *other)
+{
+	struct probe p;
+	place(e->thing, order, &p);
+	return orders[e->thing->noun][order](&p, &other->node[order]);
+}
+
+bool index_has_address(const struct index *x, const char *network, const struct ip *a)
+{
+	size_t first;
+	return index_range(x, NOUN_ENDPOINT, order_of_family(a->family), (struct probe){.text = network, .ip = a},
+		       &first) > 0;
+}
+
+/* Adds n; false when it leaves the family's addresses. */
+static bool advance(struct ip *a, uint64_t n)
+{
+	for (unsigned i = ip_bits(a->family) / 8; n && i--;) {
+		n += a->b[i];
+		a->b[i] = (uint8_t)n;
+		n >>= 8;
 	}
-	size_t i = vec_find(v, t, cmp);
-	memmove(&v->v[i + 1], &v->v[i], (v->n - i) * sizeof(*v->v));
-	v->v[i] = t;
-	v->n++;
-	return 0;
+	return n == 0;
 }
 
-static void vec_del(struct vec *v, const struct thing *t, order cmp)
+/* The used addresses from `from` on, in order, are from, from+1, ... until the first gap, and never again after it: so
+ * whether the k-th is from+k can be asked in a binary search, which the tree's own shape is. (Addresses in a base world
+ * are distinct within a network: the store's schema says so.) */
+bool index_gap(const struct index *x, const char *network, const struct ip *from, const struct ip *to, struct ip *out)
 {
-	size_t i = vec_find(v, t, cmp);
-	assert(i < v->n && v->v[i] == t);
-	memmove(&v->v[i], &v->v[i + 1], (v->n - i - 1) * sizeof(*v->v));
-	v->n--;
-}
-
-size_t index_lower(const struct vec *v, const char *key)
-{
-	size_t lo = 0, hi = v->n;
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		if (strcmp(((const struct thing *)v->v[mid])->key, key) < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
-}
-
-const struct group *index_group(const struct map *m, const char *key)
-{
-	return map_gets(m, key);
-}
-
-static int group_add(struct map *m, const char *key, struct thing *t)
-{
-	struct group *g = map_gets(m, key);
-	if (!g) {
-		g = calloc(1, sizeof(*g));
-		if (!g)
-			return -ENOMEM;
-		STR_COPY(g->key, key);
-		if (map_puts(m, g->key, g) < 0) {
-			free(g);
-			return -ENOMEM;
+	int order = order_of_family(from->family);
+	struct probe p = {.text = network, .ip = from, .edge = -1};
+	size_t start = index_rank(x, NOUN_ENDPOINT, order, &p), before = 0, full = 0;
+	for (const struct tree_node *n = x->tree[NOUN_ENDPOINT][order].root; n;) {
+		size_t i = before + (n->child[0] ? n->child[0]->size : 0);
+		const struct endpoint *ep = (const struct endpoint *)thing_of(n, order);
+		struct ip expected = *from;
+		bool right = i < start;
+		tree_steps++;
+		if (!right && strcmp(ep->network, network) == 0 && advance(&expected, i - start) &&
+			ip_eq(&expected, order == ORDER_IP6 ? &ep->ip6 : &ep->ip4)) {
+			right = true;
+			full = i - start + 1;
 		}
+		if (right)
+			before = i + 1;
+		n = n->child[right];
 	}
-	return vec_add(&g->things, t, order_key);
-}
-
-static void group_del(struct map *m, const char *key, const struct thing *t)
-{
-	struct group *g = map_gets(m, key);
-	assert(g);
-	vec_del(&g->things, t, order_key);
-	if (g->things.n)
-		return;
-	map_dels(m, key);
-	free(g->things.v);
-	free(g);
-}
-
-static int addresses_add(struct index *x, const struct endpoint *ep)
-{
-	struct addresses *s = map_gets(&x->addresses, ep->network);
-	if (!s) {
-		s = calloc(1, sizeof(*s));
-		if (!s)
-			return -ENOMEM;
-		STR_COPY(s->key, ep->network);
-		if (map_puts(&x->addresses, s->key, s) < 0) {
-			free(s);
-			return -ENOMEM;
-		}
-	}
-	s->joined++;
-	int r = ip_is_set(&ep->ip4) ? addrset_add(&s->set, &ep->ip4) : 0;
-	return r < 0 ? r : ip_is_set(&ep->ip6) ? addrset_add(&s->set, &ep->ip6) : 0;
-}
-
-static int addresses_del(struct index *x, const struct endpoint *ep)
-{
-	struct addresses *s = map_gets(&x->addresses, ep->network);
-	assert(s && s->joined);
-	int r = ip_is_set(&ep->ip4) ? addrset_del(&s->set, &ep->ip4) : 0;
-	if (r == 0 && ip_is_set(&ep->ip6))
-		r = addrset_del(&s->set, &ep->ip6);
-	if (--s->joined == 0) {
-		map_dels(&x->addresses, ep->network);
-		addrset_free(&s->set);
-		free(s);
-	}
-	return r;
-}
-
-static int endpoint_add(struct index *x, struct thing *t)
-{
-	const struct endpoint *ep = (const struct endpoint *)t;
-	try(group_add(&x->of_container, ep->container, t));
-	try(group_add(&x->of_network, ep->network, t));
-	return ep->joined ? addresses_add(x, ep) : 0;
-}
-
-static int endpoint_del(struct index *x, struct thing *t)
-{
-	const struct endpoint *ep = (const struct endpoint *)t;
-	group_del(&x->of_container, ep->container, t);
-	group_del(&x->of_network, ep->network, t);
-	return ep->joined ? addresses_del(x, ep) : 0;
-}
-
-int index_add(struct index *x, struct thing *t)
-{
-	const char *name = thing_name(t);
-	if (name && map_puts(&x->by_name[t->noun == NOUN_CONTAINER], name, t) < 0)
-		return -ENOMEM;
-	try(vec_add(&x->by_id[t->noun], t, order_key));
-	if (name)
-		try(vec_add(&x->by_seq[t->noun], t, order_seq));
-	if (t->noun == NOUN_ENDPOINT)
-		try(endpoint_add(x, t));
-	if (t->noun == NOUN_TAG)
-		try(group_add(&x->of_image, ((const struct tag *)t)->image, t));
-	if (t->noun == NOUN_CONTAINER)
-		try(group_add(&x->users, ((const struct container *)t)->image, t));
-	return 0;
-}
-
-int index_del(struct index *x, struct thing *t)
-{
-	const char *name = thing_name(t);
-	if (name && map_gets(&x->by_name[t->noun == NOUN_CONTAINER], name) == t)
-		map_dels(&x->by_name[t->noun == NOUN_CONTAINER], name);
-	vec_del(&x->by_id[t->noun], t, order_key);
-	if (name)
-		vec_del(&x->by_seq[t->noun], t, order_seq);
-	if (t->noun == NOUN_TAG)
-		group_del(&x->of_image, ((const struct tag *)t)->image, t);
-	if (t->noun == NOUN_CONTAINER)
-		group_del(&x->users, ((const struct container *)t)->image, t);
-	return t->noun == NOUN_ENDPOINT ? endpoint_del(x, t) : 0;
-}
-
-static void groups_free(struct map *m)
-{
-	struct map_entry *e;
-	for (size_t i = 0; (e = map_next(m, &i));) {
-		struct group *g = e->value;
-		free(g->things.v);
-		free(g);
-	}
-	map_free(m);
-}
-
-void index_free(struct index *x)
-{
-	struct map_entry *e;
-	groups_free(&x->of_container);
-	groups_free(&x->of_network);
-	groups_free(&x->of_image);
-	groups_free(&x->users);
-	for (size_t i = 0; (e = map_next(&x->addresses, &i));) {
-		struct addresses *s = e->value;
-		addrset_free(&s->set);
-		free(s);
-	}
-	map_free(&x->addresses);
-	map_free(&x->by_name[0]);
-	map_free(&x->by_name[1]);
-	for (int n = 0; n < NOUN_N; n++) {
-		free(x->by_id[n].v);
-		free(x->by_seq[n].v);
-	}
+	struct ip a = *from;
+	if (!advance(&a, full) || ip_cmp(&a, to) > 0)
+		return false;
+	*out = a;
+	return true;
 }

@@ -1,55 +1,72 @@
-/* world_index: the indexes of a base world. Private to world*.c. */
+/* world_index: things in every order in which they are looked for. Private to world*.c. Adding and removing cannot
+ * fail: the memory is the entry's. */
 #pragma once
 
-#include "model/addrset.h"
+#include "model/tree.h"
 #include "model/world.h"
 
-struct vec { /* sorted pointers to things; owns the array only */
-	void **v;
-	size_t n, cap;
+/* A noun's orders; the numbers are places in entry.node[], so nouns share them. */
+enum {
+	ORDER_KEY, /* every noun */
+
+	ORDER_SEQ = 1,  /* networks, containers */
+	ORDER_NAME = 2, /* networks, containers */
+	ORDER_USER = 3, /* containers by image */
+
+	ORDER_NETWORK = 1, /* endpoints by network */
+	ORDER_JOINED = 2,  /* the same, joined ones only */
+	ORDER_IP4 = 3,     /* joined endpoints by network and address */
+	ORDER_IP6 = 4,
+
+	ORDER_TAGGED = 1, /* tags by image */
+	ORDER_N = 5
+};
+
+struct entry {
+	struct thing *thing;
+	struct tree_node node[ORDER_N];
 };
 
 struct index {
-	struct map by_name[2];          /* networks, containers: name -> thing */
-	struct map of_container;        /* container id -> struct group of endpoints */
-	struct map of_network;          /* network id -> struct group of endpoints */
-	struct map of_image;            /* image id -> struct group of tags */
-	struct map users;               /* image id -> struct group of containers */
-	struct map addresses;           /* network id -> struct addresses */
-	struct vec by_id[NOUN_N];       /* sorted by key */
-	struct vec by_seq[NOUN_N];      /* networks and containers: sorted by seq */
+	struct tree tree[NOUN_N][ORDER_N];
 };
 
-struct group { /* things that share a parent; the entry stays while it is not empty */
-	char key[ID_TEXT];
-	struct vec things;
-};
-struct addresses {
-	char key[ID_TEXT];
-	struct addrset set;
-	size_t joined;
+/* A place in an order. What an order compares first: text (key, name, image id, network id), then seq or ip, then the
+ * key, unless edge says that the place is before (-1) or after (1) all that agree so far. In ORDER_KEY an edge makes
+ * text a prefix. */
+struct probe {
+	const char *text, *key;
+	const struct ip *ip;
+	int64_t seq;
+	int edge;
 };
 
-int index_add(struct index *x, struct thing *t); /* -ENOMEM: the index is then damaged, see world_merge */
-int index_del(struct index *x, struct thing *t);
-void index_free(struct index *x);
-const struct group *index_group(const struct map *m, const char *key);
-/* Position of the first thing whose key is not below `key`. */
-size_t index_lower(const struct vec *v, const char *key);
-int64_t thing_seq(const struct thing *t); /* 0 for nouns without one */
-const char *thing_name(const struct thing *t); /* NULL for nouns without one */
+void index_add(struct index *x, struct entry *e);
+void index_del(struct index *x, struct entry *e);
+struct entry *index_get(const struct index *x, enum noun noun, const char *key);
+struct entry *index_at(const struct index *x, enum noun noun, int order, size_t i);
+size_t index_rank(const struct index *x, enum noun noun, int order, const struct probe *p);
+size_t index_count(const struct index *x, enum noun noun); /* all things of the noun */
+/* How many agree with the probe's leading part; *first is the place of the first. The probe's edge is not looked at. */
+size_t index_range(const struct index *x, enum noun noun, int order, struct probe p, size_t *first);
+/* Where e stands in the order beside the other entry: negative before it. */
+int index_compare(int order, const struct entry *e, const struct entry *other);
+/* The lowest address in [from, to] that no joined endpoint of the network has. */
+bool index_gap(const struct index *x, const char *network, const struct ip *from, const struct ip *to, struct ip *out);
+bool index_has_address(const struct index *x, const char *network, const struct ip *a);
 
+static inline int order_of_family(uint8_t family)
+{
+	return family == AF_INET6 ? ORDER_IP6 : ORDER_IP4;
+}
+static inline bool noun_has_seq(enum noun noun)
+{
+	return noun == NOUN_NETWORK || noun == NOUN_CONTAINER;
+}
+
+/* A base has `now`. A fork has what it adds or changes in `now` and the base's things that are changed or gone in
+ * `hidden`: what is seen is the base without hidden, and now. */
 struct world {
 	const struct world *base; /* NULL: this is one */
-	struct map things[NOUN_N]; /* base: key -> thing; fork: key -> struct slot */
-	struct index index;        /* base only */
-	struct slot **slots;       /* fork only: in order of the first change */
-	size_t nslots, cap;
+	struct index now, hidden;
 };
-struct slot {
-	char key[THING_KEY];
-	enum noun noun;
-	struct thing *now; /* NULL: deleted */
-};
-
-const struct slot *world_slot(const struct world *w, enum noun noun, const char *key); /* NULL: the fork does not change it */
