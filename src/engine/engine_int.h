@@ -1,0 +1,118 @@
+/* engine_int: what the files of engine/ share. */
+#pragma once
+
+#include <limits.h>
+#include <pthread.h>
+
+#include "engine/engine.h"
+
+#define PATH_SIZE 1024 /* of our own paths: roots are at most 256 bytes, ids 64 */
+
+struct watched { /* a process whose end is of interest: conmon, or the process of an exec session */
+	struct watched *next;
+	int pidfd;
+	void (*ended)(struct engine *en, struct watched *w, int status); /* status as of waitid for our own children, else -1 */
+	char id[ID_TEXT];                                                /* container or exec session */
+	void *arg;
+};
+
+struct exec;
+
+struct engine {
+	struct engine_conf conf;
+	struct arena mem; /* of conf's strings and paths */
+	struct engine_info info;
+	char runtime[PATH_SIZE], conmon[PATH_SIZE], image_program[PATH_SIZE], init[PATH_SIZE];
+	char root_c[PATH_SIZE];    /* <exec-root>/c: bundles */
+	char root_exit[PATH_SIZE]; /* <exec-root>/exit: exit files of conmon */
+	char root_rt[PATH_SIZE];   /* <exec-root>/runtime: state of the OCI runtime */
+	pthread_t thread;
+	bool has_thread;
+	int epoll, wake, inotify;
+	pthread_mutex_t lock; /* watched, attaches, execs */
+	pthread_cond_t cond;
+	struct watched *watched;
+	struct engine_attach *attaches;
+	struct exec *execs;
+	bool stop;
+};
+
+/* paths */
+const char *path_bundle(const struct engine *en, const char *id, char out[static PATH_SIZE]);    /* <exec-root>/c/<24 of id> */
+const char *path_container(const struct engine *en, const char *id, const char *sub, char out[static PATH_SIZE]); /* <data-root>/containers/<id>[/sub] */
+const char *path_exit(const struct engine *en, const char *id, char out[static PATH_SIZE]);
+
+/* watch.c: the one thread: exits of containers (inotify on exit files) and of watched processes (pidfds) */
+int watch_start(struct engine *en, struct err *e);
+void watch_stop(struct engine *en);
+int watch_pid(struct engine *en, pid_t pid, const char *id, void (*ended)(struct engine *, struct watched *, int), void *arg, struct err *e);
+
+/* runtime.c */
+int runtime_find(struct engine *en, struct err *e);
+const char *runtime_path(const struct engine *en, const struct container *c);
+/* Runs "<runtime> --root R args..." to its end; a failure's text is the runtime's own. */
+int runtime_run(struct engine *en, const char *runtime, const char *const *args, struct err *e);
+int runtime_delete(struct engine *en, const char *id, bool force, struct err *e);
+/* Docker's text and kind for what a runtime said. */
+int runtime_error(const char *prefix, const char *text, struct err *e);
+
+/* rootfs.c */
+int rootfs_init(struct engine *en, struct err *e);
+int rootfs_mount(struct engine *en, const char *id, const struct engine_layers *l, struct err *e);
+int rootfs_umount(struct engine *en, const char *id, struct err *e);
+
+/* oci.c: pure but for the clock of nothing: everything it needs is in here */
+struct oci_in {
+	const struct engine_run *run;
+	const char *root;        /* merged */
+	int cgroup_version;
+	const char *cgroup_path; /* below the controllers */
+	const char *init;        /* host path of the init program; "" = none */
+	uint32_t uid, gid;
+	const uint32_t *groups;
+	size_t ngroups;
+	const char *home;
+	const char *terminal;
+};
+json_t *oci_config(const struct oci_in *in, struct arena *a, struct err *e); /* NULL on error */
+json_t *oci_process(const struct oci_in *in, const struct strv *args, const struct strv *env, const char *cwd, bool tty, bool privileged, struct arena *a);
+json_t *oci_capabilities(const struct host_config *h, bool privileged);
+json_t *oci_seccomp(const struct host_config *h, const json_t *caps, struct err *e); /* json_null() when unconfined */
+json_t *oci_resources(const struct host_config *h, int cgroup_version);
+json_t *oci_devices(const struct host_config *h, struct err *e); /* --device and, privileged, those of the host */
+json_t *oci_mounts(const struct oci_in *in, struct arena *a, struct err *e);
+int bind_prepare(const struct container *c, struct err *e); /* makes missing sources of -v, refuses those of --mount */
+
+/* user.c: "user[:group]" by the image's own files; Docker's texts */
+struct user_found {
+	uint32_t uid, gid;
+	uint32_t groups[64];
+	size_t ngroups;
+	char home[256];
+};
+int user_resolve(const char *root, const char *spec, const struct strv *extra_groups, struct user_found *out, struct err *e);
+/* The parsing alone, of files a container may have written (fuzzed). passwd, group: texts. */
+int user_lookup(const char *passwd, const char *group, const char *spec, const struct strv *extra_groups, struct user_found *out, struct err *e);
+
+/* monitor.c */
+int monitor_create(struct engine *en, const struct engine_run *r, const char *bundle, int64_t *pid, int64_t *monitor, struct err *e);
+int monitor_connect(struct engine *en, const char *id, struct err *e); /* an attach socket of conmon */
+void attach_connect_pending(struct engine *en, const char *id);
+
+/* stream.c: frames and detach keys */
+int frame_send(int sock, bool multiplex, int stream, const void *p, size_t n); /* stream 1 stdout, 2 stderr */
+struct keys {
+	unsigned char seq[16];
+	size_t n, at; /* at: how many of seq have been seen */
+};
+int keys_parse(const char *s, struct keys *out, struct err *e); /* "" = ctrl-p,ctrl-q */
+/* Filters input: *out gets what is to be passed on; true when the sequence is complete. */
+bool keys_filter(struct keys *k, const unsigned char *in, size_t n, struct buf *out);
+
+/* exec.c */
+void exec_free_all(struct engine *en);
+/* cgroup.c */
+int cgroup_version(void);
+const char *cgroup_path_of(const struct engine *en, const struct container *c, struct arena *a);
+/* Process ids in the container's cgroup. */
+int cgroup_pids(int64_t pid, struct arena *a, pid_t **out, size_t *n, struct err *e);

@@ -1,0 +1,163 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/spawn.h"
+#include "engine/engine_int.h"
+
+#define RUNTIME_LIMIT_MS 60000
+#define PROBE_LIMIT_MS   10000
+
+static const char *path_of_runtime(const struct engine *en, const char *name)
+{
+	const char *path = kvs_get(&en->conf.runtimes, name);
+	return path ? path : name;
+}
+
+static int run(const char *const *argv, int limit_ms, struct buf *out, struct buf *text, int *status, struct err *e)
+{
+	struct spawn s = {.argv = argv};
+	struct spawn_io io = {.out = out, .err = text, .timeout_ms = limit_ms};
+	return spawn_run(&s, &io, status, e);
+}
+
+static void cut_newlines(struct buf *b)
+{
+	while (b->len && (b->data[b->len - 1] == '\n' || b->data[b->len - 1] == '\r'))
+		b->data[--b->len] = '\0';
+}
+
+static const char probe_config[] =
+	"{\"ociVersion\":\"1.0.2\",\"process\":{\"user\":{\"uid\":0,\"gid\":0},\"args\":[\"true\"],\"env\":[\"PATH=/usr/sbin:/usr/bin:/sbin:/bin\"],\"cwd\":\"/\"},"
+	"\"root\":{\"path\":\"/\",\"readonly\":true},\"linux\":{\"cgroupsPath\":\"%s/probe-%d\",\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"pid\"}]}}";
+
+/* Runs `true` from the host's own files in a container: what a runtime cannot do here (cgroups, namespaces) shows at once. */
+static int probe(struct engine *en, const char *path, struct err *e)
+{
+	OWN(own_buf) struct buf text = {0};
+	char bundle[PATH_SIZE], file[PATH_SIZE + 16], config[1024], id[32];
+	int status;
+	snprintf(id, sizeof(id), "probe-%d", (int)getpid());
+	snprintf(bundle, sizeof(bundle), "%s/%s", en->root_c, id);
+	snprintf(file, sizeof(file), "%s/config.json", bundle);
+	snprintf(config, sizeof(config), probe_config, en->conf.cgroup_parent, (int)getpid());
+	try(mkdir_p(bundle, 0700, e));
+	try(write_file(file, config, strlen(config), 0600, e));
+	const char *argv[] = {path, "--root", en->root_rt, "run", "--bundle", bundle, id, NULL};
+	int r = run(argv, PROBE_LIMIT_MS, NULL, &text, &status, e);
+	struct err gone = {0};
+	if (remove_tree(bundle, &gone) < 0)
+		log_debug("%s", gone.msg);
+	if (r < 0)
+		return r;
+	cut_newlines(&text);
+	if (status != 0)
+		return err_set(e, -EIO, "%s cannot run a container here: %.512s", path, buf_str(&text));
+	return 0;
+}
+
+static int use(struct engine *en, const char *name, struct err *e)
+{
+	OWN(own_buf) struct buf out = {0};
+	const char *path = path_of_runtime(en, name), *version[] = {path, "--version", NULL};
+	int status;
+	try(run(version, PROBE_LIMIT_MS, &out, NULL, &status, e));
+	try(probe(en, path, e));
+	STR_COPY(en->runtime, path);
+	STR_COPY(en->info.runtime, name);
+	STR_COPY(en->info.runtime_path, path);
+	if (sscanf(buf_str(&out), "%*s version %63s", en->info.runtime_version) != 1)
+		STR_COPY(en->info.runtime_version, "unknown");
+	return 0;
+}
+
+int runtime_find(struct engine *en, struct err *e)
+{
+	static const char *const known[] = {"crun", "runc"};
+	struct err first = {0}, second = {0};
+	if (!str_empty(en->conf.default_runtime)) {
+		if (use(en, en->conf.default_runtime, &first) >= 0)
+			return 0;
+		return err_as(e, ERR_UNAVAILABLE, "the OCI runtime %s cannot be used: %s", en->conf.default_runtime, first.msg);
+	}
+	if (use(en, known[0], &first) >= 0 || use(en, known[1], &second) >= 0)
+		return 0;
+	return err_as(e, ERR_UNAVAILABLE, "no OCI runtime can be used: install the package crun or runc, or name one with --default-runtime (%s; %s)", first.msg, second.msg);
+}
+
+int engine_check_runtime(const struct engine *en, const char *name, struct err *e)
+{
+	static const char *const known[] = {"crun", "runc"};
+	if (str_empty(name) || streq(name, en->info.runtime) || kvs_get(&en->conf.runtimes, name))
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (streq(name, known[i]))
+			return 0;
+	return err_as(e, ERR_INVALID, "unknown or invalid runtime name: %s", name);
+}
+
+const char *runtime_path(const struct engine *en, const struct container *c)
+{
+	const char *name = c->spec->host.runtime;
+	return str_empty(name) || streq(name, en->info.runtime) ? en->runtime : path_of_runtime(en, name);
+}
+
+/* crun: "executable file `x` not found in $PATH: No such file or directory"; runc: "exec: \"x\": executable file not found in $PATH". */
+static bool missing_program(const char *t)
+{
+	return strstr(t, "not found in $PATH") || (strstr(t, "exec") && (strstr(t, "No such file or directory") || strstr(t, "no such file or directory")));
+}
+
+static const char *quoted_program(const char *t, char out[static 256])
+{
+	const char *p = strpbrk(t, "`");
+	const char *end = p ? strpbrk(p + 1, "`'") : NULL;
+	if (!end) {
+		p = strstr(t, "exec: \\\"") ? strstr(t, "exec: \\\"") + 7 : strstr(t, "exec: \"") ? strstr(t, "exec: \"") + 6 : NULL;
+		end = p ? strpbrk(p + 1, "\\\"") : NULL;
+	}
+	if (!p || !end || end - p > 255)
+		return NULL;
+	snprintf(out, 256, "%.*s", (int)(end - p - 1), p + 1);
+	return out;
+}
+
+int runtime_error(const char *prefix, const char *text, struct err *e)
+{
+	char program[256];
+	const char *name = quoted_program(text, program);
+	if (missing_program(text) && name && !strchr(name, '/'))
+		return err_as(e, ERR_INVALID, "%s: exec: \"%s\": executable file not found in $PATH: unknown", prefix, name);
+	if (missing_program(text))
+		return err_as(e, ERR_INVALID, "%s: %.1024s: no such file or directory: unknown", prefix, name ? name : text);
+	if (strstr(text, "ermission denied"))
+		return err_as(e, ERR_INVALID, "%s: %.1024s: permission denied: unknown", prefix, name ? name : text);
+	return err_set(e, -EIO, "%s: %.1500s: unknown", prefix, text);
+}
+
+int runtime_run(struct engine *en, const char *runtime, const char *const *args, struct err *e)
+{
+	OWN(own_buf) struct buf text = {0};
+	const char *argv[16] = {runtime, "--root", en->root_rt};
+	size_t n = 3;
+	int status;
+	for (size_t i = 0; args[i] && n < ARRAY_LEN(argv) - 1; i++)
+		argv[n++] = args[i];
+	try(run(argv, RUNTIME_LIMIT_MS, NULL, &text, &status, e));
+	cut_newlines(&text);
+	return status == 0 ? 0 : runtime_error("OCI runtime error", buf_str(&text), e);
+}
+
+int runtime_delete(struct engine *en, const char *id, bool force, struct err *e)
+{
+	char state[PATH_SIZE + 72];
+	const char *args[] = {"delete", force ? "--force" : id, force ? id : NULL, NULL};
+	snprintf(state, sizeof(state), "%s/%s", en->root_rt, id);
+	if (access(state, F_OK) < 0)
+		return 0; /* the runtime knows nothing of it */
+	int r = runtime_run(en, en->runtime, args, e);
+	return access(state, F_OK) < 0 ? 0 : r;
+}

@@ -1,0 +1,147 @@
+/* scan: what is there of containers, whatever the store says. Bundles are named by 24 digits of the id; conmon's command line in the bundle's
+ * config tells nothing, so the full id comes from the runtime's state directory or the container's directory. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "engine/engine_int.h"
+
+struct list {
+	struct arena *a;
+	struct engine_found *v;
+	size_t n, cap;
+};
+
+static struct engine_found *found(struct list *l, const char *id)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (streq(l->v[i].id, id))
+			return &l->v[i];
+	if (l->n == l->cap) {
+		size_t cap = l->cap ? l->cap * 2 : 16;
+		struct engine_found *v = arena_new(l->a, struct engine_found, cap);
+		if (!v)
+			return NULL;
+		if (l->n)
+			memcpy(v, l->v, l->n * sizeof(*v));
+		l->v = v;
+		l->cap = cap;
+	}
+	STR_COPY(l->v[l->n].id, id);
+	return &l->v[l->n++];
+}
+
+static bool is_id(const char *s)
+{
+	return strlen(s) == 64 && strspn(s, "0123456789abcdef") == 64;
+}
+
+static int each_entry(const char *dir, struct list *l, void (*mark)(struct engine_found *f), struct err *e)
+{
+	OWN(own_dir) DIR *d = opendir(dir);
+	struct dirent *entry;
+	if (!d)
+		return errno == ENOENT ? 0 : err_errno(e, -errno, "open %s", dir);
+	while ((entry = readdir(d))) {
+		if (!is_id(entry->d_name))
+			continue;
+		struct engine_found *f = found(l, entry->d_name);
+		if (!f)
+			return err_nomem(e);
+		mark(f);
+	}
+	return 0;
+}
+
+static void mark_dir(struct engine_found *f)
+{
+	f->has_dir = true;
+}
+
+static void mark_bundle(struct engine_found *f)
+{
+	f->has_bundle = true;
+}
+
+static void mark_exit(struct engine_found *f)
+{
+	f->exited = true;
+}
+
+static int64_t number_in(const char *path)
+{
+	OWN(own_buf) struct buf b = {0};
+	return read_file(path, 64, &b, NULL) < 0 ? -1 : atoll(buf_str(&b));
+}
+
+/* Is the process conmon, and of this container? A pid may have been given to another one since. */
+static bool is_monitor_of(int64_t pid, const char *id)
+{
+	OWN(own_buf) struct buf b = {0};
+	char path[64];
+	snprintf(path, sizeof(path), "/proc/%lld/cmdline", (long long)pid);
+	return pid > 0 && read_file(path, 65536, &b, NULL) >= 0 && b.len && memmem(b.data, b.len, id, 64);
+}
+
+static void look(const struct engine *en, struct engine_found *f)
+{
+	char bundle[PATH_SIZE], path[PATH_SIZE + 16], merged[PATH_SIZE];
+	struct stat st;
+	struct statx sx;
+	path_bundle(en, f->id, bundle);
+	f->has_bundle |= access(bundle, F_OK) == 0;
+	path_container(en, f->id, "merged", merged);
+	f->has_mount = statx(AT_FDCWD, merged, AT_SYMLINK_NOFOLLOW, STATX_TYPE, &sx) == 0 && (sx.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+	if (f->exited && stat(path_exit(en, f->id, path), &st) == 0) {
+		f->exit_code = (int)number_in(path);
+		f->exit_time = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+	}
+	snprintf(path, sizeof(path), "%s/conmon.pid", bundle);
+	f->monitor_pid = number_in(path);
+	snprintf(path, sizeof(path), "%s/pid", bundle);
+	f->pid = number_in(path);
+	f->running = !f->exited && is_monitor_of(f->monitor_pid, f->id) && f->pid > 0;
+}
+
+int engine_scan(struct engine *en, struct arena *a, struct engine_found **out, size_t *n, struct err *e)
+{
+	struct list l = {.a = a};
+	char dir[PATH_SIZE];
+	snprintf(dir, sizeof(dir), "%s/containers", en->conf.data_root);
+	try(each_entry(dir, &l, mark_dir, e));
+	try(each_entry(en->root_rt, &l, mark_bundle, e));
+	try(each_entry(en->root_exit, &l, mark_exit, e));
+	for (size_t i = 0; i < l.n; i++)
+		look(en, &l.v[i]);
+	*out = l.v;
+	*n = l.n;
+	return 0;
+}
+
+int engine_layers_scan(struct engine *en, struct arena *a, struct strv *dirs, struct err *e)
+{
+	char path[PATH_SIZE];
+	struct dirent *entry;
+	snprintf(path, sizeof(path), "%s/image/tmp", en->conf.data_root);
+	try(remove_tree(path, e));
+	try(mkdir_p(path, 0710, e));
+	snprintf(path, sizeof(path), "%s/image/layers", en->conf.data_root);
+	OWN(own_dir) DIR *d = opendir(path);
+	if (!d)
+		return err_errno(e, -errno, "open %s", path);
+	while ((entry = readdir(d)))
+		if (entry->d_name[0] != '.' && strv_add(a, dirs, entry->d_name) < 0)
+			return err_nomem(e);
+	return 0;
+}
+
+int engine_layer_remove(struct engine *en, const char *dir, struct err *e)
+{
+	char path[PATH_SIZE];
+	snprintf(path, sizeof(path), "%s/image/layers/%s", en->conf.data_root, dir);
+	return remove_tree(path, e);
+}

@@ -1,0 +1,184 @@
+/* Theory of operation
+ *
+ * One thread for all containers. conmon writes a container's exit code to a file of its name (a rename: one inotify event), and conmon
+ * itself and the processes of exec sessions are watched by pidfd: a pidfd becomes readable when its process ends, whether it is our child
+ * or not, and for our own children waitid(P_PIDFD) tells the status and lets the kernel forget the process. Nothing ever waits for "any
+ * child", so nobody's status is taken away from base/spawn.c. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/pidfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "engine/engine_int.h"
+
+#define WATCH_STACK (256u << 10)
+
+/* The exit of a container, from its file. */
+static void tell_exit(struct engine *en, const char *id)
+{
+	OWN(own_buf) struct buf b = {0};
+	char path[PATH_SIZE], oom[PATH_SIZE + 8], bundle[PATH_SIZE];
+	struct stat st;
+	if (strlen(id) != 64 || read_file(path_exit(en, id, path), 64, &b, NULL) < 0 || stat(path, &st) < 0)
+		return; /* not one of ours, or taken away meanwhile: then its end has been told already */
+	snprintf(oom, sizeof(oom), "%s/oom", path_bundle(en, id, bundle));
+	en->conf.on_exit(en->conf.arg, id, atoi(buf_str(&b)), access(oom, F_OK) == 0, (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec);
+}
+
+static void read_inotify(struct engine *en)
+{
+	_Alignas(struct inotify_event) char buf[8192];
+	ssize_t n;
+	while ((n = read(en->inotify, buf, sizeof(buf))) > 0) {
+		for (const char *p = buf; p < buf + n;) {
+			const struct inotify_event *ev = (const struct inotify_event *)p;
+			if (ev->len && ev->name[0] != '.')
+				tell_exit(en, ev->name);
+			p += sizeof(*ev) + ev->len;
+		}
+	}
+}
+
+static void process_ended(struct engine *en, struct watched *w)
+{
+	siginfo_t si = {0};
+	int status = -1;
+	if (waitid(P_PIDFD, (id_t)w->pidfd, &si, WEXITED | WNOHANG) == 0 && si.si_pid)
+		status = si.si_code == CLD_EXITED ? si.si_status : 128 + si.si_status;
+	epoll_ctl(en->epoll, EPOLL_CTL_DEL, w->pidfd, NULL);
+	pthread_mutex_lock(&en->lock);
+	for (struct watched **p = &en->watched; *p; p = &(*p)->next) {
+		if (*p == w) {
+			*p = w->next;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&en->lock);
+	if (w->ended)
+		w->ended(en, w, status);
+	close(w->pidfd);
+	free(w);
+}
+
+static void *watch_main(void *arg)
+{
+	struct engine *en = arg;
+	struct epoll_event ev[32];
+	for (;;) {
+		int n = epoll_wait(en->epoll, ev, ARRAY_LEN(ev), -1);
+		for (int i = 0; i < n; i++) {
+			if (ev[i].data.ptr == &en->wake)
+				return NULL;
+			if (ev[i].data.ptr == &en->inotify)
+				read_inotify(en);
+			else
+				process_ended(en, ev[i].data.ptr);
+		}
+	}
+}
+
+static int add(struct engine *en, int fd, void *ptr, struct err *e)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = ptr};
+	return epoll_ctl(en->epoll, EPOLL_CTL_ADD, fd, &ev) < 0 ? err_errno(e, -errno, "epoll_ctl") : 0;
+}
+
+int watch_start(struct engine *en, struct err *e)
+{
+	en->epoll = epoll_create1(EPOLL_CLOEXEC);
+	en->wake = eventfd(0, EFD_CLOEXEC);
+	en->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (en->epoll < 0 || en->wake < 0 || en->inotify < 0)
+		return err_errno(e, -errno, "watch processes");
+	if (inotify_add_watch(en->inotify, en->root_exit, IN_MOVED_TO | IN_CLOSE_WRITE | IN_ONLYDIR) < 0)
+		return err_errno(e, -errno, "watch %s", en->root_exit);
+	try(add(en, en->wake, &en->wake, e));
+	try(add(en, en->inotify, &en->inotify, e));
+	pthread_attr_t attr;
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, WATCH_STACK);
+	int r = pthread_create(&en->thread, &attr, watch_main, en);
+	pthread_attr_destroy(&attr);
+	en->has_thread = r == 0;
+	return r ? err_errno(e, -r, "start a thread") : 0;
+}
+
+void watch_stop(struct engine *en)
+{
+	if (en->has_thread) {
+		eventfd_write(en->wake, 1);
+		pthread_join(en->thread, NULL);
+	}
+	while (en->watched) {
+		struct watched *w = en->watched;
+		en->watched = w->next;
+		close(w->pidfd);
+		free(w);
+	}
+	int fds[] = {en->epoll, en->wake, en->inotify};
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+}
+
+int watch_pid(struct engine *en, pid_t pid, const char *id, void (*ended)(struct engine *, struct watched *, int), void *arg, struct err *e)
+{
+	struct watched *w = calloc(1, sizeof(*w));
+	if (!w)
+		return err_nomem(e);
+	w->pidfd = pidfd_open(pid, 0);
+	if (w->pidfd < 0) {
+		int r = err_errno(e, -errno, "watch process %d", (int)pid);
+		free(w);
+		return r;
+	}
+	w->ended = ended;
+	w->arg = arg;
+	STR_COPY(w->id, id);
+	pthread_mutex_lock(&en->lock);
+	w->next = en->watched;
+	en->watched = w;
+	pthread_mutex_unlock(&en->lock);
+	int r = add(en, w->pidfd, w, e);
+	if (r >= 0)
+		return 0;
+	pthread_mutex_lock(&en->lock);
+	for (struct watched **p = &en->watched; *p; p = &(*p)->next) {
+		if (*p == w) {
+			*p = w->next;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&en->lock);
+	close(w->pidfd);
+	free(w);
+	return r;
+}
+
+/* conmon is the container's monitor: when it goes without an exit file, it was killed, and the container with it is beyond control. */
+static void monitor_ended(struct engine *en, struct watched *w, int status)
+{
+	char path[PATH_SIZE], bundle[PATH_SIZE];
+	(void)status;
+	if (access(path_exit(en, w->id, path), F_OK) == 0 || access(path_bundle(en, w->id, bundle), F_OK) < 0)
+		return; /* told by the file, or taken away on purpose */
+	log_warn("the monitor of container %.12s was killed: the container is ended", w->id);
+	(void)runtime_delete(en, w->id, true, NULL);
+	en->conf.on_exit(en->conf.arg, w->id, 137, false, clock_real_ns());
+}
+
+int engine_adopt(struct engine *en, const struct container *c, struct err *e)
+{
+	char path[PATH_SIZE];
+	try(watch_pid(en, (pid_t)c->monitor_pid, c->id, monitor_ended, NULL, e));
+	if (access(path_exit(en, c->id, path), F_OK) == 0)
+		tell_exit(en, c->id); /* it ended between the scan and the watch */
+	return 0;
+}
