@@ -2,6 +2,7 @@
 #pragma once
 
 #include "api/server.h"
+#include "ops/events.h"
 
 struct view { /* what the shapes depend on besides the world */
 	struct core *core;

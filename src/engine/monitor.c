@@ -115,7 +115,7 @@ int monitor_create(struct engine *en, const struct engine_run *r, const char *bu
 	OWN(own_fds) int sync[2] = {-1, -1};
 	char path[PATH_SIZE + 16];
 	pid_t parent;
-	int64_t child;
+	int64_t child = 0;
 	if (pipe2(sync, O_CLOEXEC) < 0)
 		return err_errno(e, -errno, "pipe");
 	try(start_conmon(en, r, bundle, sync[1], &parent, e));

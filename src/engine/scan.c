@@ -2,6 +2,7 @@
  * config tells nothing, so the full id comes from the runtime's state directory or the container's directory. */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>

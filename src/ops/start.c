@@ -16,6 +16,7 @@
 #include "net/join.h"
 #include "net/names.h"
 #include "ops/container.h"
+#include "ops/host.h"
 
 int container_resolve(struct core *c, const char *term, char id[static ID_TEXT], struct err *e)
 {

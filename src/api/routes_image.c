@@ -1,0 +1,178 @@
+#include <errno.h>
+
+#include "api/router.h"
+#include "api/view.h"
+
+static struct view view_of(const struct request *rq)
+{
+	return (struct view){.core = rq->core, .minor = rq->minor, .now = clock_real_ns()};
+}
+
+static bool reference_matches(const struct filters *f, const struct world *w, const struct image *img, struct arena *a)
+{
+	size_t n;
+	if (!filters_have(f, "reference"))
+		return true;
+	const struct tag **tags = world_tags_of_image(w, a, img->id, &n);
+	for (size_t i = 0; tags && i < n; i++) {
+		const char *key = tags[i]->thing.key, *colon = strrchr(key, ':');
+		const char *repo = arena_dupn(a, key, colon ? (size_t)(colon - key) : strlen(key));
+		for (size_t k = 0; repo && k < f->n; k++)
+			if (streq(f->v[k].key, "reference") && (streq(f->v[k].value, key) || streq(f->v[k].value, repo)))
+				return true;
+	}
+	return false;
+}
+
+static bool dangling_matches(const struct filters *f, const struct world *w, const struct image *img, struct arena *a)
+{
+	size_t n;
+	if (!filters_have(f, "dangling"))
+		return true;
+	(void)world_tags_of_image(w, a, img->id, &n);
+	bool want = filters_match(f, "dangling", "true") || filters_match(f, "dangling", "1");
+	return want == (n == 0);
+}
+
+static int list(struct request *rq, struct err *e)
+{
+	static const char *const known[] = {"dangling", "label", "before", "since", "reference", "until", NULL};
+	struct view v = view_of(rq);
+	struct filters f;
+	const struct image *img;
+	try(request_filters(rq, known, &f, e));
+	json_t *j = json_array();
+	const struct world *w = core_read(rq->core);
+	for (size_t i = 0; j && (img = world_next(w, NOUN_IMAGE, &i));)
+		if (filters_match_labels(&f, &img->config.labels) && reference_matches(&f, w, img, &rq->mem) && dangling_matches(&f, w, img, &rq->mem))
+			json_array_append_new(j, view_image_row(&v, w, img, &rq->mem));
+	core_read_end(rq->core);
+	return reply_json(rq, 200, j);
+}
+
+static int inspect(struct request *rq, struct err *e)
+{
+	struct view v = view_of(rq);
+	const struct image *img;
+	const struct world *w = core_read(rq->core);
+	int r = world_find_image(w, rq->args[0], &img, e);
+	json_t *j = r >= 0 ? view_image(&v, w, img, &rq->mem) : NULL;
+	core_read_end(rq->core);
+	return r < 0 ? r : reply_json(rq, 200, j);
+}
+
+static int history(struct request *rq, struct err *e)
+{
+	const struct image *img;
+	const struct world *w = core_read(rq->core);
+	int r = world_find_image(w, rq->args[0], &img, e);
+	OWN(own_json) json_t *all = r >= 0 && img->history ? json_loads(img->history, 0, NULL) : NULL;
+	json_t *out = json_array();
+	size_t layer = 0;
+	for (size_t i = 0; r >= 0 && i < json_array_size(all); i++) {
+		const json_t *h = json_array_get(all, i);
+		bool empty = json_is_true(json_object_get(h, "empty_layer"));
+		const struct layer *l = !empty && layer < img->diff_ids.n ? world_get(w, NOUN_LAYER, img->diff_ids.v[layer++]) : NULL;
+		const char *by = json_string_value(json_object_get(h, "created_by")), *comment = json_string_value(json_object_get(h, "comment")), *when = json_string_value(json_object_get(h, "created"));
+		int64_t t = 0;
+		if (when)
+			(void)time_parse(when, 0, &t); /* an odd time shows as the epoch */
+		json_array_insert_new(out, 0, json_pack("{s:s, s:I, s:s, s:n, s:I, s:s}", "Id", "<missing>", "Created", (json_int_t)(t / 1000000000), "CreatedBy", by ? by : "", "Tags", "Size",
+			(json_int_t)(l ? l->size : 0), "Comment", comment ? comment : ""));
+	}
+	if (r >= 0 && json_array_size(out))
+		json_object_set_new(json_array_get(out, 0), "Id", json_sprintf("sha256:%s", img->id));
+	core_read_end(rq->core);
+	if (r < 0) {
+		json_decref(out);
+		return r;
+	}
+	return reply_json(rq, 200, out);
+}
+
+/* Progress of a job is collected: the client reads only after it has sent its archive. */
+static bool collect(void *arg, const char *line)
+{
+	struct buf *b = arg;
+	buf_printf(b, "%s\r\n", line);
+	return !b->bad;
+}
+
+static void add_line(struct buf *b, const char *key, const char *value)
+{
+	OWN(own_json) json_t *j = json_pack("{s:s}", key, value);
+	OWN(own_free) char *text = j ? json_text(j) : NULL;
+	if (text)
+		buf_printf(b, "%s\r\n", text);
+	else
+		b->bad = true;
+}
+
+static int reply_lines(struct request *rq, struct buf *b, struct err *e)
+{
+	return b->bad ? err_nomem(e) : reply_text(rq, 200, "application/json", buf_str(b), NULL);
+}
+
+static int import_it(struct request *rq, struct err *e)
+{
+	OWN(own_buf) struct buf lines = {0};
+	struct strv changes = {0};
+	char id[ID_TEXT];
+	struct image_source s = {.input = request_upload(rq), .progress = collect, .arg = &lines};
+	if (request_list(rq, "changes", &changes) < 0)
+		return err_nomem(e);
+	try(op_image_import(rq->core, &s, request_query(rq, "repo"), request_query(rq, "tag"), request_query(rq, "message"), request_query(rq, "platform"), &changes, id, e));
+	add_line(&lines, "status", arena_printf(&rq->mem, "sha256:%s", id));
+	return reply_lines(rq, &lines, e);
+}
+
+static int create(struct request *rq, struct err *e)
+{
+	const char *src = request_query(rq, "fromSrc"), *name = request_query(rq, "fromImage");
+	if (src && streq(src, "-"))
+		return import_it(rq, e);
+	if (src)
+		return err_as(e, ERR_NOT_IMPLEMENTED, "importing from an address is not supported by this version of Pontoon: fetch %s yourself and import the file", src);
+	return err_as(e, ERR_NOT_IMPLEMENTED, "pulling images is not supported by this version of Pontoon: bring %s with `load` or `import`", name ? name : "the image");
+}
+
+static int load(struct request *rq, struct err *e)
+{
+	OWN(own_buf) struct buf lines = {0};
+	struct strv loaded = {0};
+	struct image_source s = {.input = request_upload(rq), .progress = request_bool(rq, "quiet", false) ? NULL : collect, .arg = &lines};
+	try(op_image_load(rq->core, &s, &rq->mem, &loaded, e));
+	for (size_t i = 0; i < loaded.n; i++)
+		add_line(&lines, "stream", arena_printf(&rq->mem, "%s\n", loaded.v[i]));
+	return reply_lines(rq, &lines, e);
+}
+
+static int tag(struct request *rq, struct err *e)
+{
+	const char *repo = request_query(rq, "repo");
+	if (str_empty(repo))
+		return err_as(e, ERR_INVALID, "invalid reference format: the repository is missing");
+	try(op_image_tag(rq->core, rq->args[0], repo, request_query(rq, "tag"), e));
+	return reply_empty(rq, 201);
+}
+
+static int remove_it(struct request *rq, struct err *e)
+{
+	struct kvs deleted;
+	try(op_image_remove(rq->core, rq->args[0], request_bool(rq, "force", false), request_bool(rq, "noprune", false), &rq->mem, &deleted, e));
+	json_t *j = json_array();
+	for (size_t i = 0; i < deleted.n; i++)
+		json_array_append_new(j, json_pack("{s:s}", deleted.v[i].key, deleted.v[i].value));
+	return reply_json(rq, 200, j);
+}
+
+const struct route routes_image[] = {
+	{"GET", "/images/json", list, BODY_JSON},
+	{"POST", "/images/create", create, BODY_STREAM},
+	{"POST", "/images/load", load, BODY_STREAM},
+	{"GET", "/images/{}/json", inspect, BODY_JSON},
+	{"GET", "/images/{}/history", history, BODY_JSON},
+	{"POST", "/images/{}/tag", tag, BODY_JSON},
+	{"DELETE", "/images/{}", remove_it, BODY_JSON},
+	{NULL, NULL, NULL, BODY_JSON},
+};

@@ -1,0 +1,199 @@
+#include <errno.h>
+#include <sys/eventfd.h>
+
+#include "api/router.h"
+#include "api/view.h"
+
+static struct view view_of(const struct request *rq)
+{
+	return (struct view){.core = rq->core, .minor = rq->minor, .now = clock_real_ns()};
+}
+
+static int ping(struct request *rq, struct err *e)
+{
+	static const char *const headers[] = {"Builder-Version", "1", "Swarm", "inactive", "Cache-Control", "no-cache, no-store, must-revalidate", "Pragma", "no-cache", NULL};
+	(void)e;
+	return reply_text(rq, 200, "text/plain; charset=utf-8", "OK", headers);
+}
+
+static int version(struct request *rq, struct err *e)
+{
+	struct view v = view_of(rq);
+	(void)e;
+	return reply_json(rq, 200, view_version(&v, &rq->mem));
+}
+
+static int info(struct request *rq, struct err *e)
+{
+	struct view v = view_of(rq);
+	(void)e;
+	json_t *j = view_info(&v, core_read(rq->core), &rq->mem);
+	core_read_end(rq->core);
+	return reply_json(rq, 200, j);
+}
+
+struct watching {
+	struct request *rq;
+	struct events_sub *sub;
+	struct filters filters;
+	int64_t until;
+	struct buf ready; /* text not yet given */
+};
+
+static bool event_matches(const struct filters *f, const struct event *ev)
+{
+	const char *name = kvs_get(&ev->attributes, "name"), *image = kvs_get(&ev->attributes, "image");
+	bool container = streq(ev->type, "container");
+	if (!filters_match(f, "type", ev->type) || !filters_match(f, "event", ev->action) || !filters_match_labels(f, &ev->attributes))
+		return false;
+	if (filters_have(f, "container") && !(container && (filters_match(f, "container", ev->id) || filters_match(f, "container", name ? name : ""))))
+		return false;
+	if (filters_have(f, "network") && !(streq(ev->type, "network") && (filters_match(f, "network", ev->id) || filters_match(f, "network", name ? name : ""))))
+		return false;
+	return !filters_have(f, "image") || filters_match(f, "image", container ? (image ? image : "") : name ? name : "");
+}
+
+/* 1: a line is ready, 0: none waits, -1: no more can come */
+static int next_line(struct watching *w)
+{
+	OWN(arena_free) struct arena a = {0};
+	struct view v = view_of(w->rq);
+	struct event ev;
+	int r;
+	while ((r = events_next(w->sub, &a, &ev)) == 1) {
+		if (w->until && ev.time > w->until)
+			return -1;
+		if (!event_matches(&w->filters, &ev))
+			continue;
+		OWN(own_json) json_t *j = view_event(&v, &ev);
+		OWN(own_free) char *text = j ? json_text(j) : NULL;
+		if (!text)
+			return -1;
+		buf_printf(&w->ready, "%s\n", text);
+		return 1;
+	}
+	return r;
+}
+
+static ssize_t events_read(void *arg, char *buf, size_t max)
+{
+	struct watching *w = arg;
+	while (!w->ready.len) {
+		int r = next_line(w);
+		if (r < 0)
+			return 0;
+		if (r == 1)
+			break;
+		int64_t left = w->until ? (w->until - clock_real_ns()) / 1000000 : -1;
+		if (w->until && left <= 0)
+			return 0;
+		enum wait_end end = request_wait(w->rq, events_fd(w->sub), left > INT32_MAX ? INT32_MAX : (int)left);
+		if (end == WAIT_GONE)
+			return -1;
+	}
+	size_t n = w->ready.len < max ? w->ready.len : max;
+	memcpy(buf, w->ready.data, n);
+	buf_drop(&w->ready, n);
+	return (ssize_t)n;
+}
+
+static void events_done(void *arg)
+{
+	struct watching *w = arg;
+	events_unsubscribe(w->sub);
+	buf_free(&w->ready);
+	free(w);
+}
+
+static int read_time(const struct request *rq, const char *key, int64_t *out, struct err *e)
+{
+	const char *s = request_query(rq, key);
+	*out = 0;
+	if (str_empty(s) || streq(s, "0"))
+		return 0;
+	return time_parse(s, clock_real_ns(), out) < 0 ? err_as(e, ERR_INVALID, "invalid value for %s: %s", key, s) : 0;
+}
+
+static int events(struct request *rq, struct err *e)
+{
+	static const char *const known[] = {"container", "daemon", "event", "image", "label", "network", "type", "volume", "scope", "plugin", "service", "node", "secret", "config", NULL};
+	int64_t since;
+	struct watching *w = calloc(1, sizeof(*w));
+	if (!w)
+		return err_nomem(e);
+	w->rq = rq;
+	int r = read_time(rq, "since", &since, e);
+	if (r >= 0)
+		r = read_time(rq, "until", &w->until, e);
+	if (r >= 0)
+		r = request_filters(rq, known, &w->filters, e);
+	if (r >= 0)
+		r = events_subscribe(rq->core->events, since, &w->sub, e);
+	if (r < 0) {
+		free(w);
+		return r;
+	}
+	return reply_pull(rq, "application/json", events_read, events_done, w);
+}
+
+static int df(struct request *rq, struct err *e)
+{
+	struct view v = view_of(rq);
+	const struct world *w = core_read(rq->core);
+	json_t *images = json_array(), *containers = json_array();
+	const struct layer *l;
+	const struct image *img;
+	const struct container *c;
+	int64_t size = 0;
+	(void)e;
+	for (size_t i = 0; (l = world_next(w, NOUN_LAYER, &i));)
+		size += l->size;
+	for (size_t i = 0; (img = world_next(w, NOUN_IMAGE, &i));)
+		json_array_append_new(images, view_image_row(&v, w, img, &rq->mem));
+	for (size_t i = 0; (c = world_next(w, NOUN_CONTAINER, &i));)
+		json_array_append_new(containers, view_container_row(&v, w, c, &rq->mem));
+	core_read_end(rq->core);
+	return reply_json(rq, 200, json_pack("{s:I, s:o, s:o, s:[], s:[]}", "LayersSize", (json_int_t)size, "Images", images, "Containers", containers, "Volumes", "BuildCache"));
+}
+
+static int doctor(struct request *rq, struct err *e)
+{
+	struct difference *d;
+	size_t n;
+	bool repair = streq(rq->method, "POST") && request_bool(rq, "repair", false);
+	try(op_doctor(rq->core, repair, &rq->mem, &d, &n, e));
+	json_t *list = json_array();
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s}", "Unit", d[i].unit, "Kind", d[i].kind, "Object", d[i].object, "Want", d[i].want, "Have", d[i].have));
+	return reply_json(rq, 200, json_pack("{s:b, s:o}", "Repaired", repair, "Differences", list));
+}
+
+static int no_swarm(struct request *rq, struct err *e)
+{
+	(void)rq;
+	return err_as(e, ERR_UNAVAILABLE, "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.");
+}
+
+static int no_build(struct request *rq, struct err *e)
+{
+	(void)rq;
+	return err_as(e, ERR_NOT_IMPLEMENTED, "Pontoon builds no images: build elsewhere (buildah, docker buildx, kaniko), save the result, and load it here");
+}
+
+const struct route routes_system[] = {
+	{"GET", "/_ping", ping, BODY_JSON},
+	{"GET", "/version", version, BODY_JSON},
+	{"GET", "/info", info, BODY_JSON},
+	{"GET", "/events", events, BODY_JSON},
+	{"GET", "/system/df", df, BODY_JSON},
+	{"GET", "/pontoon/doctor", doctor, BODY_JSON},
+	{"POST", "/pontoon/doctor", doctor, BODY_JSON},
+	{"POST", "/build", no_build, BODY_STREAM},
+	{"GET", "/swarm", no_swarm, BODY_JSON},
+	{"GET", "/services", no_swarm, BODY_JSON},
+	{"GET", "/nodes", no_swarm, BODY_JSON},
+	{"GET", "/tasks", no_swarm, BODY_JSON},
+	{"GET", "/secrets", no_swarm, BODY_JSON},
+	{"GET", "/configs", no_swarm, BODY_JSON},
+	{NULL, NULL, NULL, BODY_JSON},
+};
