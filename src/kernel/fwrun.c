@@ -40,14 +40,14 @@ static int run(const char *const *argv, const void *in, size_t n, struct buf *ou
 	return status == 0 ? 0 : explain(argv[0], status, buf_str(&text), e);
 }
 
-static int listing(struct real *k, enum fw_family f, const char *table, const struct world *known, struct arena *a, struct fw_listing l[static FW_TABLE_N], struct kstate *ours, struct err *e)
+static int listing(struct real *k, enum fw_family f, const char *table, const struct world *known, const struct strv *marked, struct arena *a, struct fw_listing l[static FW_TABLE_N], struct kstate *ours, struct err *e)
 {
 	OWN(own_buf) struct buf out = {0};
 	const char *argv[] = {save_program[f], table ? "-t" : NULL, table, NULL};
 	try(run(argv, NULL, 0, &out, e));
 	try(fw_parse(buf_str(&out), f, a, l, e));
 	for (int t = 0; t < FW_TABLE_N; t++)
-		try(fw_recognise(&l[t], known, k->conf, ours, e));
+		try(fw_recognise(&l[t], known, marked, k->conf, ours, e));
 	return 0;
 }
 
@@ -58,13 +58,22 @@ int fwrun_step(struct real *k, const struct step *s, struct err *e)
 	struct fw_listing l[FW_TABLE_N];
 	struct kstate ours = {.mem = &a};
 	const char *argv[] = {restore_program[s->family], "--noflush", "--wait", "10", NULL};
-	try(listing(k, s->family, fw_table_name(s->table), k->ops.known, &a, l, &ours, e));
+	try(listing(k, s->family, fw_table_name(s->table), k->ops.known, NULL, &a, l, &ours, e));
 	try(fw_render(s, &l[s->table], &text, e));
 	return run(argv, text.data, text.len, NULL, e);
 }
 
-int fwrun_observe(struct real *k, struct arena *a, const struct world *known, struct kstate *out, struct err *e)
+static bool has_v6(const struct kstate *want)
+{
+	for (size_t i = 0; i < want->n; i++)
+		if (want->v[i].kind == K_RULE && want->v[i].rule.family == FW_V6)
+			return true;
+	return false;
+}
+
+int fwrun_observe(struct real *k, struct arena *a, const struct kstate *want, const struct world *known, const struct strv *marked, struct kstate *out, struct err *e)
 {
 	struct fw_listing l[FW_TABLE_N];
-	return listing(k, FW_V4, NULL, known, a, l, out, e);
+	try(listing(k, FW_V4, NULL, known, marked, a, l, out, e));
+	return has_v6(want) ? listing(k, FW_V6, NULL, known, marked, a, l, out, e) : 0;
 }

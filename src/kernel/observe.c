@@ -316,7 +316,11 @@ int observe_all(struct real *k, struct arena *a, const struct kstate *want, cons
 		try(look_box(&l, &l.boxes[i], e));
 	try(look_host(&l, e));
 	try(look_wanted(&l, e));
-	return k->conf->iptables ? fwrun_observe(k, a, known, out, e) : 0;
+	struct strv marked = {0};
+	for (size_t i = 0; i < l.host.n; i++)
+		if (str_starts(l.host.links[i].alias, "pontoon:") && strv_add(a, &marked, l.host.links[i].name) < 0)
+			return err_nomem(e);
+	return k->conf->iptables ? fwrun_observe(k, a, want, known, &marked, out, e) : 0;
 }
 
 int kernel_host_routes(struct kernel *ops, struct arena *a, struct prefix **out, size_t *n, struct err *e)

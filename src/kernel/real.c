@@ -159,9 +159,9 @@ static int veth_add(struct real *k, const struct kobj *o, struct err *e)
 static int veth_change(struct real *k, const struct kobj *o, struct err *e)
 {
 	char buf[NL_BUF];
-	int index = real_index(o->veth.name, e);
-	struct rtnl_link_change c = {.index = index, .up = -1, .master = -1, .mtu = o->veth.mtu, .alias = o->veth.alias};
-	return index < 0 ? index : call(&k->nl, rtnl_link_set(buf, &c), e);
+	int index = real_index(o->veth.name, e), master = index >= 0 && o->veth.master ? real_index(o->veth.master, e) : 0;
+	struct rtnl_link_change c = {.index = index, .up = -1, .master = master, .mtu = o->veth.mtu, .alias = o->veth.alias};
+	return index < 0 ? index : master < 0 ? master : call(&k->nl, rtnl_link_set(buf, &c), e);
 }
 
 /* --- what is on a link: done inside its namespace --- */

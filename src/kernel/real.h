@@ -19,8 +19,8 @@ int real_index(const char *name, struct err *e);
 int real_in(struct real *k, const char *ns, int (*fn)(struct nl *nl, void *arg, struct err *e), void *arg, struct err *e);
 /* One firewall step; the table as it is now is read first, so that rules find their places. */
 int fwrun_step(struct real *k, const struct step *s, struct err *e);
-/* Reads the tables and recognises what is ours. */
-int fwrun_observe(struct real *k, struct arena *a, const struct world *known, struct kstate *out, struct err *e);
+/* Reads the tables and recognises what is ours. marked: devices on the host that carry our alias. */
+int fwrun_observe(struct real *k, struct arena *a, const struct kstate *want, const struct world *known, const struct strv *marked, struct kstate *out, struct err *e);
 int observe_all(struct real *k, struct arena *a, const struct kstate *want, const struct world *known, struct kstate *out, struct err *e);
 int sysctl_write(const char *path, const char *value, struct err *e); /* below /proc/sys of the calling thread's namespace */
 int sysctl_read(const char *path, char *out, size_t size, struct err *e);

@@ -100,6 +100,16 @@ int ipam_pick_address(const struct world *w, const struct network *n, uint8_t fa
 	return err_set(e, -EADDRNOTAVAIL, "no available %s addresses on this network's address pools: %s (%s)", name, n->name, n->id);
 }
 
+static const char aux_gateway4[] = "DefaultGatewayIPv4", aux_gateway6[] = "DefaultGatewayIPv6";
+
+struct ip ipam_default_gateway(const struct subnet *s)
+{
+	for (size_t i = 0; i < s->naux; i++)
+		if (streq(s->aux[i].name, s->net.ip.family == AF_INET6 ? aux_gateway6 : aux_gateway4))
+			return s->aux[i].ip;
+	return s->gateway;
+}
+
 static int apply_fixed_cidr(const struct netconf *c, struct subnet *s, struct err *e)
 {
 	char t[PREFIX_TEXT], u[PREFIX_TEXT];
@@ -113,41 +123,71 @@ static int apply_fixed_cidr(const struct netconf *c, struct subnet *s, struct er
 	return 0;
 }
 
+static int apply_default_gateway(const struct netconf *c, struct network *n, struct subnet *s, struct err *e)
+{
+	if (!ip_is_set(&c->default_gateway))
+		return 0;
+	if (!prefix_has(&s->net, &c->default_gateway))
+		return err_as(e, ERR_INVALID, "default gateway ip must be part of the network");
+	s->aux = arena_new(&n->thing.mem, struct aux_address, 1);
+	if (!s->aux)
+		return err_nomem(e);
+	s->aux[0] = (struct aux_address){.name = aux_gateway4, .ip = c->default_gateway};
+	s->naux = 1;
+	return 0;
+}
+
+/* A bridge's own address must be one that a host can have. */
+static int check_bip(const struct prefix *bip, struct err *e)
+{
+	char t[PREFIX_TEXT];
+	struct ip first = prefix_first(bip), last = prefix_last(bip);
+	if (bip->ip.family == AF_INET && bip->len < ip_bits(AF_INET) - 1u && (ip_eq(&bip->ip, &first) || ip_eq(&bip->ip, &last)))
+		return err_as(e, ERR_INVALID, "bip %s: a network's first and last address are no host's", prefix_format(bip, t));
+	return 0;
+}
+
+static int choose_default_net(const struct world *w, const struct netconf *c, const struct network *n, struct subnet *s, struct err *e)
+{
+	const struct subnet *now = &n->v4;
+	struct prefix fixed = prefix_masked(&c->fixed_cidr);
+	if (c->bip.ip.family) {
+		s->net = prefix_masked(&c->bip);
+		s->gateway = c->bip.ip;
+		return check_bip(&c->bip, e);
+	}
+	if (now->net.ip.family && (!fixed.ip.family || (fixed.len >= now->net.len && prefix_has(&now->net, &fixed.ip)))) {
+		s->net = now->net;
+		s->gateway = now->gateway;
+		s->from_pool = now->from_pool;
+		return 0;
+	}
+	if (fixed.ip.family) {
+		s->net = fixed; /* as dockerd: without --bip the range is the subnet */
+		return 0;
+	}
+	s->from_pool = true;
+	return pick_subnet(w, c, n->id, &s->net, e);
+}
+
 int ipam_default_bridge(const struct world *w, const struct netconf *c, struct network *n, struct err *e)
 {
 	struct subnet s = {0};
-	struct prefix fixed = c->fixed_cidr;
-	if (c->bip.ip.family) {
-		s.net = prefix_masked(&c->bip);
-		s.gateway = c->bip.ip;
-		if (ip_bits(AF_INET) - s.net.len < 2)
-			return err_as(e, ERR_INVALID, "bip: a /%d has no room for a gateway and containers", s.net.len);
-		if (ip_eq(&s.gateway, &s.net.ip))
-			return err_as(e, ERR_INVALID, "bip: the address is the network's own: give a host's address, such as the first one");
-	} else if (n->v4.net.ip.family && n->v4.from_pool && !fixed.ip.family) {
-		return 0; /* keeps what it has */
-	} else if (fixed.ip.family && !n->v4.net.ip.family) {
-		s.net = prefix_masked(&fixed); /* as dockerd: without --bip the range is the subnet */
-	} else if (n->v4.net.ip.family && (!fixed.ip.family || prefix_has(&n->v4.net, &fixed.ip))) {
-		s.net = n->v4.net;
-		s.gateway = n->v4.gateway;
-		s.from_pool = n->v4.from_pool;
-	} else {
-		try(pick_subnet(w, c, n->id, &s.net, e));
-		s.from_pool = true;
-	}
-	if (!c->bip.ip.family && !n->v4.net.ip.family && !fixed.ip.family)
-		s.from_pool = true;
+	char t[PREFIX_TEXT];
+	const struct network *other;
+	try(choose_default_net(w, c, n, &s, e));
+	if (s.net.ip.family != AF_INET || s.net.len > 31)
+		return err_as(e, ERR_INVALID, "the default bridge's subnet %s has no room for a gateway and containers: give an IPv4 subnet of at most /31", prefix_format(&s.net, t));
+	for (size_t i = 0; (other = world_next(w, NOUN_NETWORK, &i));)
+		if (!streq(other->id, n->id) && other->v4.net.ip.family && prefix_overlap(&other->v4.net, &s.net))
+			return err_as(e, ERR_FORBIDDEN, "invalid pool request: Pool overlaps with other one on this address space");
 	if (!ip_is_set(&s.gateway)) {
 		s.gateway = prefix_first(&s.net);
 		(void)ip_next(&s.gateway);
 	}
 	s.range = s.net;
 	try(apply_fixed_cidr(c, &s, e));
-	if (ip_is_set(&c->default_gateway)) {
-		if (!prefix_has(&s.net, &c->default_gateway))
-			return err_as(e, ERR_INVALID, "default gateway ip must be part of the network");
-	}
+	try(apply_default_gateway(c, n, &s, e));
 	n->v4 = s;
 	return 0;
 }

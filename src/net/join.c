@@ -5,41 +5,90 @@
 
 #include "net/driver.h"
 
+static bool is_main(const struct world *w, const struct container *c, const struct endpoint *ep)
+{
+	const struct network *n = world_network(w, ep->network);
+	const char *mode = c && c->spec->host.network_mode ? c->spec->host.network_mode : "default";
+	if (!n)
+		return false;
+	return streq(n->name, mode) || streq(n->id, mode) || (n->is_default && streq(mode, "default")) || (strlen(mode) >= 12 && str_starts(n->id, mode));
+}
+
+/* Has another endpoint of the container this interface name, or asked for it? */
+static bool ifname_taken(const struct endpoint *const *eps, size_t n, const struct endpoint *self, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!streq(eps[i]->network, self->network) && (streq(eps[i]->want_ifname, name) || (eps[i]->joined && streq(eps[i]->ifname, name))))
+			return true;
+	return false;
+}
+
+static int name_interface(const struct world *fork, const struct network *n, struct endpoint *ep, struct err *e)
+{
+	OWN(arena_free) struct arena a = {0};
+	size_t count;
+	const struct endpoint **eps = world_endpoints_of_container(fork, &a, ep->container, &count);
+	const char *prefix = kvs_get(&n->options, "com.docker.network.container_iface_prefix");
+	if (!eps)
+		return err_nomem(e);
+	if (ep->want_ifname[0]) {
+		STR_COPY(ep->ifname, ep->want_ifname);
+		if (ifname_taken(eps, count, ep, ep->ifname))
+			return err_set(e, -EEXIST, "error renaming interface to \"%s\": file exists", ep->ifname);
+		return 0;
+	}
+	for (size_t i = 0; i <= count; i++) { /* one of these is free: there are count - 1 others */
+		int len = snprintf(ep->ifname, sizeof(ep->ifname), "%s%zu", str_empty(prefix) ? "eth" : prefix, i);
+		if (len < 0 || (size_t)len >= sizeof(ep->ifname))
+			return err_as(e, ERR_INVALID, "the interface prefix \"%s\" is too long", prefix);
+		if (!ifname_taken(eps, count, ep, ep->ifname))
+			return 0;
+	}
+	return err_set(e, -EEXIST, "no interface name is free");
+}
+
+/* The configured one; else from the IPv4 address, so that a stable address keeps a stable MAC; else, IPv6 only, from the endpoint's id, which is random. */
+static struct mac choose_mac(const struct endpoint *ep)
+{
+	if (mac_is_set(&ep->want_mac))
+		return ep->want_mac;
+	if (ip_is_set(&ep->ip4))
+		return mac_from_ip4(&ep->ip4);
+	uint32_t v = (uint32_t)strtoul(ep->id + strlen(ep->id) - 8, NULL, 16);
+	return (struct mac){.b = {0x02, 0x42, (uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v}};
+}
+
+static int fill_live(struct world *fork, const struct network *n, struct endpoint *ep, struct err *e)
+{
+	if (n->driver != DRIVER_BRIDGE)
+		return 0;
+	if (world_joined_in_network(fork, n->id) >= LIMIT_BRIDGE_PORTS)
+		return err_as(e, ERR_UNAVAILABLE, "network %s is full: a Linux bridge holds 1,023 ports", n->name);
+	endpoint_veth_name(ep->id, ep->veth);
+	try(name_interface(fork, n, ep, e));
+	if (n->enable_v4)
+		try(ipam_pick_address(fork, n, AF_INET, &ep->want_ip4, &ep->ip4, e));
+	if (n->enable_v6)
+		try(ipam_pick_address(fork, n, AF_INET6, &ep->want_ip6, &ep->ip6, e));
+	ep->mac = choose_mac(ep);
+	return 0;
+}
+
 static int join_one(struct world *fork, const struct endpoint *ep, size_t index, const char *id, struct err *e)
 {
 	const struct network *n = world_network(fork, ep->network);
-	struct endpoint *c;
 	if (!n)
 		return err_as(e, ERR_NOT_FOUND, "network %s not found", ep->network);
-	if (n->driver == DRIVER_BRIDGE && world_joined_in_network(fork, n->id) >= LIMIT_BRIDGE_PORTS)
-		return err_as(e, ERR_UNAVAILABLE, "network %s is full: a Linux bridge holds 1,023 ports", n->name);
-	c = endpoint_copy(ep);
+	if (strlen(id) != ID_TEXT - 1)
+		return err_set(e, -EINVAL, "join: \"%s\" is no endpoint id", id);
+	struct endpoint *c = endpoint_copy(ep);
 	if (!c)
 		return err_nomem(e);
 	c->joined = true;
 	c->seq = (int64_t)index;
+	c->ip4 = c->ip6 = (struct ip){0};
 	STR_COPY(c->id, id);
-	int r = 0;
-	if (n->driver == DRIVER_BRIDGE) {
-		endpoint_veth_name(id, c->veth);
-		if (c->want_ifname[0])
-			STR_COPY(c->ifname, c->want_ifname);
-		else
-			snprintf(c->ifname, sizeof(c->ifname), "eth%zu", index);
-		if (n->enable_v4)
-			r = ipam_pick_address(fork, n, AF_INET, &ep->want_ip4, &c->ip4, e);
-		if (r >= 0 && n->enable_v6)
-			r = ipam_pick_address(fork, n, AF_INET6, &ep->want_ip6, &c->ip6, e);
-		if (mac_is_set(&ep->want_mac)) {
-			c->mac = ep->want_mac;
-		} else if (ip_is_set(&c->ip4)) {
-			c->mac = mac_from_ip4(&c->ip4);
-		} else {
-			/* IPv6 only: from the endpoint's id, which is random */
-			unsigned v = (unsigned)strtoul(id + 56, NULL, 16);
-			c->mac = (struct mac){.b = {0x02, 0x42, (uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v}};
-		}
-	}
+	int r = fill_live(fork, n, c, e);
 	if (r < 0) {
 		thing_unref(c);
 		return r;
@@ -50,15 +99,20 @@ static int join_one(struct world *fork, const struct endpoint *ep, size_t index,
 int join_all(struct world *fork, const struct netconf *c, const char *container, char (*ids)[ID_TEXT], size_t nids, struct err *e)
 {
 	OWN(arena_free) struct arena a = {0};
-	size_t n;
+	const struct container *ct = world_container(fork, container);
+	size_t n, index = 0;
 	(void)c;
 	const struct endpoint **eps = world_endpoints_of_container(fork, &a, container, &n);
 	if (!eps)
 		return err_nomem(e);
 	if (nids < n)
 		return err_set(e, -EINVAL, "join: %zu ids for %zu endpoints", nids, n);
-	for (size_t i = 0; i < n; i++)
-		try(join_one(fork, eps[i], i, ids[i], e));
+	for (int main = 1; main >= 0; main--)
+		for (size_t i = 0; i < n; i++)
+			if (is_main(fork, ct, eps[i]) == (main == 1)) {
+				try(join_one(fork, eps[i], index, ids[index], e));
+				index++;
+			}
 	return 0;
 }
 
@@ -137,8 +191,10 @@ static int configure_one(struct world *fork, const struct container *c, const ch
 {
 	const struct network *n;
 	/* 400, not 404: a 404 to `create` makes clients pull the image. */
-	if (world_find_network(fork, term, &n, e) < 0)
+	int found = world_find_network(fork, streq(term, "default") ? "bridge" : term, &n, e);
+	if (found == -ENOENT)
 		return err_as(e, ERR_INVALID, "network %s not found", term);
+	try(found);
 	if (world_endpoint(fork, c->id, n->id))
 		return 0; /* named twice: by name and by id */
 	struct endpoint *ep = endpoint_new(c->id, n->id);
@@ -154,18 +210,63 @@ static int configure_one(struct world *fork, const struct container *c, const ch
 	return world_put(fork, ep, e);
 }
 
+/* The networks that a request names, "a, b", for the sentence that refuses several. */
+static int refuse_several(const struct endpoint_settings *all, size_t n, struct err *e)
+{
+	OWN(own_buf) struct buf names = {0};
+	for (size_t i = 0; i < n; i++)
+		buf_printf(&names, "%s%s", i ? ", " : "", all[i].network);
+	return names.bad ? err_nomem(e) : err_as(e, ERR_INVALID, "Container cannot be created with multiple network endpoints: %.1500s", buf_str(&names));
+}
+
+/* host, none and container: stand alone. */
+static int check_alone(const char *mode, size_t others, struct err *e)
+{
+	if (others && streq(mode, "none"))
+		return err_as(e, ERR_INVALID, "container cannot be connected to multiple networks with one of the networks in private (none) mode");
+	if (others && (streq(mode, "host") || str_starts(mode, "container:")))
+		return err_as(e, ERR_INVALID, "container sharing network namespace with another container or host cannot be connected to any other network");
+	return 0;
+}
+
+static int check_main_mac(const struct container *c, const struct endpoint_settings *main, struct err *e)
+{
+	const char *own = c->spec->config.mac_address, *at = main ? main->mac_address : NULL;
+	struct mac a, b;
+	if (str_empty(own) || str_empty(at) || mac_parse(own, &a) < 0 || mac_parse(at, &b) < 0 || memcmp(&a, &b, sizeof(a)) == 0)
+		return 0;
+	return err_as(e, ERR_INVALID, "the container-wide MAC address must match the endpoint-specific MAC address for the main network, or be left empty");
+}
+
+/* Two terms, name or id, for one network? */
+static bool same_network(const struct world *w, const char *a, const char *b)
+{
+	const struct network *m, *n;
+	if (streq(a, b) || (streq(a, "default") && streq(b, "bridge")))
+		return true;
+	return world_find_network(w, a, &m, NULL) >= 0 && world_find_network(w, b, &n, NULL) >= 0 && m == n;
+}
+
 int join_configure(struct world *fork, const struct container *c, int api_minor, struct err *e)
 {
-	const char *mode = c->spec->host.network_mode;
+	const char *mode = str_empty(c->spec->host.network_mode) ? "bridge" : c->spec->host.network_mode;
 	const struct endpoint_settings *all = c->spec->endpoints.v, *main = NULL;
 	size_t n = c->spec->endpoints.n;
+	if (c->spec->config.network_disabled && !streq(mode, "host"))
+		mode = "none";
+	else if (streq(mode, "default"))
+		mode = "bridge";
+	if (n > 1 && api_minor < 44)
+		return refuse_several(all, n, e);
+	if (n > LIMIT_ENDPOINTS_PER_CONTAINER)
+		return err_as(e, ERR_INVALID, "a container joins at most %d networks", LIMIT_ENDPOINTS_PER_CONTAINER);
+	for (size_t i = 0; i < n; i++)
+		if (same_network(fork, all[i].network, mode))
+			main = &all[i];
+	try(check_alone(mode, n - (main != NULL), e));
 	if (str_starts(mode, "container:"))
 		return 0;
-	if (n > 1 && api_minor < 44)
-		return err_as(e, ERR_INVALID, "Container cannot be created with multiple network endpoints: %s, %s", all[0].network, all[1].network);
-	for (size_t i = 0; i < n; i++)
-		if (streq(all[i].network, mode) || (streq(mode, "bridge") && streq(all[i].network, "default")))
-			main = &all[i];
+	try(check_main_mac(c, main, e));
 	try(configure_one(fork, c, mode, main, true, e));
 	for (size_t i = 0; i < n; i++)
 		if (&all[i] != main)

@@ -57,7 +57,7 @@ int names_check_extra_host(const char *s, struct err *e)
 	size_t n;
 	const char *ip;
 	struct ip a;
-	if (!split_extra(s, &n, &ip))
+	if (!split_extra(s, &n, &ip) || strcspn(s, " \t\r\n#") < n) /* the name is one word of a line */
 		return err_as(e, ERR_INVALID, "bad format for add-host: \"%s\"", s);
 	if (!streq(ip, "host-gateway") && !read_extra_ip(ip, &a))
 		return err_as(e, ERR_INVALID, "invalid IP address in add-host: \"%s\"", ip);

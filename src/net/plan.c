@@ -1,13 +1,23 @@
 /* Theory of operation
  *
  * Both states are sorted by (kind, key) and merged. What is only wanted is added, what is only there is deleted, what differs is changed
- * in place where the kernel can do that, and made anew where it cannot (a veth's ends).
+ * in place where the kernel can do that, and made anew where it cannot (a veth's ends: where they are, the inner name and MAC).
  *
  * Deleting a namespace or a link takes what is in it or on it along: those objects become `implied` by that step, in making order, so
- * that the step's inverse makes them again. A link that is made anew drags its unchanged children with it in the same way.
+ * that the step's inverse makes them again. What is made anew drags its unchanged children with it in the same way.
  *
- * Order of steps: what is made anew goes first; then additions and changes by kind; then deletions by kind, backwards. All changes of one
- * firewall table are one step, placed where the table's first addition would be, else among the deletions. */
+ * Order of steps:
+ *
+ *   1. what must go first: veths that are made anew, and what is in the way: a veth's end whose name a new one takes, an address. Linux deletes the secondary addresses of a subnet
+ *      with its primary (net/ipv4/devinet.c, __inet_del_ifa), so "add the new, then delete the old" would end with neither; and with
+ *      the last IPv4 address of a link all its IPv4 routes go (net/ipv4/fib_frontend.c, fib_disable_ip).
+ *   2. additions and changes by kind; a firewall table's whole change is one step, at the place of chains when it adds anything,
+ *   3. else here, before deletions: rules go before the links that they name,
+ *   4. deletions of single things by kind, backwards, then of what takes others along: namespaces, veths, bridges. Bridges come last,
+ *      because undoing in reverse makes them first, and the ports of the others need them.
+ *
+ * tests/net/test_plan.c proves it with a toy kernel that has these habits: for random states, apply(diff(a, b)) on a gives b, and undoing any
+ * prefix gives a. */
 #include "net/plan.h"
 
 #include <errno.h>
@@ -18,7 +28,7 @@ enum fate { KEEP, ADD, DEL, CHANGE, RENEW };
 struct pair {
 	const struct kobj *have, *want;
 	enum fate fate;
-	bool implied; /* the deletion of `have` is */
+	bool gone; /* `have`: its deletion is in the plan, as a step or implied by one */
 };
 
 struct diff {
@@ -40,12 +50,16 @@ static bool is_permanent(const struct kobj *o)
 	return o->kind == K_HOSTCTL || o->kind == K_POLICY || (o->kind == K_CHAIN && o->chain.keep) || (o->kind == K_BRIDGE && o->bridge.adopt);
 }
 
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? streq(a, b) : str_empty(a) && str_empty(b);
+}
+
 static bool needs_renewal(const struct kobj *want, const struct kobj *have)
 {
 	if (want->kind != K_VETH)
 		return false;
-	const char *wm = want->veth.master ? want->veth.master : "", *hm = have->veth.master ? have->veth.master : "";
-	return !streq(want->ns, have->ns ? have->ns : "") || !streq(want->veth.inner, have->veth.inner) || !streq(wm, hm) ||
+	return !same_text(want->ns, have->ns) || !same_text(want->veth.inner, have->veth.inner) ||
 	       (mac_is_set(&want->veth.mac) && memcmp(&want->veth.mac, &have->veth.mac, sizeof(struct mac)) != 0);
 }
 
@@ -75,25 +89,20 @@ static int pair_up(struct diff *d, struct kstate *have, struct kstate *want)
 	return 0;
 }
 
-static bool same_ns(const char *a, const char *b)
-{
-	return a && b ? streq(a, b) : a == b;
-}
-
 /* Is `o` on the link `name` in `ns`? */
 static bool on_link(const struct kobj *o, const char *ns, const char *name)
 {
 	switch (o->kind) {
 	case K_ADDR:
-		return same_ns(o->ns, ns) && streq(o->addr.link, name);
+		return same_text(o->ns, ns) && streq(o->addr.link, name);
 	case K_UP:
-		return same_ns(o->ns, ns) && streq(o->up.link, name);
+		return same_text(o->ns, ns) && streq(o->up.link, name);
 	case K_ROUTE:
-		return same_ns(o->ns, ns) && streq(o->route.link, name);
+		return same_text(o->ns, ns) && streq(o->route.link, name);
 	case K_NSCTL: {
 		/* .../conf/NAME/x: the directory goes with the link */
 		size_t n = strlen(name);
-		const char *p = same_ns(o->ns, ns) ? strstr(o->ctl.path, name) : NULL;
+		const char *p = same_text(o->ns, ns) ? strstr(o->ctl.path, name) : NULL;
 		return p && p > o->ctl.path && p[-1] == '/' && p[n] == '/';
 	}
 	case K_NETNS:
@@ -142,35 +151,65 @@ static struct step *add_step(struct diff *d)
 	return &d->out->v[d->out->n++];
 }
 
-/* The deletion of one object with all that goes along, directly or through a link that goes along. */
-static int delete_step(struct diff *d, struct pair *p, struct err *e)
+static bool takes_along(const struct kobj *o)
+{
+	return o->kind == K_NETNS || o->kind == K_VETH || o->kind == K_BRIDGE;
+}
+
+/* The last IPv4 address of its link, as far as the plan has come? */
+static bool is_last_v4(const struct diff *d, const struct kobj *o)
+{
+	if (o->kind != K_ADDR || o->addr.addr.ip.family != AF_INET)
+		return false;
+	for (size_t i = 0; i < d->n; i++) {
+		const struct kobj *q = d->v[i].have;
+		if (q && q != o && q->kind == K_ADDR && !d->v[i].gone && q->addr.addr.ip.family == AF_INET && on_link(q, o->ns, o->addr.link))
+			return false;
+	}
+	return true;
+}
+
+static bool routes_through(const struct kobj *o, const struct kobj *addr)
+{
+	return o->kind == K_ROUTE && o->route.dst.ip.family == AF_INET && on_link(o, addr->ns, addr->addr.link);
+}
+
+/* The deletion of one object with all that goes along, directly or through a link that goes along. `late`: additions and changes are done,
+ * so that only what is to be deleted is still as it was. */
+static int delete_step(struct diff *d, struct pair *p, bool late, struct err *e)
 {
 	struct step s = {.op = STEP_DEL, .before = p->have};
-	s.implied = arena_new(d->a, const struct kobj *, d->n + 1);
-	if (!s.implied)
-		return err_nomem(e);
-	for (size_t i = 0; i < d->n; i++) {
+	bool last_address = is_last_v4(d, p->have);
+	p->gone = true;
+	if (takes_along(p->have) || last_address) {
+		s.implied = arena_new(d->a, const struct kobj *, d->n + 1);
+		if (!s.implied)
+			return err_nomem(e);
+	}
+	for (size_t i = 0; s.implied && i < d->n; i++) {
 		struct pair *q = &d->v[i];
-		if (!q->have || q->implied || q == p)
+		if (!q->have || q->gone || is_fw(q->have) || (late && q->fate != DEL))
 			continue;
-		bool goes = vanishes(q->have, p->have);
+		bool goes = vanishes(q->have, p->have) || (last_address && routes_through(q->have, p->have));
 		for (size_t k = 0; !goes && k < s.nimplied; k++)
-			goes = vanishes(q->have, s.implied[k]);
+			goes = takes_along(s.implied[k]) && vanishes(q->have, s.implied[k]);
 		if (!goes)
 			continue;
-		q->implied = true;
-		if (q->fate == KEEP || q->fate == CHANGE || q->fate == RENEW)
-			q->fate = q->want ? ADD : DEL; /* it has to be made again */
+		q->gone = true;
+		q->fate = q->want ? ADD : DEL; /* what is wanted has to be made again */
 		s.implied[s.nimplied++] = q->have;
 	}
-	p->implied = true; /* done */
 	*add_step(d) = s;
 	return 0;
 }
 
-static bool takes_along(const struct kobj *o)
+static bool in_table(const struct kobj *o, enum fw_family f, enum fw_table t)
 {
-	return o->kind == K_NETNS || o->kind == K_VETH || o->kind == K_BRIDGE;
+	if (o->kind == K_POLICY)
+		return o->policy.family == f && t == FW_FILTER;
+	if (o->kind == K_CHAIN)
+		return o->chain.family == f && o->chain.table == t;
+	return o->kind == K_RULE && o->rule.family == f && o->rule.table == t;
 }
 
 static int fw_step(struct diff *d, enum fw_family f, enum fw_table t, struct err *e)
@@ -183,7 +222,7 @@ static int fw_step(struct diff *d, enum fw_family f, enum fw_table t, struct err
 	for (size_t i = d->n; i-- > 0;) {
 		struct pair *p = &d->v[i];
 		const struct kobj *o = p->have;
-		if (!o || !is_fw(o) || o->chain.family != f || (o->kind != K_POLICY && o->chain.table != t) || (o->kind == K_POLICY && t != FW_FILTER))
+		if (!o || !in_table(o, f, t))
 			continue;
 		if (p->fate == DEL || (p->fate == CHANGE && o->kind == K_RULE))
 			s.fw[s.nfw++] = (struct fw_change){.add = false, .o = o};
@@ -191,7 +230,7 @@ static int fw_step(struct diff *d, enum fw_family f, enum fw_table t, struct err
 	for (size_t i = 0; i < d->n; i++) {
 		struct pair *p = &d->v[i];
 		const struct kobj *o = p->want;
-		if (!o || !is_fw(o) || o->chain.family != f || (o->kind != K_POLICY && o->chain.table != t) || (o->kind == K_POLICY && t != FW_FILTER))
+		if (!o || !in_table(o, f, t))
 			continue;
 		if (p->fate == ADD || p->fate == CHANGE)
 			s.fw[s.nfw++] = (struct fw_change){.add = true, .o = o, .old = p->have};
@@ -207,7 +246,7 @@ static bool fw_adds(const struct diff *d, enum fw_family f, enum fw_table t)
 	for (size_t i = 0; i < d->n; i++) {
 		const struct kobj *o = d->v[i].want;
 		bool changes = d->v[i].fate == ADD || d->v[i].fate == CHANGE;
-		if (changes && o && is_fw(o) && o->chain.family == f && (o->kind == K_POLICY ? t == FW_FILTER : o->chain.table == t))
+		if (changes && o && in_table(o, f, t))
 			return true;
 	}
 	return false;
@@ -242,42 +281,82 @@ static int additions(struct diff *d, struct err *e)
 
 static int deletions(struct diff *d, struct err *e)
 {
-	/* What takes others along claims them first, the largest first; the steps themselves come last. */
-	size_t mark = d->out->n;
-	for (int kind = 0; kind < K_NSCTL; kind++)
-		for (size_t i = 0; i < d->n; i++)
-			if (d->v[i].have && (int)d->v[i].have->kind == kind && d->v[i].fate == DEL && !d->v[i].implied)
-				try(delete_step(d, &d->v[i], e));
-	size_t claimed = d->out->n - mark;
-	struct step *kept = arena_new(d->a, struct step, claimed + 1);
-	if (!kept)
+	static const enum kobj_kind along[] = {K_NETNS, K_VETH, K_BRIDGE};
+	/* What takes others along claims them before the others get steps of their own; its own steps come last. */
+	struct plan whole = *d->out, claims = {.v = arena_new(d->a, struct step, d->n + 1)};
+	if (!claims.v)
 		return err_nomem(e);
-	memcpy(kept, &d->out->v[mark], claimed * sizeof(*kept));
-	d->out->n = mark;
+	*d->out = claims;
+	for (size_t k = 0; k < ARRAY_LEN(along); k++)
+		for (size_t i = 0; i < d->n; i++)
+			if (d->v[i].have && d->v[i].have->kind == along[k] && d->v[i].fate == DEL && !d->v[i].gone)
+				try(delete_step(d, &d->v[i], true, e));
+	claims = *d->out;
+	*d->out = whole;
 	try(fw_steps(d, false, e));
-	for (int kind = K_KIND_N - 1; kind >= K_NSCTL; kind--)
+	for (int kind = K_KIND_N - 1; kind >= 0; kind--)
 		for (size_t i = d->n; i-- > 0;)
-			if (d->v[i].have && (int)d->v[i].have->kind == kind && d->v[i].fate == DEL && !d->v[i].implied && !is_fw(d->v[i].have))
-				try(delete_step(d, &d->v[i], e));
-	for (size_t i = claimed; i-- > 0;)
-		*add_step(d) = kept[i];
+			if (d->v[i].have && (int)d->v[i].have->kind == kind && d->v[i].fate == DEL && !d->v[i].gone && !is_fw(d->v[i].have))
+				try(delete_step(d, &d->v[i], true, e));
+	for (size_t i = 0; i < claims.n; i++)
+		*add_step(d) = claims.v[i];
+	return 0;
+}
+
+/* Is `o` in the way of what comes? An address on the same link, or the same address elsewhere; a veth's end of the same name in the same sandbox. */
+static bool in_the_way(const struct diff *d, const struct kobj *o)
+{
+	for (size_t i = 0; i < d->n; i++) {
+		const struct kobj *w = d->v[i].want;
+		bool comes = d->v[i].fate == ADD || d->v[i].fate == RENEW;
+		if (!w || !comes || w->kind != o->kind || !same_text(w->ns, o->ns))
+			continue;
+		if (o->kind == K_VETH && streq(w->veth.inner, o->veth.inner))
+			return true;
+		if (o->kind == K_ADDR && prefix_overlap(&w->addr.addr, &o->addr.addr) && (streq(w->addr.link, o->addr.link) || ip_eq(&w->addr.addr.ip, &o->addr.addr.ip)))
+			return true;
+	}
+	return false;
+}
+
+static int first_deletions(struct diff *d, struct err *e)
+{
+	static const enum kobj_kind kinds[] = {K_VETH, K_ADDR};
+	for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+		for (size_t i = 0; i < d->n; i++) {
+			struct pair *p = &d->v[i];
+			bool first = p->have && !p->gone && p->have->kind == kinds[k] && (p->fate == RENEW || (p->fate == DEL && in_the_way(d, p->have)));
+			if (first)
+				try(delete_step(d, p, false, e));
+		}
+	}
 	return 0;
 }
 
 int plan_diff(struct arena *a, struct kstate *have, struct kstate *want, struct plan *out, struct err *e)
 {
-	struct diff d = {.a = a, .out = out};
-	*out = (struct plan){0};
+	struct plan plan = {0};
+	struct diff d = {.a = a, .out = &plan};
 	if (pair_up(&d, have, want) < 0)
 		return err_nomem(e);
-	out->v = arena_new(a, struct step, d.n * 2 + FW_FAMILY_N * FW_TABLE_N + 1);
-	if (!out->v)
+	plan.v = arena_new(a, struct step, d.n * 2 + FW_FAMILY_N * FW_TABLE_N + 1);
+	if (!plan.v)
 		return err_nomem(e);
-	for (size_t i = 0; i < d.n; i++)
-		if (d.v[i].fate == RENEW && takes_along(d.v[i].have))
-			try(delete_step(&d, &d.v[i], e));
+	try(first_deletions(&d, e));
 	try(additions(&d, e));
-	return deletions(&d, e);
+	try(deletions(&d, e));
+	*out = plan;
+	return 0;
+}
+
+static const struct kobj *accept_policy(struct arena *a, const struct kobj *o)
+{
+	struct kobj *p = arena_new(a, struct kobj, 1);
+	if (!p)
+		return NULL;
+	*p = *o;
+	p->policy.value = "ACCEPT";
+	return p;
 }
 
 static int inverse_fw(struct arena *a, const struct step *s, struct step *out, struct err *e)
@@ -288,8 +367,10 @@ static int inverse_fw(struct arena *a, const struct step *s, struct step *out, s
 	for (size_t i = 0; i < s->nfw; i++) {
 		const struct fw_change *c = &s->fw[s->nfw - 1 - i];
 		v[i] = (struct fw_change){.add = !c->add, .o = c->o};
-		if (c->o->kind == K_POLICY) /* back to what it was */
-			v[i] = (struct fw_change){.add = true, .o = c->old ? c->old : c->o, .old = c->o};
+		if (c->o->kind == K_POLICY) /* back to what it was; ACCEPT, as the kernel makes it, when the table did not exist yet */
+			v[i] = (struct fw_change){.add = true, .o = c->old ? c->old : accept_policy(a, c->o), .old = c->o};
+		if (!v[i].o)
+			return err_nomem(e);
 	}
 	*out = *s;
 	out->fw = v;

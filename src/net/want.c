@@ -27,7 +27,7 @@ static int want_host(const struct world *w, const struct netconf *c, struct ksta
 {
 	struct kobj fwd = {.kind = K_HOSTCTL, .unit = {UNIT_HOST, ""}, .ctl = {.path = "net/ipv4/ip_forward", .value = "1"}};
 	try(fw_want_host(w, c, out, e));
-	if (c->ip_forward && !c->bridge_none && kstate_add(out, &fwd) < 0)
+	if (c->ip_forward && kstate_add(out, &fwd) < 0)
 		return err_nomem(e);
 	return 0;
 }
@@ -46,9 +46,10 @@ static int want_default_route(const struct world *w, const struct container *ct,
 	const struct endpoint *ep = join_gateway(w, out->mem, ct->id, family);
 	const struct network *n = ep ? world_network(w, ep->network) : NULL;
 	const struct subnet *s = n ? network_subnet(n, family) : NULL;
-	if (!s || !ip_is_set(&s->gateway))
+	struct ip via = s ? ipam_default_gateway(s) : (struct ip){0};
+	if (!ip_is_set(&via))
 		return 0;
-	struct kobj o = {.kind = K_ROUTE, .unit = {UNIT_SANDBOX, ct->id}, .ns = ct->id, .route = {.dst = {.ip = {.family = family}}, .via = s->gateway, .link = ep->ifname}};
+	struct kobj o = {.kind = K_ROUTE, .unit = {UNIT_SANDBOX, ct->id}, .ns = ct->id, .route = {.dst = {.ip = {.family = family}}, .via = via, .link = ep->ifname}};
 	return kstate_add(out, &o) < 0 ? err_nomem(e) : 0;
 }
 
@@ -164,6 +165,12 @@ static int note_endpoint(struct unit_list *l, const struct world *fork, const st
 	return 0;
 }
 
+static bool has_v6(const void *network)
+{
+	const struct network *n = network;
+	return n && n->enable_v6;
+}
+
 int want_touched(const struct world *fork, struct arena *a, struct unit **out, size_t *n, struct err *e)
 {
 	struct unit_list l = {.a = a};
@@ -172,8 +179,12 @@ int want_touched(const struct world *fork, struct arena *a, struct unit **out, s
 	int r = world_changes(fork, a, &ch, &nch);
 	for (size_t i = 0; r >= 0 && i < nch; i++) {
 		const struct thing *t = ch[i].after ? ch[i].after : ch[i].before;
-		if (ch[i].noun == NOUN_NETWORK)
+		if (ch[i].noun == NOUN_NETWORK) {
 			r = note(&l, UNIT_NETWORK, t->key);
+			/* The first network with IPv6 brings the firewall's IPv6 skeleton, the last one takes it away. */
+			if (r >= 0 && (has_v6(ch[i].before) || has_v6(ch[i].after)))
+				r = note(&l, UNIT_HOST, "");
+		}
 		if (ch[i].noun == NOUN_ENDPOINT)
 			r = note_endpoint(&l, fork, (const struct endpoint *)t);
 	}
