@@ -30,21 +30,34 @@ static void cut_newlines(struct buf *b)
 		b->data[--b->len] = '\0';
 }
 
-static const char probe_config[] =
-	"{\"ociVersion\":\"1.0.2\",\"process\":{\"user\":{\"uid\":0,\"gid\":0},\"args\":[\"true\"],\"env\":[\"PATH=/usr/sbin:/usr/bin:/sbin:/bin\"],\"cwd\":\"/\"},"
-	"\"root\":{\"path\":\"/\",\"readonly\":true},\"linux\":{\"cgroupsPath\":\"%s/probe-%d\",\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"pid\"}]}}";
+/* The host's programs, bound into an empty root. */
+static json_t *probe_config(const struct engine *en)
+{
+	static const char *const dirs[] = {"/bin", "/lib", "/lib64", "/usr"};
+	json_t *mounts = json_pack("[{s:s, s:s, s:s}]", "destination", "/proc", "type", "proc", "source", "proc");
+	for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
+		if (access(dirs[i], F_OK) == 0)
+			json_array_append_new(mounts, json_pack("{s:s, s:s, s:s, s:[s,s]}", "destination", dirs[i], "type", "bind", "source", dirs[i], "options", "rbind", "ro"));
+	return json_pack("{s:s, s:{s:{s:i, s:i}, s:[s], s:[s], s:s}, s:{s:s}, s:o, s:{s:o, s:[{s:s}, {s:s}]}}", "ociVersion", "1.0.2", "process", "user", "uid", 0, "gid", 0, "args", "true", "env",
+		"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "cwd", "/", "root", "path", "rootfs", "mounts", mounts, "linux", "cgroupsPath",
+		json_sprintf("%s/probe-%d", en->conf.cgroup_parent, (int)getpid()), "namespaces", "type", "mount", "type", "pid");
+}
 
 /* Runs `true` from the host's own files in a container: what a runtime cannot do here (cgroups, namespaces) shows at once. */
 static int probe(struct engine *en, const char *path, struct err *e)
 {
 	OWN(own_buf) struct buf text = {0};
-	char bundle[PATH_SIZE], file[PATH_SIZE + 16], config[1024], id[32];
+	OWN(own_json) json_t *j = probe_config(en);
+	OWN(own_free) char *config = j ? json_text(j) : NULL;
+	char bundle[PATH_SIZE], file[PATH_SIZE + 16], id[32];
 	int status;
+	if (!config)
+		return err_nomem(e);
 	snprintf(id, sizeof(id), "probe-%d", (int)getpid());
 	snprintf(bundle, sizeof(bundle), "%s/%s", en->root_c, id);
+	snprintf(file, sizeof(file), "%s/rootfs", bundle);
+	try(mkdir_p(file, 0700, e));
 	snprintf(file, sizeof(file), "%s/config.json", bundle);
-	snprintf(config, sizeof(config), probe_config, en->conf.cgroup_parent, (int)getpid());
-	try(mkdir_p(bundle, 0700, e));
 	try(write_file(file, config, strlen(config), 0600, e));
 	const char *argv[] = {path, "--root", en->root_rt, "run", "--bundle", bundle, id, NULL};
 	int r = run(argv, PROBE_LIMIT_MS, NULL, &text, &status, e);
