@@ -143,6 +143,7 @@ int reply_text(struct request *rq, int status, const char *type, const char *tex
 }
 
 struct pull {
+	struct request *rq;
 	ssize_t (*read)(void *arg, char *buf, size_t max);
 	void (*done)(void *arg);
 	void *arg;
@@ -159,8 +160,10 @@ static ssize_t pull_cb(void *cls, uint64_t pos, char *buf, size_t max)
 static void pull_free(void *cls)
 {
 	struct pull *p = cls;
+	struct request *rq = p->rq;
 	p->done(p->arg);
 	free(p);
+	request_unref(rq);
 }
 
 int reply_pull(struct request *rq, const char *type, ssize_t (*rd)(void *arg, char *buf, size_t max), void (*done)(void *arg), void *arg)
@@ -168,13 +171,15 @@ int reply_pull(struct request *rq, const char *type, ssize_t (*rd)(void *arg, ch
 	struct pull *p = malloc(sizeof(*p));
 	struct MHD_Response *r = NULL;
 	if (p) {
-		*p = (struct pull){.read = rd, .done = done, .arg = arg};
+		*p = (struct pull){.rq = rq, .read = rd, .done = done, .arg = arg};
 		r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, READ_BLOCK, pull_cb, p, pull_free);
 	}
 	if (!r) {
 		free(p);
 		done(arg);
+		return -ENOMEM;
 	}
+	request_ref(rq);
 	return keep_response(rq, 200, type, r);
 }
 
@@ -271,8 +276,10 @@ int reply_push(struct request *rq, const char *type, void (*run)(void *arg, int 
 static void upgrade_cb(void *cls, struct MHD_Connection *conn, void *con_cls, const char *extra, size_t n, MHD_socket sock, struct MHD_UpgradeResponseHandle *urh)
 {
 	struct push *p = cls;
+	struct request *rq = con_cls;
 	(void)conn;
-	(void)con_cls;
+	if (rq)
+		rq->hijack = NULL;
 	p->stream.sock = sock;
 	stream_add(p->all, &p->stream);
 	p->hijacked(p->arg, sock, extra, n);
@@ -280,6 +287,14 @@ static void upgrade_cb(void *cls, struct MHD_Connection *conn, void *con_cls, co
 	p->done(p->arg);
 	free(p);
 	MHD_upgrade_action(urh, MHD_UPGRADE_ACTION_CLOSE);
+}
+
+void reply_drop_hijack(struct request *rq)
+{
+	struct push *p = rq->hijack;
+	rq->hijack = NULL;
+	p->done(p->arg);
+	free(p);
 }
 
 static bool wants_upgrade(const struct request *rq)
@@ -308,5 +323,6 @@ int reply_hijack(struct request *rq, const char *type, void (*run)(void *arg, in
 		return -ENOMEM;
 	}
 	MHD_add_response_header(r, "Upgrade", "tcp");
+	rq->hijack = p;
 	return keep_response(rq, MHD_HTTP_SWITCHING_PROTOCOLS, type, r);
 }

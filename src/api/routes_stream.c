@@ -264,16 +264,13 @@ static ssize_t wait_read(void *arg, char *buf, size_t max)
 {
 	struct waiting *w = arg;
 	int64_t code;
-	const char *error;
 	if (w->told)
 		return 0;
-	while (!waiter_result(w->w, &code, &error))
+	while (!waiter_result(w->w, &code))
 		if (request_wait(w->rq, waiter_fd(w->w), -1) == WAIT_GONE)
 			return -1;
 	w->told = true;
 	OWN(own_json) json_t *j = json_pack("{s:I}", "StatusCode", (json_int_t)code);
-	if (j && *error)
-		json_object_set_new(j, "Error", json_pack("{s:s}", "Message", error));
 	OWN(own_free) char *text = j ? json_text(j) : NULL;
 	if (!text || strlen(text) + 1 > max)
 		return -1;

@@ -116,9 +116,16 @@ static int upload_finish(struct request *rq, struct err *e)
 	return u->result;
 }
 
-static void request_free(struct request *rq)
+void request_ref(struct request *rq)
+{
+	atomic_fetch_add(&rq->refs, 1);
+}
+
+void request_unref(struct request *rq)
 {
 	struct err e = {0};
+	if (atomic_fetch_sub(&rq->refs, 1) != 1)
+		return;
 	if (rq->upload) {
 		upload_finish(rq, &e);
 		close(rq->upload->rd);
@@ -136,8 +143,11 @@ static void completed_cb(void *cls, struct MHD_Connection *conn, void **con_cls,
 	(void)cls;
 	(void)conn;
 	(void)code;
-	if (*con_cls)
-		request_free(*con_cls);
+	struct request *rq = *con_cls;
+	if (rq && rq->hijack)
+		reply_drop_hijack(rq);
+	if (rq)
+		request_unref(rq);
 	*con_cls = NULL;
 }
 
@@ -149,6 +159,7 @@ static struct request *request_new(struct server *s, struct MHD_Connection *conn
 		free(rq);
 		return NULL;
 	}
+	atomic_init(&rq->refs, 1);
 	rq->server = s;
 	rq->core = s->core;
 	rq->conn = conn;

@@ -4,6 +4,7 @@
  * its kind. Waiting happens only in request_wait() (and in streams), which also notices a client that has gone. */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -13,10 +14,12 @@
 struct MHD_Connection;
 struct MHD_Response;
 struct upload;
+struct push;
 struct server;
 struct route;
 
 struct request {
+	atomic_uint refs; /* libmicrohttpd ends a request before the stream that answers it */
 	struct server *server;
 	struct core *core;
 	struct MHD_Connection *conn;
@@ -32,7 +35,11 @@ struct request {
 	struct MHD_Response *response; /* what reply_*() made; sent when the handler has returned */
 	int status;
 	int fd;           /* the connection's socket */
+	struct push *hijack; /* announced, not yet begun: freed with the request if it never begins */
 };
+
+void request_ref(struct request *rq);
+void request_unref(struct request *rq);
 
 /* Query parameters. */
 const char *request_query(const struct request *rq, const char *key); /* NULL if absent */

@@ -29,7 +29,7 @@ const char *path_exit(const struct engine *en, const char *id, char out[static P
 	return out;
 }
 
-static bool in_path(const char *name, char out[static PATH_SIZE])
+bool program_in_path(const char *name, char out[static PATH_SIZE])
 {
 	const char *path = getenv("PATH");
 	if (!path)
@@ -64,7 +64,7 @@ static int find_programs(struct engine *en, struct err *e)
 	static const char *const libexec[] = {"/usr/libexec/docker/docker-init", "/usr/libexec/catatonit/catatonit", "/usr/libexec/podman/catatonit"};
 	if (!str_empty(en->conf.conmon))
 		STR_COPY(en->conmon, en->conf.conmon);
-	else if (!in_path("conmon", en->conmon))
+	else if (!program_in_path("conmon", en->conmon))
 		return err_as(e, ERR_UNAVAILABLE, "conmon was not found: install the package conmon, or name its path with --conmon");
 	if (access(en->conmon, X_OK) < 0)
 		return err_as(e, ERR_UNAVAILABLE, "conmon: %s cannot be executed", en->conmon);
@@ -72,12 +72,12 @@ static int find_programs(struct engine *en, struct err *e)
 		STR_COPY(en->image_program, en->conf.image_program);
 	else
 		beside_us("pontoon-image", en->image_program);
-	if (!en->image_program[0] && !in_path("pontoon-image", en->image_program))
+	if (!en->image_program[0] && !program_in_path("pontoon-image", en->image_program))
 		log_debug("pontoon-image was not found: images cannot be imported");
 	if (!str_empty(en->conf.init_path))
 		STR_COPY(en->init, en->conf.init_path);
 	for (size_t i = 0; !en->init[0] && i < ARRAY_LEN(inits); i++)
-		(void)in_path(inits[i], en->init);
+		(void)program_in_path(inits[i], en->init);
 	for (size_t i = 0; !en->init[0] && i < ARRAY_LEN(libexec); i++)
 		if (access(libexec[i], X_OK) == 0)
 			STR_COPY(en->init, libexec[i]);

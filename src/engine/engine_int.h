@@ -49,7 +49,8 @@ int watch_pid(struct engine *en, pid_t pid, const char *id, void (*ended)(struct
 
 /* runtime.c */
 int runtime_find(struct engine *en, struct err *e);
-const char *runtime_path(const struct engine *en, const struct container *c);
+const char *runtime_path(const struct engine *en, const struct container *c, char out[static PATH_SIZE]); /* out is used if need be */
+bool program_in_path(const char *name, char out[static PATH_SIZE]);
 /* Runs "<runtime> --root R args..." to its end; a failure's text is the runtime's own. */
 int runtime_run(struct engine *en, const char *runtime, const char *const *args, struct err *e);
 int runtime_delete(struct engine *en, const char *id, bool force, struct err *e);

@@ -275,9 +275,9 @@ static void own_io(struct io *io)
 static int run_runtime(struct engine *en, const struct container *c, const struct exec *x, const struct console *con, const int child[3], const char *process, const char *pidfile, struct err *e)
 {
 	OWN(own_pair) int errs[2] = {-1, -1};
-	char log[PATH_SIZE + 32];
+	char log[PATH_SIZE + 32], runtime[PATH_SIZE];
 	OWN(own_buf) struct buf text = {0};
-	const char *argv[20] = {runtime_path(en, c), "--root", en->root_rt, "--log", log, "exec", "--detach", "--process", process, "--pid-file", pidfile};
+	const char *argv[20] = {runtime_path(en, c, runtime), "--root", en->root_rt, "--log", log, "exec", "--detach", "--process", process, "--pid-file", pidfile};
 	size_t n = 11;
 	pid_t pid;
 	int status;

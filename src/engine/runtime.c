@@ -11,10 +11,15 @@
 #define RUNTIME_LIMIT_MS 60000
 #define PROBE_LIMIT_MS   10000
 
-static const char *path_of_runtime(const struct engine *en, const char *name)
+/* An absolute path: conmon takes no other. */
+static const char *path_of_runtime(const struct engine *en, const char *name, char out[static PATH_SIZE])
 {
 	const char *path = kvs_get(&en->conf.runtimes, name);
-	return path ? path : name;
+	if (!path)
+		path = name;
+	if (strchr(path, '/') || !program_in_path(path, out))
+		str_copy(out, PATH_SIZE, path);
+	return out;
 }
 
 static int run(const char *const *argv, int limit_ms, struct buf *out, struct buf *text, int *status, struct err *e)
@@ -75,7 +80,8 @@ static int probe(struct engine *en, const char *path, struct err *e)
 static int use(struct engine *en, const char *name, struct err *e)
 {
 	OWN(own_buf) struct buf out = {0};
-	const char *path = path_of_runtime(en, name), *version[] = {path, "--version", NULL};
+	char path[PATH_SIZE];
+	const char *version[] = {path_of_runtime(en, name, path), "--version", NULL};
 	int status;
 	try(run(version, PROBE_LIMIT_MS, &out, NULL, &status, e));
 	try(probe(en, path, e));
@@ -112,10 +118,10 @@ int engine_check_runtime(const struct engine *en, const char *name, struct err *
 	return err_as(e, ERR_INVALID, "unknown or invalid runtime name: %s", name);
 }
 
-const char *runtime_path(const struct engine *en, const struct container *c)
+const char *runtime_path(const struct engine *en, const struct container *c, char out[static PATH_SIZE])
 {
 	const char *name = c->spec->host.runtime;
-	return str_empty(name) || streq(name, en->info.runtime) ? en->runtime : path_of_runtime(en, name);
+	return str_empty(name) || streq(name, en->info.runtime) ? en->runtime : path_of_runtime(en, name, out);
 }
 
 /* crun: "executable file `x` not found in $PATH: No such file or directory"; runc: "exec: \"x\": executable file not found in $PATH". */

@@ -29,7 +29,7 @@ enum wait_condition { WAIT_NOT_RUNNING, WAIT_NEXT_EXIT, WAIT_REMOVED, WAIT_N };
 int wait_condition_parse(const char *s, enum wait_condition *out, struct err *e); /* "" = not-running; INVALID `invalid condition: "x"` */
 int waiter_open(struct core *c, const char *term, enum wait_condition cond, struct waiter **out, struct err *e);
 int waiter_fd(const struct waiter *w); /* readable when it is over */
-bool waiter_result(struct waiter *w, int64_t *exit_code, const char **error); /* false: not over yet */
+bool waiter_result(struct waiter *w, int64_t *exit_code); /* false: not over yet */
 void waiter_close(struct core *c, struct waiter *w);
 
 /* --- images --- */

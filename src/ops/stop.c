@@ -157,7 +157,7 @@ int container_stop_wait(struct core *c, const char *id, int timeout, const char 
 	try(stop_mark(c, id, signal, timeout, &sig, &wait, e));
 	try(waiter_open(c, id, WAIT_NOT_RUNNING, &w, e));
 	int r = send_signal(c, id, sig, e);
-	bool over = waiter_result(w, NULL, NULL);
+	bool over = waiter_result(w, NULL);
 	if (r < 0 && over)
 		r = 0; /* it ended by itself */
 	if (r >= 0 && !over)
@@ -228,7 +228,7 @@ int op_container_kill(struct core *c, const char *term, const char *signal, stru
 		try(stop_mark(c, id, NULL, 0, &s, &t, e));
 		try(waiter_open(c, id, WAIT_NOT_RUNNING, &w, e));
 		int r = send_signal(c, id, sig, e);
-		if (waiter_result(w, NULL, NULL) || (r >= 0 && wait_ms(w, KILL_GRACE_MS)))
+		if (waiter_result(w, NULL) || (r >= 0 && wait_ms(w, KILL_GRACE_MS)))
 			r = 0;
 		waiter_close(c, w);
 		try(r);

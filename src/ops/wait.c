@@ -12,7 +12,6 @@ struct waiter {
 	int fd;
 	bool over, exited;
 	int64_t code;
-	char error[512];
 };
 
 static const char *const condition_names[] = {
@@ -46,7 +45,6 @@ static void remember(struct waiter *w, const struct container *c)
 {
 	w->exited = true;
 	w->code = c->exit_code;
-	STR_COPY(w->error, c->error);
 }
 
 static void note_one(struct waiter *w, const struct container *before, const struct container *after)
@@ -119,15 +117,13 @@ int waiter_fd(const struct waiter *w)
 	return w->fd;
 }
 
-bool waiter_result(struct waiter *w, int64_t *exit_code, const char **error)
+bool waiter_result(struct waiter *w, int64_t *exit_code)
 {
 	struct pollfd p = {.fd = w->fd, .events = POLLIN};
 	if (poll(&p, 1, 0) != 1)
 		return false;
 	if (exit_code)
 		*exit_code = w->code;
-	if (error)
-		*error = w->error;
 	return true;
 }
 
