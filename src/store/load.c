@@ -1,7 +1,7 @@
 /* load: rows to things. Every row that cannot be read is an error that names it: the store is never guessed at. */
 #include <errno.h>
 
-#include "store/schema.h"
+#include "store/db.h"
 
 static const char *text(sqlite3_stmt *st, int i)
 {
@@ -82,38 +82,46 @@ static int load_layer(sqlite3_stmt *st, void **out, struct err *e)
 }
 
 static const struct {
-	const char *sql;
+	const char *what, *sql;
 	int (*load)(sqlite3_stmt *st, void **out, struct err *e);
 } loaders[] = {
-	{"SELECT diff_id,dir,size FROM layer", load_layer},
-	{"SELECT id,size,stored,config FROM image", load_image},
-	{"SELECT ref,image FROM tag", load_tag},
-	{"SELECT id,name,driver,seq,created,spec FROM network ORDER BY seq", load_network},
-	{"SELECT id,name,image,seq,spec,state FROM container ORDER BY seq", load_container},
-	{"SELECT container,network,spec FROM endpoint", load_endpoint},
+	{"layer", "SELECT diff_id,dir,size FROM layer", load_layer},
+	{"image", "SELECT id,size,stored,config FROM image", load_image},
+	{"tag", "SELECT ref,image FROM tag", load_tag},
+	{"network", "SELECT id,name,driver,seq,created,spec FROM network", load_network},
+	{"container", "SELECT id,name,image,seq,spec,state FROM container", load_container},
+	{"endpoint", "SELECT container,network,spec FROM endpoint", load_endpoint},
 };
 static_assert(ARRAY_LEN(loaders) == NOUN_N, "loaders[] is missing a noun");
 
+/* Says which row of which file, and what to do. */
+static int bad_row(struct store *s, const char *what, const char *key, int r, struct err *e)
+{
+	char why[512];
+	if (!e || r == -ENOMEM)
+		return r;
+	str_copy(why, sizeof(why), e->msg);
+	return err_set(e, -EUCLEAN,
+		"the store %s is damaged (%s %s: %s): nothing was changed; restore it from a backup, or move it away "
+		"to start with an empty one",
+		s->path, what, key, why);
+}
+
 static int load_table(struct store *s, size_t i, struct world *w, struct err *e)
 {
-	sqlite3_stmt *st;
-	int code, r = 0;
-	if (sqlite3_prepare_v2(store_db(s), loaders[i].sql, -1, &st, NULL) != SQLITE_OK)
-		return store_sql_error(s, "load", e);
-	while (r >= 0 && (code = sqlite3_step(st)) == SQLITE_ROW) {
+	OWN(own_statement) sqlite3_stmt *st = NULL;
+	int code;
+	try(db_prepare(s, loaders[i].sql, &st, e));
+	while ((code = sqlite3_step(st)) == SQLITE_ROW) {
 		void *thing = NULL;
-		r = loaders[i].load(st, &thing, e);
-		if (r < 0)
+		int r = loaders[i].load(st, &thing, e);
+		if (r < 0) {
 			thing_unref(thing);
-		else
-			r = world_put(w, thing, e);
-		if (r < 0)
-			err_ctx(e, "the store's row %s", text(st, 0));
+			return bad_row(s, loaders[i].what, text(st, 0), r, e);
+		}
+		try(world_put(w, thing, e));
 	}
-	if (r >= 0 && code != SQLITE_DONE)
-		r = store_sql_error(s, "load", e);
-	sqlite3_finalize(st);
-	return r;
+	return code == SQLITE_DONE ? 0 : db_error(s, "load", e);
 }
 
 int store_load(struct store *s, struct world **out, struct err *e)
