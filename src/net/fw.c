@@ -19,7 +19,7 @@
 #include "base/map.h"
 
 /* %D device, %N subnet. `host` rows stand once, the others once a network. */
-enum when { ALWAYS, ON_NAT, ON_MASQ, ON_ICC, ON_NO_ICC, ON_EXTERNAL, ON_INTERNAL, ON_RAW };
+enum when { ALWAYS, ON_NAT, ON_MASQ, ON_ICC, ON_NO_ICC, ON_EXTERNAL, ON_INTERNAL, ON_RAW, ON_ROUTED, ON_UNPROTECTED };
 enum { F4 = 1 << FW_V4, F6 = 1 << FW_V6 };
 
 struct shape {
@@ -35,7 +35,9 @@ struct shape {
 #define ISOLATE_1 "DOCKER-ISOLATION-STAGE-1"
 #define ISOLATE_2 "DOCKER-ISOLATION-STAGE-2"
 
-/* The IPv6 rows of an internal network let link-local traffic inside the bridge pass: it is not of the subnet. */
+#define PORTS_AFTER 1000000 /* k of what closes a network's part of DOCKER: published ports come before it */
+
+/* In mode nat it is the raw row that keeps others out, whatever the policy of FORWARD; in mode routed, the DROP in DOCKER. The IPv6 rows of an internal network let link-local traffic inside the bridge pass: it is not of the subnet. */
 static const struct shape shapes[] = {
 	{F4 | F6, FW_FILTER, "FORWARD", "-j DOCKER-USER", 0, 0, true, ALWAYS},
 	{F4 | F6, FW_FILTER, "FORWARD", "-j " ISOLATE_1, 1, 0, true, ALWAYS},
@@ -44,6 +46,10 @@ static const struct shape shapes[] = {
 	{F4 | F6, FW_FILTER, "FORWARD", "-i %D ! -o %D -j ACCEPT", 2, 2, false, ON_EXTERNAL},
 	{F4 | F6, FW_FILTER, "FORWARD", "-i %D -o %D -j ACCEPT", 2, 3, false, ON_ICC},
 	{F4 | F6, FW_FILTER, "FORWARD", "-i %D -o %D -j DROP", 2, 3, false, ON_NO_ICC},
+	{F4, FW_FILTER, "DOCKER", "-o %D -p icmp -j ACCEPT", 2, 0, false, ON_ROUTED},
+	{F6, FW_FILTER, "DOCKER", "-o %D -p ipv6-icmp -j ACCEPT", 2, 0, false, ON_ROUTED},
+	{F4 | F6, FW_FILTER, "DOCKER", "! -i %D -o %D -j DROP", 2, PORTS_AFTER, false, ON_ROUTED},
+	{F4 | F6, FW_FILTER, "DOCKER", "! -i %D -o %D -j ACCEPT", 2, PORTS_AFTER, false, ON_UNPROTECTED},
 	{F4, FW_FILTER, ISOLATE_1, "! -s %N -o %D -j DROP", 2, 0, false, ON_INTERNAL},
 	{F4, FW_FILTER, ISOLATE_1, "! -d %N -i %D -j DROP", 2, 1, false, ON_INTERNAL},
 	{F6, FW_FILTER, ISOLATE_1, "! -s %N ! -i %D -o %D -j DROP", 2, 0, false, ON_INTERNAL},
@@ -93,6 +99,10 @@ static bool applies(enum when when, const struct network *n, enum fw_family f, c
 		return n->internal;
 	case ON_RAW:
 		return !n->internal && mode == GW_NAT;
+	case ON_ROUTED:
+		return !n->internal && mode == GW_ROUTED;
+	case ON_UNPROTECTED:
+		return !n->internal && mode == GW_NAT_UNPROTECTED;
 	}
 	return false;
 }

@@ -187,23 +187,31 @@ static int delete_rule(struct render *r, const char *chain, const char *text)
 	return 0;
 }
 
-/* The user's chain is made with its RETURN and goes only while it holds nothing else: -X fails otherwise, and the run with it. */
-static int change_chain(struct render *r, const struct fw_change *c)
+static void make_chain(struct render *r, const struct kobj *o)
 {
-	const char *name = c->o->chain.chain;
-	if (c->add == has_chain(r->now, name))
-		return 0;
-	if (c->add) {
-		buf_printf(r->out, "-N %s\n", name);
+	if (has_chain(r->now, o->chain.chain))
+		return;
+	buf_printf(r->out, "-N %s\n", o->chain.chain);
+	if (o->chain.keep)
+		buf_printf(r->out, "-A %s -j RETURN\n", o->chain.chain);
+}
+
+/* All are emptied before the first is deleted: iptables-nft refuses a chain as busy when another one is flushed after its deletion. The user's
+ * chain loses only the RETURN that it was made with: with anything else in it -X fails, and the run with it. */
+static int delete_chains(struct render *r, const struct step *s)
+{
+	for (size_t i = 0; i < s->nfw; i++) {
+		const struct fw_change *c = &s->fw[i];
+		if (c->o->kind != K_CHAIN || c->add || !has_chain(r->now, c->o->chain.chain))
+			continue;
 		if (c->o->chain.keep)
-			buf_printf(r->out, "-A %s -j RETURN\n", name);
-		return 0;
+			try(delete_rule(r, c->o->chain.chain, "-j RETURN"));
+		else
+			buf_printf(r->out, "-F %s\n", c->o->chain.chain);
 	}
-	if (c->o->chain.keep)
-		try(delete_rule(r, name, "-j RETURN"));
-	else
-		buf_printf(r->out, "-F %s\n", name);
-	buf_printf(r->out, "-X %s\n", name);
+	for (size_t i = 0; i < s->nfw; i++)
+		if (s->fw[i].o->kind == K_CHAIN && !s->fw[i].add && has_chain(r->now, s->fw[i].o->chain.chain))
+			buf_printf(r->out, "-X %s\n", s->fw[i].o->chain.chain);
 	return 0;
 }
 
@@ -277,16 +285,20 @@ static int render(struct render *r, const struct step *s)
 	if (!rules)
 		return -ENOMEM;
 	buf_printf(r->out, "*%s\n", fw_table_name(s->table));
-	for (size_t i = 0; i < s->nfw; i++) { /* in the step's order: rules go before their chains, chains come before their rules */
-		const struct fw_change *c = &s->fw[i];
-		if (c->o->kind == K_RULE && !c->add)
-			try(delete_rule(r, c->o->rule.chain, c->o->rule.text));
-		else if (c->o->kind == K_CHAIN)
-			try(change_chain(r, c));
-		else if (c->o->kind == K_POLICY && c->add)
-			buf_printf(r->out, "-P %s %s\n", c->o->policy.chain, c->o->policy.value);
-		else if (c->o->kind == K_RULE)
-			rules[n++] = c->o;
+	for (size_t i = 0; i < s->nfw; i++)
+		if (s->fw[i].o->kind == K_RULE && !s->fw[i].add)
+			try(delete_rule(r, s->fw[i].o->rule.chain, s->fw[i].o->rule.text));
+	try(delete_chains(r, s));
+	for (size_t i = 0; i < s->nfw; i++) {
+		const struct kobj *o = s->fw[i].o;
+		if (!s->fw[i].add)
+			continue;
+		if (o->kind == K_CHAIN)
+			make_chain(r, o);
+		else if (o->kind == K_POLICY)
+			buf_printf(r->out, "-P %s %s\n", o->policy.chain, o->policy.value);
+		else
+			rules[n++] = o;
 	}
 	if (n)
 		qsort(rules, n, sizeof(*rules), by_rank);
