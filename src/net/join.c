@@ -107,12 +107,16 @@ int join_all(struct world *fork, const struct netconf *c, const char *container,
 		return err_nomem(e);
 	if (nids < n)
 		return err_set(e, -EINVAL, "join: %zu ids for %zu endpoints", nids, n);
+	const struct endpoint **order = arena_new(&a, const struct endpoint *, n + 1);
+	if (!order)
+		return err_nomem(e);
+	/* Decided before the first put, which may free the endpoint that it replaces. */
 	for (int main = 1; main >= 0; main--)
 		for (size_t i = 0; i < n; i++)
-			if (is_main(fork, ct, eps[i]) == (main == 1)) {
-				try(join_one(fork, eps[i], index, ids[index], e));
-				index++;
-			}
+			if (is_main(fork, ct, eps[i]) == (main == 1))
+				order[index++] = eps[i];
+	for (size_t i = 0; i < n; i++)
+		try(join_one(fork, order[i], i, ids[i], e));
 	return 0;
 }
 

@@ -243,12 +243,27 @@ static void put_list(struct buf *out, const char *word, const struct strv *l)
 	buf_putc(out, '\n');
 }
 
-static bool has_ndots(const struct strv *options)
+static bool is_number(const char *s)
 {
-	for (size_t i = 0; i < options->n; i++)
-		if (str_starts(options->v[i], "ndots:"))
-			return true;
-	return false;
+	return *s && strlen(s) < 4 && strspn(s, "0123456789") == strlen(s);
+}
+
+/* With the embedded server, "ndots:0" unless somebody chose another number: names without a dot are containers. A number that is none does not count. */
+static int complete_ndots(struct arena *a, struct strv *options)
+{
+	struct strv out = {0};
+	bool given = false;
+	for (size_t i = 0; i < options->n; i++) {
+		bool ndots = str_starts(options->v[i], "ndots:");
+		if (ndots && !is_number(options->v[i] + strlen("ndots:")))
+			continue;
+		given |= ndots;
+		try(strv_add(a, &out, options->v[i]));
+	}
+	if (!given)
+		try(strv_add(a, &out, "ndots:0"));
+	*options = out;
+	return 0;
 }
 
 /* --dns and friends, the container's before the daemon's. */
@@ -278,7 +293,7 @@ int names_resolv(const struct world *w, const struct netconf *conf, const struct
 	if (options->n)
 		r.options = *options;
 	if (embedded) {
-		if (strv_add(&a, &servers, EMBEDDED_DNS) < 0 || (!has_ndots(&r.options) && strv_add(&a, &r.options, "ndots:0") < 0))
+		if (strv_add(&a, &servers, EMBEDDED_DNS) < 0 || complete_ndots(&a, &r.options) < 0)
 			return err_nomem(e);
 	} else if (dns->n || host_mode) {
 		servers = r.servers;
