@@ -3,7 +3,8 @@
  * A network is a bridge with the gateway's address; an endpoint is a veth pair whose host end is a port of that bridge and whose other
  * end is made inside the sandbox. Both ends stay down until the address is there: with arp_notify the kernel then announces the address by
  * itself the moment the link goes up (net/ipv4/devinet.c, inetdev_event on NETDEV_UP), so that peers that knew the address at another MAC
- * learn at once. accept_ra is off on bridges: a container must not configure its host. */
+ * learn at once. accept_ra is off on bridges: a container must not configure its host. A bridge that the user made
+ * keeps its settings: it gets the gateway's address and is set up, and only the address is taken away again. */
 #include <errno.h>
 
 #include "net/driver.h"
@@ -26,9 +27,9 @@ static int add_addr(struct kstate *out, struct unit u, const char *ns, const cha
 	return ip_is_set(ip) ? add(out, &o, e) : 0;
 }
 
-static int add_up(struct kstate *out, struct unit u, const char *ns, const char *link, struct err *e)
+static int add_up(struct kstate *out, struct unit u, const char *ns, const char *link, bool keep, struct err *e)
 {
-	struct kobj o = {.kind = K_UP, .unit = u, .ns = ns, .up = {.link = link}};
+	struct kobj o = {.kind = K_UP, .unit = u, .ns = ns, .up = {.link = link, .keep = keep}};
 	return add(out, &o, e);
 }
 
@@ -49,14 +50,15 @@ static int bridge_want_network(const struct world *w, const struct netconf *c, c
 	struct arena *a = out->mem;
 	struct kobj br = {.kind = K_BRIDGE, .unit = u, .bridge = {.name = n->bridge, .mtu = n->mtu, .adopt = n->user_device, .alias = arena_printf(a, "pontoon:%.12s", n->id)}};
 	try(add(out, &br, e));
-	try(add_ctl(out, u, NULL, arena_printf(a, "net/ipv6/conf/%s/accept_ra", n->bridge), "0", e));
-	if (n->enable_v6)
+	if (!n->user_device)
+		try(add_ctl(out, u, NULL, arena_printf(a, "net/ipv6/conf/%s/accept_ra", n->bridge), "0", e));
+	if (n->enable_v6 && !n->user_device)
 		try(add_ctl(out, u, NULL, arena_printf(a, "net/ipv6/conf/%s/disable_ipv6", n->bridge), n->gw_mode6 == GW_ISOLATED ? "1" : "0", e));
 	if (n->gw_mode4 != GW_ISOLATED && !n->inhibit_v4)
 		try(add_addr(out, u, NULL, n->bridge, &n->v4.gateway, n->v4.net.len, e));
 	if (n->gw_mode6 != GW_ISOLATED)
 		try(add_addr(out, u, NULL, n->bridge, &n->v6.gateway, n->v6.net.len, e));
-	try(add_up(out, u, NULL, n->bridge, e));
+	try(add_up(out, u, NULL, n->bridge, n->user_device, e));
 	return fw_want_network(w, c, n, out, e);
 }
 
@@ -78,8 +80,8 @@ static int bridge_want_endpoint(const struct world *w, const struct netconf *c, 
 		try(add_ctl(out, u, ep->container, arena_printf(a, "net/ipv6/conf/%s/ndisc_notify", ep->ifname), "1", e));
 	try(add_addr(out, u, ep->container, ep->ifname, &ep->ip4, n->v4.net.len, e));
 	try(add_addr(out, u, ep->container, ep->ifname, &ep->ip6, n->v6.net.len, e));
-	try(add_up(out, u, NULL, ep->veth, e));
-	return add_up(out, u, ep->container, ep->ifname, e);
+	try(add_up(out, u, NULL, ep->veth, false, e));
+	return add_up(out, u, ep->container, ep->ifname, false, e);
 }
 
 const struct driver driver_bridge = {.name = "bridge", .check = bridge_check, .want_network = bridge_want_network, .want_endpoint = bridge_want_endpoint};

@@ -298,7 +298,9 @@ const struct endpoint *join_gateway(const struct world *w, struct arena *a, cons
 	for (size_t i = 0; eps && i < n; i++) {
 		const struct network *net = world_network(w, eps[i]->network);
 		const struct ip *ip = family == AF_INET6 ? &eps[i]->ip6 : &eps[i]->ip4;
-		if (!net || !eps[i]->joined || !ip_is_set(ip) || net->internal || net->driver != DRIVER_BRIDGE)
+		const struct subnet *s = net ? network_subnet(net, family) : NULL;
+		struct ip via = s ? ipam_default_gateway(s) : (struct ip){0};
+		if (!eps[i]->joined || !ip_is_set(ip) || !ip_is_set(&via) || net->internal)
 			continue;
 		if (!best || gateway_better(w, eps[i], best))
 			best = eps[i];

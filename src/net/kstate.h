@@ -99,6 +99,7 @@ struct kobj {
 		} policy;
 		struct {
 			const char *link;
+			bool keep; /* the user's device: set up, never down */
 		} up;
 		struct {
 			struct prefix dst; /* len 0: default */

@@ -47,7 +47,7 @@ static bool is_fw(const struct kobj *o)
 /* Never taken away: what belongs to the host or the user once it is there. */
 static bool is_permanent(const struct kobj *o)
 {
-	return o->kind == K_HOSTCTL || o->kind == K_POLICY || (o->kind == K_CHAIN && o->chain.keep) || (o->kind == K_BRIDGE && o->bridge.adopt);
+	return o->kind == K_HOSTCTL || o->kind == K_POLICY || (o->kind == K_CHAIN && o->chain.keep) || (o->kind == K_BRIDGE && o->bridge.adopt) || (o->kind == K_UP && o->up.keep);
 }
 
 static bool same_text(const char *a, const char *b)

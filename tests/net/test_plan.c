@@ -455,6 +455,7 @@ TEST(permanent_things_stay)
 	put(&have, (struct kobj){.kind = K_POLICY, .policy = {.family = FW_V4, .chain = "FORWARD", .value = "DROP"}});
 	put(&have, (struct kobj){.kind = K_CHAIN, .chain = {.family = FW_V4, .table = FW_FILTER, .chain = "DOCKER-USER", .keep = true}});
 	put(&have, (struct kobj){.kind = K_BRIDGE, .bridge = {.name = "mine", .adopt = true}});
+	put(&have, (struct kobj){.kind = K_UP, .up = {.link = "mine", .keep = true}});
 	CHECK_INT(diff(&a, &have, &want).n, 0);
 	arena_free(&a);
 }
