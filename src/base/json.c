@@ -264,10 +264,22 @@ static int get_groups(const json_t *j, const struct json_field *f, struct arena 
 
 static int get_raw(const json_t *j, struct arena *a, const char **out, struct err *e)
 {
-	char *text = json_dumps(j, JSON_COMPACT | JSON_ENCODE_ANY);
+	char *text = json_text(j);
 	*out = text ? arena_dup(a, text) : NULL;
 	free(text);
 	return *out ? 0 : err_nomem(e);
+}
+
+static int get_pair(const json_t *j, int64_t *out, struct err *e)
+{
+	int64_t v[2];
+	if (!json_is_array(j) || json_array_size(j) != 2)
+		return wrong_type("a list of two numbers", j, e);
+	for (size_t i = 0; i < 2; i++)
+		try(get_i64(json_array_get(j, i), 0, &v[i], e));
+	out[0] = v[0];
+	out[1] = v[1];
+	return 0;
 }
 
 static int get_field(const json_t *j, const struct json_field *f, void *at, struct arena *a, struct err *e)
@@ -315,6 +327,8 @@ static int get_field(const json_t *j, const struct json_field *f, void *at, stru
 		return get_groups(j, f, a, at, e);
 	case J_RAW:
 		return get_raw(j, a, at, e);
+	case J_PAIR:
+		return get_pair(j, at, e);
 	}
 	return -EINVAL;
 }
@@ -343,11 +357,19 @@ int json_decode_text(const char *text, size_t len, const struct json_field *t, v
 	return json_decode(j, t, obj, a, e);
 }
 
+/* Memory ran out half-way: better nothing than a part. */
+static json_t *drop(json_t *j)
+{
+	json_decref(j);
+	return NULL;
+}
+
 static json_t *put_strv(const struct strv *l)
 {
 	json_t *j = json_array();
 	for (size_t i = 0; j && i < l->n; i++)
-		json_array_append_new(j, json_string_nocheck(l->v[i]));
+		if (json_array_append_new(j, json_string_nocheck(l->v[i])) < 0)
+			return drop(j);
 	return j;
 }
 
@@ -355,7 +377,8 @@ static json_t *put_kvs(const struct kvs *m)
 {
 	json_t *j = json_object();
 	for (size_t i = 0; j && i < m->n; i++)
-		json_object_set_new_nocheck(j, m->v[i].key, json_string_nocheck(m->v[i].value));
+		if (json_object_set_new_nocheck(j, m->v[i].key, json_string_nocheck(m->v[i].value)) < 0)
+			return drop(j);
 	return j;
 }
 
@@ -363,7 +386,8 @@ static json_t *put_set(const struct strv *l)
 {
 	json_t *j = json_object();
 	for (size_t i = 0; j && i < l->n; i++)
-		json_object_set_new_nocheck(j, l->v[i], json_object());
+		if (json_object_set_new_nocheck(j, l->v[i], json_object()) < 0)
+			return drop(j);
 	return j;
 }
 
@@ -371,7 +395,8 @@ static json_t *put_vec(const struct json_field *f, const struct json_vec *v)
 {
 	json_t *j = json_array();
 	for (size_t i = 0; j && i < v->n; i++)
-		json_array_append_new(j, json_encode(f->sub, (const char *)v->v + i * f->size));
+		if (json_array_append_new(j, json_encode(f->sub, (const char *)v->v + i * f->size)) < 0)
+			return drop(j);
 	return j;
 }
 
@@ -380,7 +405,8 @@ static json_t *put_map(const struct json_field *f, const struct json_vec *v)
 	json_t *j = json_object();
 	for (size_t i = 0; j && i < v->n; i++) {
 		const char *item = (const char *)v->v + i * f->size;
-		json_object_set_new_nocheck(j, *(const char *const *)item, json_encode(f->sub, item));
+		if (json_object_set_new_nocheck(j, *(const char *const *)item, json_encode(f->sub, item)) < 0)
+			return drop(j);
 	}
 	return j;
 }
@@ -390,7 +416,8 @@ static json_t *put_groups(const struct json_field *f, const struct json_vec *v)
 	json_t *j = json_object();
 	const struct json_group *g = v->v;
 	for (size_t i = 0; j && i < v->n; i++)
-		json_object_set_new_nocheck(j, g[i].key, g[i].null ? json_null() : put_vec(f, &g[i].items));
+		if (json_object_set_new_nocheck(j, g[i].key, g[i].null ? json_null() : put_vec(f, &g[i].items)) < 0)
+			return drop(j);
 	return j;
 }
 
@@ -446,6 +473,11 @@ static json_t *put_field(const struct json_field *f, const void *at, bool *empty
 		*empty = !s;
 		return s ? json_loads(s, JSON_DECODE_ANY, NULL) : json_null();
 	}
+	case J_PAIR: {
+		const int64_t *v = at;
+		*empty = !v[0] && !v[1];
+		return json_pack("[I, I]", (json_int_t)v[0], (json_int_t)v[1]);
+	}
 	}
 	return NULL;
 }
@@ -470,7 +502,18 @@ json_t *json_encode(const struct json_field *t, const void *obj)
 	return j;
 }
 
+static int put_text(const char *text, size_t n, void *to)
+{
+	struct buf *b = to;
+	buf_put(b, text, n);
+	return b->bad ? -1 : 0;
+}
+
+/* Into a buffer of ours: when memory runs out for a key, jansson 2.14 does not notice and goes on without it. */
 char *json_text(const json_t *j)
 {
-	return json_dumps(j, JSON_COMPACT | JSON_ENCODE_ANY);
+	OWN(own_buf) struct buf b = {0};
+	if (json_dump_callback(j, put_text, &b, JSON_COMPACT | JSON_ENCODE_ANY) < 0 || b.bad)
+		return NULL;
+	return buf_steal(&b);
 }

@@ -23,6 +23,7 @@ enum json_kind {
 	J_MAPV,  /* struct json_vec from {"key":{...}}: the struct's FIRST member is `const char *key`, not in .sub */
 	J_MAPVV, /* struct json_vec from {"key":[{...}]} : elements struct json_group */
 	J_RAW,   /* const char *: the value's compact JSON text, NULL when absent */
+	J_PAIR,  /* int64_t[2] from [a,b] */
 };
 
 enum {

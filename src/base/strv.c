@@ -99,3 +99,35 @@ bool str_copy(char *dst, size_t size, const char *src)
 	dst[n] = '\0';
 	return fits;
 }
+
+/* Length of the well-formed sequence at s, 0 if there is none: no overlong forms, no surrogates, nothing above U+10FFFF. */
+static size_t utf8_length(const unsigned char *s)
+{
+	static const struct {
+		unsigned char first, last, low, high; /* of the first byte; of the second */
+		size_t n;
+	} forms[] = {{0x01, 0x7f, 0, 0, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3}, {0xe1, 0xec, 0x80, 0xbf, 3},
+		{0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3}, {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4},
+		{0xf4, 0xf4, 0x80, 0x8f, 4}};
+	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+		if (s[0] < forms[i].first || s[0] > forms[i].last)
+			continue;
+		if (forms[i].n > 1 && (s[1] < forms[i].low || s[1] > forms[i].high))
+			return 0;
+		for (size_t k = 2; k < forms[i].n; k++)
+			if (s[k] < 0x80 || s[k] > 0xbf) /* the NUL at the end is no continuation: never read beyond it */
+				return 0;
+		return forms[i].n;
+	}
+	return 0;
+}
+
+void str_make_utf8(char *s)
+{
+	while (*s) {
+		size_t n = utf8_length((const unsigned char *)s);
+		if (!n)
+			*s = '?';
+		s += n ? n : 1;
+	}
+}

@@ -41,6 +41,8 @@ static inline bool str_starts(const char *s, const char *prefix)
 {
 	return strncmp(s, prefix, strlen(prefix)) == 0;
 }
+/* Makes s valid UTF-8 in place: every byte that is none becomes '?'. For text of programs and files that goes into JSON. */
+void str_make_utf8(char *s);
 /* Copies into a fixed array, always NUL-terminated; false if it did not fit (then truncated). */
 bool str_copy(char *dst, size_t size, const char *src);
 #define STR_COPY(arr, src) str_copy((arr), sizeof(arr), (src))

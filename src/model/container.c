@@ -1,10 +1,14 @@
 #include "model/container.h"
 
-#include <ctype.h>
 #include <errno.h>
 
-static const char *const state_names[] = {[STATE_CREATED] = "created", [STATE_RUNNING] = "running", [STATE_PAUSED] = "paused", [STATE_RESTARTING] = "restarting",
-	[STATE_REMOVING] = "removing", [STATE_EXITED] = "exited", [STATE_DEAD] = "dead"};
+static const char *const state_names[] = {[STATE_CREATED] = "created",
+	[STATE_RUNNING] = "running",
+	[STATE_PAUSED] = "paused",
+	[STATE_RESTARTING] = "restarting",
+	[STATE_REMOVING] = "removing",
+	[STATE_EXITED] = "exited",
+	[STATE_DEAD] = "dead"};
 static_assert(ARRAY_LEN(state_names) == STATE_N, "state_names[] is missing a state");
 
 const char *container_state_name(enum container_state s)
@@ -25,7 +29,8 @@ struct strv container_args(struct arena *a, const struct config *own, const stru
 	return args;
 }
 
-struct container *container_new(const char *id, const char *name, const struct container_spec *spec, struct arena *spec_mem)
+struct container *container_new(
+	const char *id, const char *name, const struct container_spec *spec, struct arena *spec_mem)
 {
 	struct container *c = thing_new(NOUN_CONTAINER, sizeof(*c));
 	struct thing *owner = thing_new(NOUN_CONTAINER, sizeof(*owner));
@@ -72,16 +77,32 @@ struct state_row {
 	const char *error, *boot_id;
 };
 #define R(m) offsetof(struct state_row, m)
-static const struct json_field state_table[] = {{"state", J_I64, R(state), 0, NULL, 0}, {"pid", J_I64, R(pid), J_OMIT, NULL, 0}, {"monitor_pid", J_I64, R(monitor_pid), J_OMIT, NULL, 0},
-	{"exit_code", J_I64, R(exit_code), J_OMIT, NULL, 0}, {"created", J_I64, R(created), 0, NULL, 0}, {"started", J_I64, R(started), J_OMIT, NULL, 0},
-	{"finished", J_I64, R(finished), J_OMIT, NULL, 0}, {"restart_count", J_I64, R(restart_count), J_OMIT, NULL, 0}, {"starting", J_BOOL, R(starting), J_OMIT, NULL, 0},
-	{"oom_killed", J_BOOL, R(oom_killed), J_OMIT, NULL, 0}, {"stopped_by_user", J_BOOL, R(stopped_by_user), J_OMIT, NULL, 0}, {"error", J_STR, R(error), J_OMIT, NULL, 0},
+static const struct json_field state_table[] = {{"state", J_I64, R(state), 0, NULL, 0},
+	{"pid", J_I64, R(pid), J_OMIT, NULL, 0}, {"monitor_pid", J_I64, R(monitor_pid), J_OMIT, NULL, 0},
+	{"exit_code", J_I64, R(exit_code), J_OMIT, NULL, 0}, {"created", J_I64, R(created), 0, NULL, 0},
+	{"started", J_I64, R(started), J_OMIT, NULL, 0}, {"finished", J_I64, R(finished), J_OMIT, NULL, 0},
+	{"restart_count", J_I64, R(restart_count), J_OMIT, NULL, 0}, {"starting", J_BOOL, R(starting), J_OMIT, NULL, 0},
+	{"oom_killed", J_BOOL, R(oom_killed), J_OMIT, NULL, 0},
+	{"stopped_by_user", J_BOOL, R(stopped_by_user), J_OMIT, NULL, 0}, {"error", J_STR, R(error), J_OMIT, NULL, 0},
 	{"boot_id", J_STR, R(boot_id), J_OMIT, NULL, 0}, J_END};
 
 json_t *container_state_to_json(const struct container *c)
 {
-	struct state_row r = {.state = c->state, .pid = c->pid, .monitor_pid = c->monitor_pid, .exit_code = c->exit_code, .created = c->created, .started = c->started,
-		.finished = c->finished, .restart_count = c->restart_count, .starting = c->starting, .oom_killed = c->oom_killed, .stopped_by_user = c->stopped_by_user, .error = c->error,
+	char error[sizeof(c->error)]; /* words of a runtime, perhaps cut within a character */
+	memcpy(error, c->error, sizeof(error));
+	str_make_utf8(error);
+	struct state_row r = {.state = c->state,
+		.pid = c->pid,
+		.monitor_pid = c->monitor_pid,
+		.exit_code = c->exit_code,
+		.created = c->created,
+		.started = c->started,
+		.finished = c->finished,
+		.restart_count = c->restart_count,
+		.starting = c->starting,
+		.oom_killed = c->oom_killed,
+		.stopped_by_user = c->stopped_by_user,
+		.error = error,
 		.boot_id = c->boot_id};
 	return json_encode(state_table, &r);
 }
@@ -108,30 +129,42 @@ int container_state_from_json(struct container *c, const json_t *j, struct err *
 	return 0;
 }
 
+/* Without the locale. */
+static bool is_alnum(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
 int container_name_check(const char *name, struct err *e)
 {
 	size_t n = 0;
-	bool ok = isalnum((unsigned char)name[0]);
+	bool ok = is_alnum(name[0]);
 	for (; ok && name[n]; n++)
-		ok = isalnum((unsigned char)name[n]) || strchr("_.-", name[n]);
+		ok = is_alnum(name[n]) || strchr("_.-", name[n]);
 	if (!ok || n < 2)
-		return err_as(e, ERR_INVALID, "Invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", name);
+		return err_as(e, ERR_INVALID, "Invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
+			name);
 	if (n > LIMIT_NAME)
 		return err_as(e, ERR_INVALID, "Invalid container name (%s): longer than %d bytes", name, LIMIT_NAME);
 	return 0;
 }
 
 /* Rivers and boats, since a pontoon floats. */
-static const char *const left[] = {"amber", "ample", "apt", "bold", "brisk", "bright", "calm", "candid", "clear", "clever", "cosy", "crisp", "daring", "deft", "eager", "early", "fair", "fleet", "fluent",
-	"fond", "gentle", "glad", "golden", "hardy", "hazel", "honest", "humble", "jolly", "keen", "kind", "lively", "lucid", "lucky", "mellow", "merry", "mild", "misty", "modest", "neat", "nimble", "noble",
-	"patient", "placid", "plucky", "proud", "quick", "quiet", "ready", "rosy", "serene", "sharp", "silver", "sleek", "smooth", "snug", "steady", "still", "sunny", "swift", "tidy", "tranquil", "trusty",
-	"vivid", "wise"};
-static const char *const right[] = {"barge", "brig", "canoe", "clipper", "coble", "cog", "coracle", "cutter", "dhow", "dinghy", "dory", "ferry", "flyboat", "frigate", "galleon", "galley", "gig", "gondola",
-	"hulk", "jollyboat", "junk", "kayak", "ketch", "launch", "lighter", "lugger", "narrowboat", "packet", "pinnace", "pirogue", "proa", "punt", "raft", "sampan", "schooner", "scow", "shallop", "skiff", "sloop",
-	"smack", "tartane", "tender", "trawler", "trimaran", "tug", "umiak", "wherry", "whaler", "xebec", "yawl", "elbe", "rhine", "loire", "tagus", "volga", "danube", "severn", "tyne", "vistula", "shannon",
-	"garonne", "ebro", "neckar", "mersey"};
+static const char *const left[] = {"amber", "ample", "apt", "bold", "brisk", "bright", "calm", "candid", "clear",
+	"clever", "cosy", "crisp", "daring", "deft", "eager", "early", "fair", "fleet", "fluent", "fond", "gentle",
+	"glad", "golden", "hardy", "hazel", "honest", "humble", "jolly", "keen", "kind", "lively", "lucid", "lucky",
+	"mellow", "merry", "mild", "misty", "modest", "neat", "nimble", "noble", "patient", "placid", "plucky", "proud",
+	"quick", "quiet", "ready", "rosy", "serene", "sharp", "silver", "sleek", "smooth", "snug", "steady", "still",
+	"sunny", "swift", "tidy", "tranquil", "trusty", "vivid", "wise"};
+static const char *const right[] = {"barge", "brig", "canoe", "clipper", "coble", "cog", "coracle", "cutter", "dhow",
+	"dinghy", "dory", "ferry", "flyboat", "frigate", "galleon", "galley", "gig", "gondola", "hulk", "jollyboat",
+	"junk", "kayak", "ketch", "launch", "lighter", "lugger", "narrowboat", "packet", "pinnace", "pirogue", "proa",
+	"punt", "raft", "sampan", "schooner", "scow", "shallop", "skiff", "sloop", "smack", "tartane", "tender",
+	"trawler", "trimaran", "tug", "umiak", "wherry", "whaler", "xebec", "yawl", "elbe", "rhine", "loire", "tagus",
+	"volga", "danube", "severn", "tyne", "vistula", "shannon", "garonne", "ebro", "neckar", "mersey"};
 
 void container_name_generate(unsigned entropy, char *out, size_t size)
 {
-	snprintf(out, size, "%s_%s", left[entropy % ARRAY_LEN(left)], right[entropy / ARRAY_LEN(left) % ARRAY_LEN(right)]);
+	snprintf(out, size, "%s_%s", left[entropy % ARRAY_LEN(left)],
+		right[entropy / ARRAY_LEN(left) % ARRAY_LEN(right)]);
 }

@@ -18,8 +18,8 @@ const char *container_state_name(enum container_state s);
 struct container {
 	struct thing thing;
 	char id[ID_TEXT];
-	char name[LIMIT_NAME + 1]; /* without the slash */
-	char image[ID_TEXT];       /* image id, 64 hex without "sha256:" */
+	char name[LIMIT_NAME + 1];         /* without the slash */
+	char image[ID_TEXT];               /* image id, 64 hex without "sha256:" */
 	const struct container_spec *spec; /* in the arena of thing.spec_owner */
 	/* resolved at create from spec and image */
 	const struct strv *args; /* entrypoint + cmd; in the spec owner's arena */
@@ -33,16 +33,18 @@ struct container {
 	char error[512];
 	int64_t created, started, finished; /* ns; 0 = never */
 	int64_t restart_count;
-	int64_t seq; /* creation order */
+	int64_t seq;      /* creation order */
 	char boot_id[40]; /* of the boot in which it was last started */
 };
 
 /* Takes over the arena `spec_mem` (emptying it), which holds everything `spec` points to. */
-struct container *container_new(const char *id, const char *name, const struct container_spec *spec, struct arena *spec_mem);
+struct container *container_new(
+	const char *id, const char *name, const struct container_spec *spec, struct arena *spec_mem);
 struct container *container_copy(const struct container *c); /* shares the spec */
-/* The final argument vector by Docker's rule (entrypoint of either + cmd; the image's cmd only if neither was overridden). */
+/* The final argument vector by Docker's rule (entrypoint of either + cmd; the image's cmd only if neither was
+ * overridden). */
 struct strv container_args(struct arena *a, const struct config *own, const struct config *image);
-bool container_is_running(const struct container *c); /* running, paused or restarting with a process */
+bool container_is_running(const struct container *c);       /* running, paused or restarting with a process */
 json_t *container_state_to_json(const struct container *c); /* the mutable columns, for the store */
 int container_state_from_json(struct container *c, const json_t *j, struct err *e);
 /* [a-zA-Z0-9][a-zA-Z0-9_.-]+ ; else 400 "Invalid container name (x), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed" */

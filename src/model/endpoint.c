@@ -59,25 +59,15 @@ struct endpoint_row {
 };
 
 #define R(m) offsetof(struct endpoint_row, m)
-static const struct json_field endpoint_table[] = {
-	{"want_ip4", J_STR, R(want_ip4), J_OMIT, NULL, 0},
-	{"want_ip6", J_STR, R(want_ip6), J_OMIT, NULL, 0},
-	{"want_mac", J_STR, R(want_mac), J_OMIT, NULL, 0},
-	{"want_ifname", J_STR, R(want_ifname), J_OMIT, NULL, 0},
-	{"aliases", J_STRV, R(aliases), J_OMIT, NULL, 0},
-	{"links", J_STRV, R(links), J_OMIT, NULL, 0},
-	{"link_local", J_STRV, R(link_local), J_OMIT, NULL, 0},
-	{"driver_opts", J_KV, R(driver_opts), J_OMIT, NULL, 0},
-	{"gw_priority", J_I64, R(gw_priority), J_OMIT, NULL, 0},
-	{"joined", J_BOOL, R(joined), J_OMIT, NULL, 0},
-	{"seq", J_I64, R(seq), J_OMIT, NULL, 0},
-	{"id", J_STR, R(id), J_OMIT, NULL, 0},
-	{"ip4", J_STR, R(ip4), J_OMIT, NULL, 0},
-	{"ip6", J_STR, R(ip6), J_OMIT, NULL, 0},
-	{"mac", J_STR, R(mac), J_OMIT, NULL, 0},
-	{"ifname", J_STR, R(ifname), J_OMIT, NULL, 0},
-	{"veth", J_STR, R(veth), J_OMIT, NULL, 0},
-	J_END};
+static const struct json_field endpoint_table[] = {{"want_ip4", J_STR, R(want_ip4), J_OMIT, NULL, 0},
+	{"want_ip6", J_STR, R(want_ip6), J_OMIT, NULL, 0}, {"want_mac", J_STR, R(want_mac), J_OMIT, NULL, 0},
+	{"want_ifname", J_STR, R(want_ifname), J_OMIT, NULL, 0}, {"aliases", J_STRV, R(aliases), J_OMIT, NULL, 0},
+	{"links", J_STRV, R(links), J_OMIT, NULL, 0}, {"link_local", J_STRV, R(link_local), J_OMIT, NULL, 0},
+	{"driver_opts", J_KV, R(driver_opts), J_OMIT, NULL, 0}, {"gw_priority", J_I64, R(gw_priority), J_OMIT, NULL, 0},
+	{"joined", J_BOOL, R(joined), J_OMIT, NULL, 0}, {"seq", J_I64, R(seq), J_OMIT, NULL, 0},
+	{"id", J_STR, R(id), J_OMIT, NULL, 0}, {"ip4", J_STR, R(ip4), J_OMIT, NULL, 0},
+	{"ip6", J_STR, R(ip6), J_OMIT, NULL, 0}, {"mac", J_STR, R(mac), J_OMIT, NULL, 0},
+	{"ifname", J_STR, R(ifname), J_OMIT, NULL, 0}, {"veth", J_STR, R(veth), J_OMIT, NULL, 0}, J_END};
 
 static const char *mac_text(const struct mac *m, char t[static MAC_TEXT])
 {
@@ -135,9 +125,10 @@ int endpoint_from_json(struct endpoint *ep, const json_t *j, struct err *e)
 	ep->gw_priority = r.gw_priority;
 	ep->seq = r.seq;
 	ep->joined = r.joined;
-	if (!read_ip(r.want_ip4, &ep->want_ip4) || !read_ip(r.want_ip6, &ep->want_ip6) || !read_ip(r.ip4, &ep->ip4) || !read_ip(r.ip6, &ep->ip6) || !read_mac(r.want_mac, &ep->want_mac) ||
-		!read_mac(r.mac, &ep->mac) || !read_name(r.want_ifname, ep->want_ifname, IFNAME) || !read_name(r.ifname, ep->ifname, IFNAME) || !read_name(r.veth, ep->veth, IFNAME) ||
-		!read_name(r.id, ep->id, ID_TEXT))
+	if (!read_ip(r.want_ip4, &ep->want_ip4) || !read_ip(r.want_ip6, &ep->want_ip6) || !read_ip(r.ip4, &ep->ip4) ||
+		!read_ip(r.ip6, &ep->ip6) || !read_mac(r.want_mac, &ep->want_mac) || !read_mac(r.mac, &ep->mac) ||
+		!read_name(r.want_ifname, ep->want_ifname, IFNAME) || !read_name(r.ifname, ep->ifname, IFNAME) ||
+		!read_name(r.veth, ep->veth, IFNAME) || !read_name(r.id, ep->id, ID_TEXT))
 		return err_set(e, -EINVAL, "stored endpoint %s cannot be read", ep->thing.key);
 	return 0;
 }

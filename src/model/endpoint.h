@@ -1,5 +1,6 @@
-/* endpoint: a container's attachment to a network. It exists from `create` or `connect` on (configuration) and has addresses and
- * devices only while `joined`, i.e. while the container's sandbox exists. Key: "<container id>/<network id>". */
+/* endpoint: a container's attachment to a network. It exists from `create` or `connect` on (configuration) and has
+ * addresses and devices only while `joined`, i.e. while the container's sandbox exists. Key: "<container id>/<network
+ * id>". */
 #pragma once
 
 #include "model/network.h"
@@ -11,7 +12,7 @@ struct endpoint {
 	char network[ID_TEXT];
 	/* configuration, as asked for */
 	struct ip want_ip4, want_ip6;
-	struct mac want_mac;      /* not set: derived or generated */
+	struct mac want_mac; /* not set: derived or generated */
 	struct strv aliases, links, link_local;
 	struct kvs driver_opts;
 	int64_t gw_priority;

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 
+#include "base/ref.h"
+
 struct rootfs {
 	struct strv diff_ids;
 };
@@ -10,11 +12,15 @@ struct image_row {
 	struct config config;
 	struct rootfs rootfs;
 };
-static const struct json_field rootfs_table[] = {{"diff_ids", J_STRV, offsetof(struct rootfs, diff_ids), 0, NULL, 0}, J_END};
+static const struct json_field rootfs_table[] = {
+	{"diff_ids", J_STRV, offsetof(struct rootfs, diff_ids), 0, NULL, 0}, J_END};
 #define R(m) offsetof(struct image_row, m)
-static const struct json_field image_table[] = {{"architecture", J_STR, R(architecture), 0, NULL, 0}, {"variant", J_STR, R(variant), 0, NULL, 0}, {"os", J_STR, R(os), 0, NULL, 0},
-	{"author", J_STR, R(author), 0, NULL, 0}, {"comment", J_STR, R(comment), 0, NULL, 0}, {"created", J_STR, R(created), 0, NULL, 0}, {"history", J_RAW, R(history), 0, NULL, 0},
-	{"config", J_OBJ, R(config), 0, config_table, sizeof(struct config)}, {"rootfs", J_OBJ, R(rootfs), 0, rootfs_table, sizeof(struct rootfs)}, J_END};
+static const struct json_field image_table[] = {{"architecture", J_STR, R(architecture), 0, NULL, 0},
+	{"variant", J_STR, R(variant), 0, NULL, 0}, {"os", J_STR, R(os), 0, NULL, 0},
+	{"author", J_STR, R(author), 0, NULL, 0}, {"comment", J_STR, R(comment), 0, NULL, 0},
+	{"created", J_STR, R(created), 0, NULL, 0}, {"history", J_RAW, R(history), 0, NULL, 0},
+	{"config", J_OBJ, R(config), 0, config_table, sizeof(struct config)},
+	{"rootfs", J_OBJ, R(rootfs), 0, rootfs_table, sizeof(struct rootfs)}, J_END};
 
 static int parse(struct image *img, const char *text, struct err *e)
 {
@@ -32,7 +38,16 @@ static int parse(struct image *img, const char *text, struct err *e)
 	img->config.has_cmd = r.config.cmd.n > 0;
 	img->config.has_entrypoint = r.config.entrypoint.n > 0;
 	img->diff_ids = r.rootfs.diff_ids;
-	if (!str_empty(r.created) && time_parse(r.created, 0, &img->created) < 0)
+	for (size_t i = 0; i < img->diff_ids.n; i++)
+		if (!ref_is_sha256(img->diff_ids.v[i]))
+			return err_as(e, ERR_INVALID, "rootfs.diff_ids: \"%.100s\" is not a SHA-256 digest",
+				img->diff_ids.v[i]);
+	/* What is no port stays as it is: it can be shown, and nothing else is done with it. */
+	for (size_t i = 0; i < img->config.exposed_ports.n; i++)
+		(void)spec_port_key(a, img->config.exposed_ports.v[i], &img->config.exposed_ports.v[i], NULL);
+	/* Builds that are to be repeatable have Go's zero time. */
+	if (!str_empty(r.created) && !str_starts(r.created, "0001-01-01T") &&
+		time_parse(r.created, 0, &img->created) < 0)
 		return err_as(e, ERR_INVALID, "created: \"%s\" is not a time", r.created);
 	if (img->diff_ids.n > LIMIT_LAYERS)
 		return err_as(e, ERR_INVALID, "%zu layers: at most %d are supported", img->diff_ids.n, LIMIT_LAYERS);

@@ -24,7 +24,7 @@ struct tag { /* key = reference "repo:tag", familiar form */
 struct layer { /* key = diff id */
 	struct thing thing;
 	char diff_id[80]; /* "sha256:..." */
-	char dir[40]; /* below <data-root>/image/layers */
+	char dir[40];     /* below <data-root>/image/layers */
 	int64_t size;
 };
 

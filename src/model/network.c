@@ -87,7 +87,8 @@ struct subnet_row {
 	struct json_vec aux;
 };
 struct network_row {
-	bool is_default, predefined, user_device, enable_v4, enable_v6, internal, attachable, icc, masquerade, inhibit_v4;
+	bool is_default, predefined, user_device, enable_v4, enable_v6, internal, attachable, icc, masquerade,
+		inhibit_v4;
 	const char *bridge;
 	struct subnet_row v4, v6;
 	int64_t mode4, mode6, mtu;
@@ -95,31 +96,24 @@ struct network_row {
 };
 
 #define R(m) offsetof(struct network_row, m)
-static const struct json_field aux_table[] = {{"name", J_STR, offsetof(struct aux_row, name), 0, NULL, 0}, {"ip", J_STR, offsetof(struct aux_row, ip), 0, NULL, 0}, J_END};
-static const struct json_field subnet_table[] = {{"net", J_STR, offsetof(struct subnet_row, net), J_OMIT, NULL, 0}, {"range", J_STR, offsetof(struct subnet_row, range), J_OMIT, NULL, 0},
-	{"gateway", J_STR, offsetof(struct subnet_row, gateway), J_OMIT, NULL, 0}, {"from_pool", J_BOOL, offsetof(struct subnet_row, from_pool), J_OMIT, NULL, 0},
+static const struct json_field aux_table[] = {{"name", J_STR, offsetof(struct aux_row, name), 0, NULL, 0},
+	{"ip", J_STR, offsetof(struct aux_row, ip), 0, NULL, 0}, J_END};
+static const struct json_field subnet_table[] = {{"net", J_STR, offsetof(struct subnet_row, net), J_OMIT, NULL, 0},
+	{"range", J_STR, offsetof(struct subnet_row, range), J_OMIT, NULL, 0},
+	{"gateway", J_STR, offsetof(struct subnet_row, gateway), J_OMIT, NULL, 0},
+	{"from_pool", J_BOOL, offsetof(struct subnet_row, from_pool), J_OMIT, NULL, 0},
 	{"aux", J_OBJV, offsetof(struct subnet_row, aux), J_OMIT, aux_table, sizeof(struct aux_row)}, J_END};
-static const struct json_field network_table[] = {
-	{"default", J_BOOL, R(is_default), J_OMIT, NULL, 0},
+static const struct json_field network_table[] = {{"default", J_BOOL, R(is_default), J_OMIT, NULL, 0},
 	{"predefined", J_BOOL, R(predefined), J_OMIT, NULL, 0},
-	{"user_device", J_BOOL, R(user_device), J_OMIT, NULL, 0},
-	{"enable_v4", J_BOOL, R(enable_v4), 0, NULL, 0},
-	{"enable_v6", J_BOOL, R(enable_v6), 0, NULL, 0},
-	{"internal", J_BOOL, R(internal), J_OMIT, NULL, 0},
-	{"attachable", J_BOOL, R(attachable), J_OMIT, NULL, 0},
-	{"icc", J_BOOL, R(icc), 0, NULL, 0},
-	{"masquerade", J_BOOL, R(masquerade), 0, NULL, 0},
-	{"inhibit_v4", J_BOOL, R(inhibit_v4), J_OMIT, NULL, 0},
-	{"bridge", J_STR, R(bridge), J_OMIT, NULL, 0},
-	{"v4", J_OBJ, R(v4), 0, subnet_table, sizeof(struct subnet_row)},
-	{"v6", J_OBJ, R(v6), 0, subnet_table, sizeof(struct subnet_row)},
-	{"mode4", J_I64, R(mode4), J_OMIT, NULL, 0},
-	{"mode6", J_I64, R(mode6), J_OMIT, NULL, 0},
-	{"mtu", J_I64, R(mtu), J_OMIT, NULL, 0},
-	{"options", J_KV, R(options), J_OMIT, NULL, 0},
-	{"ipam_options", J_KV, R(ipam_options), J_OMIT, NULL, 0},
-	{"labels", J_KV, R(labels), J_OMIT, NULL, 0},
-	J_END};
+	{"user_device", J_BOOL, R(user_device), J_OMIT, NULL, 0}, {"enable_v4", J_BOOL, R(enable_v4), 0, NULL, 0},
+	{"enable_v6", J_BOOL, R(enable_v6), 0, NULL, 0}, {"internal", J_BOOL, R(internal), J_OMIT, NULL, 0},
+	{"attachable", J_BOOL, R(attachable), J_OMIT, NULL, 0}, {"icc", J_BOOL, R(icc), 0, NULL, 0},
+	{"masquerade", J_BOOL, R(masquerade), 0, NULL, 0}, {"inhibit_v4", J_BOOL, R(inhibit_v4), J_OMIT, NULL, 0},
+	{"bridge", J_STR, R(bridge), J_OMIT, NULL, 0}, {"v4", J_OBJ, R(v4), 0, subnet_table, sizeof(struct subnet_row)},
+	{"v6", J_OBJ, R(v6), 0, subnet_table, sizeof(struct subnet_row)}, {"mode4", J_I64, R(mode4), J_OMIT, NULL, 0},
+	{"mode6", J_I64, R(mode6), J_OMIT, NULL, 0}, {"mtu", J_I64, R(mtu), J_OMIT, NULL, 0},
+	{"options", J_KV, R(options), J_OMIT, NULL, 0}, {"ipam_options", J_KV, R(ipam_options), J_OMIT, NULL, 0},
+	{"labels", J_KV, R(labels), J_OMIT, NULL, 0}, J_END};
 
 static const char *prefix_dup(struct arena *a, const struct prefix *p)
 {
@@ -182,7 +176,8 @@ static int subnet_of_row(struct arena *a, const struct subnet_row *r, struct sub
 	if (str_empty(r->net))
 		return 0;
 	out->has_range = !str_empty(r->range);
-	if (prefix_parse(r->net, &out->net) < 0 || (out->has_range && prefix_parse(r->range, &out->range) < 0) || (!str_empty(r->gateway) && ip_parse(r->gateway, &out->gateway) < 0))
+	if (prefix_parse(r->net, &out->net) < 0 || (out->has_range && prefix_parse(r->range, &out->range) < 0) ||
+		(!str_empty(r->gateway) && ip_parse(r->gateway, &out->gateway) < 0))
 		return err_set(e, -EINVAL, "stored subnet \"%s\" cannot be read", r->net);
 	if (!out->has_range)
 		out->range = out->net;
@@ -192,7 +187,8 @@ static int subnet_of_row(struct arena *a, const struct subnet_row *r, struct sub
 	for (size_t i = 0; out->aux && i < r->aux.n; i++) {
 		out->aux[i].name = aux[i].name;
 		if (ip_parse(aux[i].ip ? aux[i].ip : "", &out->aux[i].ip) < 0)
-			return err_set(e, -EINVAL, "stored auxiliary address \"%s\" cannot be read", aux[i].ip ? aux[i].ip : "");
+			return err_set(e, -EINVAL, "stored auxiliary address \"%s\" cannot be read",
+				aux[i].ip ? aux[i].ip : "");
 	}
 	return out->aux ? 0 : err_nomem(e);
 }

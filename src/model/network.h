@@ -1,4 +1,5 @@
-/* network: one network as configured; what the kernel has of it follows from it (net/driver_*.c). Value semantics by thing. */
+/* network: one network as configured; what the kernel has of it follows from it (net/driver_*.c). Value semantics by
+ * thing. */
 #pragma once
 
 #include "base/json.h"
@@ -41,10 +42,10 @@ struct network {
 	bool internal, attachable;
 	bool icc, masquerade, inhibit_v4;
 	enum gw_mode gw_mode4, gw_mode6;
-	int mtu; /* 0 = the kernel's default */
-	int64_t seq;     /* creation order, unique, rising */
-	int64_t created; /* ns since the epoch */
-	struct kvs options;      /* driver options as given */
+	int mtu;            /* 0 = the kernel's default */
+	int64_t seq;        /* creation order, unique, rising */
+	int64_t created;    /* ns since the epoch */
+	struct kvs options; /* driver options as given */
 	struct kvs ipam_options;
 	struct kvs labels;
 };

@@ -1,10 +1,13 @@
 #include "model/spec.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <strings.h>
 
 /* Docker's defaults for paths of /proc and /sys that a container must not read or write. */
-static const char *const masked[] = {"/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
-	"/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap"};
+static const char *const masked[] = {"/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+	"/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
+	"/sys/devices/virtual/powercap"};
 static const char *const readonly[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
 
 #define SHM_SIZE (64ll << 20)
@@ -18,9 +21,107 @@ void spec_defaults(struct container_spec *s)
 	s->host.shm_size = SHM_SIZE;
 	s->host.network_mode = "default";
 	s->host.ipc_mode = "private";
-	s->host.cgroupns_mode = "host";
 	s->host.restart_name = "no";
 	s->host.log_type = "json-file";
+}
+
+/* Go's rule for a key: the exact one, else one that differs in case only. */
+static const json_t *member(const json_t *o, const char *key)
+{
+	const json_t *v = json_object_get(o, key);
+	const char *k;
+	json_t *item;
+	if (v)
+		return v;
+	json_object_foreach((json_t *)(uintptr_t)o, k, item)
+	{
+		if (strcasecmp(k, key) == 0)
+			return item;
+	}
+	return NULL;
+}
+
+static bool given(const json_t *o, const char *key)
+{
+	const json_t *v = member(o, key);
+	return v && !json_is_null(v);
+}
+
+struct networking {
+	struct json_vec endpoints;
+};
+static const struct json_field networking_table[] = {
+	{"EndpointsConfig", J_MAPV, offsetof(struct networking, endpoints), 0, endpoint_settings_table,
+		sizeof(struct endpoint_settings)},
+	J_END};
+/* What stands beside Config's own fields in a request, and beside "Config" in the stored form. */
+static const struct json_field rest_table[] = {
+	{"HostConfig", J_OBJ, offsetof(struct container_spec, host), 0, host_config_table, sizeof(struct host_config)},
+	{"NetworkingConfig", J_OBJ, offsetof(struct container_spec, endpoints), 0, networking_table,
+		sizeof(struct networking)},
+	J_END};
+
+static int refuse_null_endpoint(const json_t *body, struct err *e)
+{
+	const json_t *map = member(member(body, "NetworkingConfig"), "EndpointsConfig");
+	const char *name;
+	json_t *v;
+	json_object_foreach((json_t *)(uintptr_t)map, name, v)
+	{
+		if (json_is_null(v))
+			return err_as(e, ERR_INVALID, "invalid config for network %s: EndpointsConfig is nil", name);
+	}
+	return 0;
+}
+
+static int decode(const json_t *config, const json_t *rest, struct arena *a, struct container_spec *s, struct err *e)
+{
+	try(json_decode(config, config_table, &s->config, a, e));
+	try(json_decode(rest, rest_table, s, a, e));
+	const json_t *host = member(rest, "HostConfig");
+	s->config.has_cmd = given(config, "Cmd");
+	s->config.has_entrypoint = given(config, "Entrypoint");
+	s->host.has_masked_paths = given(host, "MaskedPaths");
+	s->host.has_readonly_paths = given(host, "ReadonlyPaths");
+	return 0;
+}
+
+static bool is_port(const char *s, size_t n)
+{
+	unsigned v = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (s[i] < '0' || s[i] > '9' || n > 5)
+			return false;
+		v = v * 10 + (unsigned)(s[i] - '0');
+	}
+	return n && v > 0 && v <= 65535;
+}
+
+int spec_port_key(struct arena *a, const char *s, const char **out, struct err *e)
+{
+	static const char *const protocols[] = {"tcp", "udp", "sctp"};
+	size_t port = strcspn(s, "/"), first = strcspn(s, "-/");
+	const char *proto = s[port] ? s + port + 1 : "tcp", *known = NULL;
+	for (size_t i = 0; i < ARRAY_LEN(protocols); i++)
+		if (strcasecmp(proto, protocols[i]) == 0)
+			known = protocols[i];
+	bool ok = known && is_port(s, first);
+	if (ok && first < port)
+		ok = is_port(s + first + 1, port - first - 1) && atoi(s) <= atoi(s + first + 1);
+	if (!ok)
+		return err_as(e, ERR_INVALID, "invalid port specification: \"%s\"", s);
+	*out = arena_printf(a, "%.*s/%s", (int)port, s, known);
+	return *out ? 0 : err_nomem(e);
+}
+
+static int complete_ports(struct container_spec *s, struct arena *a, struct err *e)
+{
+	struct json_group *g = s->host.port_bindings.v;
+	for (size_t i = 0; i < s->config.exposed_ports.n; i++)
+		try(spec_port_key(a, s->config.exposed_ports.v[i], &s->config.exposed_ports.v[i], e));
+	for (size_t i = 0; i < s->host.port_bindings.n; i++)
+		try(spec_port_key(a, g[i].key, &g[i].key, e));
+	return 0;
 }
 
 static int fill_list(struct arena *a, struct strv *l, const char *const *v, size_t n, struct err *e)
@@ -35,97 +136,37 @@ static int fill_list(struct arena *a, struct strv *l, const char *const *v, size
 static int complete(struct container_spec *s, struct arena *a, struct err *e)
 {
 	struct host_config *h = &s->host;
+	struct endpoint_settings *ep = s->endpoints.v;
 	if (str_empty(h->network_mode) || streq(h->network_mode, "default"))
 		h->network_mode = "bridge";
+	for (size_t i = 0; i < s->endpoints.n; i++)
+		if (streq(ep[i].network, "default"))
+			ep[i].network = "bridge";
 	if (str_empty(h->ipc_mode))
 		h->ipc_mode = "private";
 	if (str_empty(h->restart_name))
 		h->restart_name = "no";
 	if (str_empty(h->log_type))
 		h->log_type = "json-file";
-	if (str_empty(h->cgroupns_mode))
-		h->cgroupns_mode = "host";
 	if (h->shm_size == 0)
 		h->shm_size = SHM_SIZE;
 	if (!h->has_masked_paths && !h->privileged)
 		try(fill_list(a, &h->masked_paths, masked, ARRAY_LEN(masked), e));
 	if (!h->has_readonly_paths && !h->privileged)
 		try(fill_list(a, &h->readonly_paths, readonly, ARRAY_LEN(readonly), e));
-	return 0;
-}
-
-static bool given_list(const json_t *o, const char *key)
-{
-	const json_t *v = json_object_get(o, key);
-	return v && !json_is_null(v);
-}
-
-static int console_size(struct host_config *h, const json_t *host, struct err *e)
-{
-	const json_t *v = json_object_get(host, "ConsoleSize");
-	if (!v || json_is_null(v))
-		return 0;
-	if (!json_is_array(v) || json_array_size(v) != 2 || !json_is_integer(json_array_get(v, 0)) || !json_is_integer(json_array_get(v, 1)))
-		return err_as(e, ERR_INVALID, "HostConfig.ConsoleSize: expected [height, width]");
-	h->console_h = json_integer_value(json_array_get(v, 0));
-	h->console_w = json_integer_value(json_array_get(v, 1));
-	return 0;
-}
-
-struct networking {
-	struct json_vec endpoints;
-};
-static const struct json_field networking_table[] = {
-	{"EndpointsConfig", J_MAPV, offsetof(struct networking, endpoints), 0, endpoint_settings_table, sizeof(struct endpoint_settings)}, J_END};
-
-static int section(const json_t *body, const char *name, const struct json_field *t, void *out, struct arena *a, struct err *e)
-{
-	const json_t *j = json_object_get(body, name);
-	if (!j || json_is_null(j))
-		return 0;
-	return json_decode(j, t, out, a, e) < 0 ? err_ctx(e, "%s", name) : 0;
-}
-
-static bool uses_null_endpoint(const json_t *body, const char **name)
-{
-	const json_t *map = json_object_get(json_object_get(body, "NetworkingConfig"), "EndpointsConfig");
-	const char *key;
-	json_t *v;
-	json_object_foreach((json_t *)(uintptr_t)map, key, v)
-	{
-		if (json_is_null(v)) {
-			*name = key;
-			return true;
-		}
-	}
-	return false;
+	return complete_ports(s, a, e);
 }
 
 int spec_parse(const json_t *body, struct arena *a, struct container_spec *out, struct err *e)
 {
 	struct container_spec s;
-	struct networking net = {0};
-	const char *bad;
 	spec_defaults(&s);
 	if (!body)
 		return err_as(e, ERR_INVALID, "config cannot be empty in order to create a container");
 	if (!json_is_object(body))
 		return err_as(e, ERR_INVALID, "invalid JSON: expected an object");
-	const json_t *config = json_object_get(body, "Config"); /* the stored form; a request has the fields at the top */
-	if (!config)
-		config = body;
-	try(json_decode(config, config_table, &s.config, a, e));
-	s.config.has_cmd = given_list(config, "Cmd");
-	s.config.has_entrypoint = given_list(config, "Entrypoint");
-	try(section(body, "HostConfig", host_config_table, &s.host, a, e));
-	const json_t *host = json_object_get(body, "HostConfig");
-	try(console_size(&s.host, host, e));
-	s.host.has_masked_paths = given_list(host, "MaskedPaths");
-	s.host.has_readonly_paths = given_list(host, "ReadonlyPaths");
-	if (uses_null_endpoint(body, &bad))
-		return err_as(e, ERR_INVALID, "invalid config for network %s: EndpointsConfig is nil", bad);
-	try(section(body, "NetworkingConfig", networking_table, &net, a, e));
-	s.endpoints = net.endpoints;
+	try(refuse_null_endpoint(body, e));
+	try(decode(body, body, a, &s, e));
 	try(complete(&s, a, e));
 	*out = s;
 	return 0;
@@ -133,9 +174,24 @@ int spec_parse(const json_t *body, struct arena *a, struct container_spec *out, 
 
 json_t *spec_to_json(const struct container_spec *s)
 {
-	struct networking net = {.endpoints = s->endpoints};
-	json_t *host = json_encode(host_config_table, &s->host);
-	if (host)
-		json_object_set_new(host, "ConsoleSize", json_pack("[I,I]", (json_int_t)s->host.console_h, (json_int_t)s->host.console_w));
-	return json_pack("{s:o, s:o, s:o}", "Config", json_encode(config_table, &s->config), "HostConfig", host, "NetworkingConfig", json_encode(networking_table, &net));
+	json_t *j = json_encode(rest_table, s), *config = json_encode(config_table, &s->config);
+	if (!j || !config || json_object_set_new(j, "Config", config) < 0) {
+		if (!j)
+			json_decref(config);
+		json_decref(j);
+		return NULL;
+	}
+	return j;
+}
+
+int spec_from_json(const json_t *j, struct arena *a, struct container_spec *out, struct err *e)
+{
+	struct container_spec s;
+	spec_defaults(&s);
+	const json_t *config = json_object_get(j, "Config");
+	if (!json_is_object(config))
+		return err_set(e, -EINVAL, "a stored container without its configuration");
+	try(decode(config, j, a, &s, e));
+	*out = s;
+	return 0;
 }

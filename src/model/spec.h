@@ -1,5 +1,6 @@
-/* spec: a container as the user described it: Docker's Config and HostConfig and the endpoint settings, with one JSON table each
- * (model/spec_table.c), which reads requests, writes inspect answers and the store. Immutable and shared once built. */
+/* spec: a container as the user described it: Docker's Config and HostConfig and the endpoint settings, with one JSON
+ * table each (model/spec_table.c), which reads requests, writes inspect answers and the store. Immutable and shared
+ * once built. */
 #pragma once
 
 #include "base/json.h"
@@ -43,12 +44,16 @@ struct ulimit {
 struct mount_spec { /* API type Mount */
 	const char *type, *source, *target, *consistency;
 	bool read_only;
-	const char *bind, *volume, *tmpfs; /* raw JSON of the options */
+	const char *bind, *volume, *image, *tmpfs, *cluster; /* raw JSON of the options */
 };
 struct port_binding {
 	const char *host_ip, *host_port;
 };
-struct throttle {
+struct weight_device {
+	const char *path;
+	int64_t weight;
+};
+struct throttle { /* bytes or operations a second */
 	const char *path;
 	int64_t rate;
 };
@@ -65,7 +70,7 @@ struct host_config { /* API type HostConfig */
 	bool auto_remove;
 	const char *volume_driver;
 	struct strv volumes_from;
-	int64_t console_h, console_w;
+	int64_t console_h, console_w; /* together: a J_PAIR */
 	struct strv cap_add, cap_drop;
 	const char *cgroupns_mode;
 	struct strv dns, dns_options, dns_search, extra_hosts, group_add;
@@ -82,15 +87,18 @@ struct host_config { /* API type HostConfig */
 	int64_t cpu_shares, memory, nano_cpus;
 	const char *cgroup_parent;
 	int64_t blkio_weight;
+	struct json_vec blkio_weight_devices;                                               /* struct weight_device */
+	struct json_vec blkio_read_bps, blkio_write_bps, blkio_read_iops, blkio_write_iops; /* struct throttle */
 	int64_t cpu_period, cpu_quota, cpu_rt_period, cpu_rt_runtime;
 	const char *cpuset_cpus, *cpuset_mems;
 	struct json_vec devices; /* struct device_mapping */
 	struct strv device_cgroup_rules;
-	int64_t memory_reservation, memory_swap, memory_swappiness; /* swappiness -1 = not given */
-	int8_t oom_kill_disable, init;                              /* J_TRI */
-	int64_t pids_limit;                                         /* 0 = not given, -1 = unlimited */
-	struct json_vec ulimits;                                    /* struct ulimit */
-	struct json_vec mounts;                                     /* struct mount_spec */
+	int64_t memory_reservation, memory_swap, memory_swappiness;    /* swappiness -1 = not given */
+	int8_t oom_kill_disable, init;                                 /* J_TRI */
+	int64_t pids_limit;                                            /* 0 = not given, -1 = unlimited */
+	int64_t cpu_count, cpu_percent, io_max_iops, io_max_bandwidth; /* other systems' */
+	struct json_vec ulimits;                                       /* struct ulimit */
+	struct json_vec mounts;                                        /* struct mount_spec */
 	struct strv masked_paths, readonly_paths;
 	bool has_masked_paths, has_readonly_paths;
 	struct kvs annotations;
@@ -99,7 +107,6 @@ struct host_config { /* API type HostConfig */
 
 struct endpoint_settings { /* API type EndpointSettings; first member as J_MAPV wants it */
 	const char *network;
-	bool has_ipam;
 	const char *ip4, *ip6; /* IPAMConfig */
 	struct strv link_local;
 	struct strv links, aliases;
@@ -113,18 +120,31 @@ struct container_spec {
 	struct host_config host;
 	struct json_vec endpoints; /* struct endpoint_settings, by network name or id as written */
 };
-
 extern const struct json_field config_table[];
 extern const struct json_field host_config_table[];
 extern const struct json_field endpoint_settings_table[]; /* without the key */
-
-void spec_defaults(struct container_spec *s); /* Docker's: ShmSize 64 MiB, RestartPolicy "no", IpcMode "private", NetworkMode "default" ... */
-/* The body of POST /containers/create. */
+void spec_defaults(struct container_spec
+		*s); /* Docker's: ShmSize 64 MiB, RestartPolicy "no", IpcMode "private", NetworkMode "default" ... */
+/* The body of POST /containers/create, completed by defaults; ports become "<port>/<proto>", the network "default"
+ * becomes "bridge". */
 int spec_parse(const json_t *body, struct arena *a, struct container_spec *out, struct err *e);
-/* For the store: {"Config":..,"HostConfig":..,"Endpoints":..}; spec_parse reads it back. */
+/* The stored form: {"Config":..,"HostConfig":..,"NetworkingConfig":..}, read back as it was. */
 json_t *spec_to_json(const struct container_spec *s);
-/* Everything that can be judged without the world: names of capabilities, signals, user strings, mode conflicts of facts/docker.md section 4, sizes
- * (memory below 6 MB: "Minimum memory limit allowed is 6MB"), paths ("invalid mount path"), ... with Docker's texts. Also rewrites: NetworkMode "default" -> "bridge", ... */
-int spec_check(struct container_spec *s, struct arena *a, struct err *e);
-int signal_parse(const char *s, int *out); /* "TERM", "SIGTERM", "15", RTMIN+1; -EINVAL */
-const char *signal_name(int sig);          /* "SIGTERM"; NULL if unknown */
+int spec_from_json(const json_t *j, struct arena *a, struct container_spec *out, struct err *e);
+/* "80" -> "80/tcp", "53/UDP" -> "53/udp", ranges likewise; INVALID `invalid port specification: "x"`. */
+int spec_port_key(struct arena *a, const char *s, const char **out, struct err *e);
+
+struct spec_host {       /* what a request is judged by beside itself */
+	int minor;       /* of the API version that it came by */
+	int ncpu;        /* 0: not judged */
+	bool cgroup2;    /* the unified hierarchy */
+	bool swap_limit; /* the kernel counts swap */
+};
+/* Everything that can be judged without the world, with Docker's texts: mode conflicts, sizes, names of
+ * capabilities and signals, paths, mounts, ... And the rewrites that dockerd does: MemorySwap from Memory,
+ * CgroupnsMode, OomKillDisable, sysctls of eth0 (below API 1.48) into the endpoint's options. Warnings are in a, like
+ * what is rewritten. */
+int spec_check(
+	struct container_spec *s, const struct spec_host *host, struct arena *a, struct strv *warnings, struct err *e);
+int signal_parse(const char *s, int *out); /* "TERM", "sigterm", "15", "RTMIN+1"; -EINVAL */
+const char *signal_name(int sig);          /* "SIGTERM"; NULL if it has none (real-time ones) */

@@ -1,229 +1,230 @@
-/* What can be judged of a request without looking at anything else, in Docker's words (facts: docs of the Engine, its error texts). */
-#include <errno.h>
+/* What can be judged of a request without looking at anything else, in Docker's words. The order is dockerd's, since
+ * only the first complaint is seen. */
+#include "model/spec_check.h"
+
 #include <string.h>
 #include <strings.h>
 
-#include "model/spec.h"
+#define HOSTNAME_MOST 64       /* what the kernel takes */
+#define DURATION_LEAST 1000000 /* of health checks: 1 ms in ns */
 
-#define MEMORY_MIN (6ll << 20)
+static const char *const capabilities[] = {"AUDIT_CONTROL", "AUDIT_READ", "AUDIT_WRITE", "BLOCK_SUSPEND", "BPF",
+	"CHECKPOINT_RESTORE", "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "IPC_LOCK", "IPC_OWNER",
+	"KILL", "LEASE", "LINUX_IMMUTABLE", "MAC_ADMIN", "MAC_OVERRIDE", "MKNOD", "NET_ADMIN", "NET_BIND_SERVICE",
+	"NET_BROADCAST", "NET_RAW", "PERFMON", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYSLOG", "SYS_ADMIN",
+	"SYS_BOOT", "SYS_CHROOT", "SYS_MODULE", "SYS_NICE", "SYS_PACCT", "SYS_PTRACE", "SYS_RAWIO", "SYS_RESOURCE",
+	"SYS_TIME", "SYS_TTY_CONFIG", "WAKE_ALARM"};
 
-static const char *const capabilities[] = {"AUDIT_CONTROL", "AUDIT_READ", "AUDIT_WRITE", "BLOCK_SUSPEND", "BPF", "CHECKPOINT_RESTORE", "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID",
-	"IPC_LOCK", "IPC_OWNER", "KILL", "LEASE", "LINUX_IMMUTABLE", "MAC_ADMIN", "MAC_OVERRIDE", "MKNOD", "NET_ADMIN", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_RAW", "PERFMON", "SETFCAP", "SETGID",
-	"SETPCAP", "SETUID", "SYSLOG", "SYS_ADMIN", "SYS_BOOT", "SYS_CHROOT", "SYS_MODULE", "SYS_NICE", "SYS_PACCT", "SYS_PTRACE", "SYS_RAWIO", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG",
-	"WAKE_ALARM"};
+int check_warn(struct check *c, const char *text, struct err *e)
+{
+	return strv_add(c->a, c->warnings, text) < 0 ? err_nomem(e) : 0;
+}
 
-#define invalid(e, fmt, value) err_as((e), ERR_INVALID, fmt, value)
-
-static int check_caps(const struct strv *l, struct err *e)
+static int check_caps(const char *list, const struct strv *l, struct err *e)
 {
 	for (size_t i = 0; i < l->n; i++) {
 		const char *name = strncasecmp(l->v[i], "CAP_", 4) == 0 ? l->v[i] + 4 : l->v[i];
-		bool known = strcasecmp(name, "ALL") == 0;
+		char upper[64];
+		size_t n = 0;
+		bool known = strcasecmp(l->v[i], "ALL") == 0;
 		for (size_t k = 0; !known && k < ARRAY_LEN(capabilities); k++)
 			known = strcasecmp(name, capabilities[k]) == 0;
-		if (!known)
-			return err_as(e, ERR_INVALID, "invalid capability: \"%s\"", l->v[i]);
+		if (known)
+			continue;
+		for (; name[n] && n < sizeof(upper) - 1; n++)
+			upper[n] = name[n] >= 'a' && name[n] <= 'z' ? (char)(name[n] - 'a' + 'A') : name[n];
+		upper[n] = '\0';
+		return invalid(e, "invalid %s: unknown capability: \"CAP_%s\"", list, upper);
 	}
 	return 0;
 }
 
-static bool mode_is(const char *mode, const char *kind)
+static int check_health(const struct healthcheck *h, struct err *e)
 {
-	size_t n = strlen(kind);
-	return mode && strncmp(mode, kind, n) == 0 && (mode[n] == '\0' || mode[n] == ':');
+	if (!h)
+		return 0;
+	const struct {
+		const char *name;
+		int64_t ns;
+	} times[] = {{"Interval", h->interval}, {"Timeout", h->timeout}, {"StartPeriod", h->start_period},
+		{"StartInterval", h->start_interval}};
+	for (size_t i = 0; i < ARRAY_LEN(times); i++)
+		if (times[i].ns && times[i].ns < DURATION_LEAST)
+			return invalid(e, "%s in Healthcheck cannot be less than 1ms", times[i].name);
+	return h->retries < 0 ? invalid(e, "Retries in Healthcheck cannot be negative") : 0;
 }
 
-static int check_network_mode(const struct container_spec *s, struct err *e)
+static int check_config(const struct config *c, struct err *e)
 {
-	const struct host_config *h = &s->host;
-	const char *m = h->network_mode;
-	bool host = mode_is(m, "host"), other = mode_is(m, "container");
-	if (other && (m[strlen("container")] != ':' || !m[strlen("container:")]))
-		return err_as(e, ERR_INVALID, "invalid network mode: invalid container format container:<name|id>");
-	if (!host && !other)
-		return 0;
-	if ((other || mode_is(h->uts_mode, "host")) && !str_empty(s->config.hostname))
-		return err_as(e, ERR_INVALID, "conflicting options: hostname and the network mode");
-	if (h->links.n)
-		return err_as(e, ERR_INVALID, "conflicting options: %s type networking can't be used with links. This would result in undefined behavior", host ? "host" : "container");
-	if (!str_empty(s->config.mac_address))
-		return err_as(e, ERR_INVALID, "conflicting options: mac-address and the network mode");
-	if (!other)
-		return 0;
-	if (h->dns.n)
-		return err_as(e, ERR_INVALID, "conflicting options: dns and the network mode");
-	if (h->extra_hosts.n)
-		return err_as(e, ERR_INVALID, "conflicting options: custom host-to-IP mapping and the network mode");
-	if (h->port_bindings.n || h->publish_all)
-		return err_as(e, ERR_INVALID, "conflicting options: port publishing and the container type network mode");
-	if (s->config.exposed_ports.n)
-		return err_as(e, ERR_INVALID, "conflicting options: port exposing and the container type network mode");
-	return 0;
-}
-
-static int check_resources(const struct host_config *h, struct err *e)
-{
-	if (h->memory && h->memory < MEMORY_MIN)
-		return err_as(e, ERR_INVALID, "Minimum memory limit allowed is 6MB");
-	if (h->memory_swap > 0 && h->memory == 0)
-		return err_as(e, ERR_INVALID, "You should always set the Memory limit when using Memoryswap limit, see usage");
-	if (h->memory_swap > 0 && h->memory_swap < h->memory)
-		return err_as(e, ERR_INVALID, "Minimum memoryswap limit should be larger than memory limit, see usage");
-	if (h->memory_reservation && h->memory && h->memory_reservation > h->memory)
-		return err_as(e, ERR_INVALID, "Minimum memory limit can not be less than memory reservation limit, see usage");
-	if (h->memory_swappiness != -1 && (h->memory_swappiness < 0 || h->memory_swappiness > 100))
-		return err_as(e, ERR_INVALID, "invalid value: %lld, valid memory swappiness range is 0-100", (long long)h->memory_swappiness);
-	if (h->nano_cpus < 0)
-		return err_as(e, ERR_INVALID, "range of CPUs is from 0.01 upwards, as there is a lower bound of 0.01");
-	if (h->nano_cpus && (h->cpu_period || h->cpu_quota))
-		return err_as(e, ERR_INVALID, "conflicting options: Nano CPUs and CPU Period or Quota cannot both be set");
-	if (h->cpu_period && (h->cpu_period < 1000 || h->cpu_period > 1000000))
-		return err_as(e, ERR_INVALID, "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)");
-	if (h->cpu_quota > 0 && h->cpu_quota < 1000)
-		return err_as(e, ERR_INVALID, "CPU cfs quota can not be less than 1ms (i.e. 1000)");
-	if (h->blkio_weight && (h->blkio_weight < 10 || h->blkio_weight > 1000))
-		return err_as(e, ERR_INVALID, "Range of blkio weight is from 10 to 1000");
-	if (h->oom_score_adj < -1000 || h->oom_score_adj > 1000)
-		return err_as(e, ERR_INVALID, "Invalid value %lld, range for oom score adj is [-1000, 1000]", (long long)h->oom_score_adj);
-	if (h->shm_size < 0)
-		return err_as(e, ERR_INVALID, "SHM size can not be less than 0");
+	struct mac mac;
+	int sig;
+	if (!str_empty(c->working_dir) && *c->working_dir != '/')
+		return invalid(
+			e, "the working directory '%s' is invalid, it needs to be an absolute path", c->working_dir);
+	if (!str_empty(c->stop_signal) && signal_parse(c->stop_signal, &sig) < 0)
+		return invalid(e, "invalid signal: %s", c->stop_signal);
+	for (size_t i = 0; i < c->env.n; i++)
+		if (!*c->env.v[i] || *c->env.v[i] == '=')
+			return invalid(e, "invalid environment variable: %s", c->env.v[i]);
+	try(check_health(c->healthcheck, e));
+	if (c->hostname && strlen(c->hostname) > HOSTNAME_MOST)
+		return invalid(e, "hostname \"%s\" is too long (maximum %d bytes)", c->hostname, HOSTNAME_MOST);
+	if (!str_empty(c->mac_address) && mac_parse(c->mac_address, &mac) < 0)
+		return invalid(e, "invalid MAC address: %s", c->mac_address);
 	return 0;
 }
 
 static int check_restart(const struct host_config *h, struct err *e)
 {
 	static const char *const names[] = {"no", "always", "unless-stopped", "on-failure"};
+	const char *name = h->restart_name;
 	bool known = false;
+	if (h->auto_remove && !streq(name, "no"))
+		return invalid(e, "can't create 'AutoRemove' container with restart policy");
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		known |= streq(h->restart_name, names[i]);
+		known |= streq(name, names[i]);
 	if (!known)
-		return err_as(e, ERR_INVALID, "invalid restart policy: unknown policy '%s'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'", h->restart_name);
-	if (h->restart_max < 0 || (h->restart_max && !streq(h->restart_name, "on-failure")))
-		return err_as(e, ERR_INVALID, "invalid restart policy: maximum retry count can only be used with 'on-failure' and cannot be negative");
-	if (h->auto_remove && !streq(h->restart_name, "no"))
-		return err_as(e, ERR_INVALID, "can't create 'AutoRemove' container with restart policy");
+		return invalid(e,
+			"invalid restart policy: unknown policy '%s'; use one of 'no', 'always', 'on-failure', or "
+			"'unless-stopped'",
+			name);
+	if (streq(name, "on-failure") && h->restart_max < 0)
+		return invalid(e, "invalid restart policy: maximum retry count cannot be negative");
+	if (!streq(name, "on-failure") && h->restart_max)
+		return invalid(e, "invalid restart policy: maximum retry count can only be used with 'on-failure'%s",
+			h->restart_max < 0 ? " and cannot be negative" : "");
 	return 0;
 }
 
-static int check_target(const char *target, const char *spec, struct err *e)
+/* name:address or name=address; an IPv6 address may be in brackets; "host-gateway" stands for the host. */
+static int check_extra_host(const char *s, struct err *e)
 {
-	if (str_empty(target) || *target != '/')
-		return err_as(e, ERR_INVALID, "invalid volume specification: '%s': invalid mount path: '%s' mount path must be absolute", spec, target ? target : "");
-	if (streq(target, "/"))
-		return err_as(e, ERR_INVALID, "invalid volume specification: '%s': invalid specification: destination can't be '/'", spec);
+	size_t name = strcspn(s, ":=");
+	const char *text = s + name + 1;
+	char address[IP_TEXT];
+	struct ip ip;
+	if (!name || !s[name])
+		return invalid(e, "bad format for add-host: \"%s\"", s);
+	size_t n = strlen(text);
+	bool brackets = n > 2 && text[0] == '[' && text[n - 1] == ']';
+	snprintf(address, sizeof(address), "%.*s", (int)(n < sizeof(address) ? n : sizeof(address)) - 2 * brackets,
+		text + brackets);
+	if (!streq(text, "host-gateway") && (n >= sizeof(address) || ip_parse(address, &ip) < 0))
+		return invalid(e, "invalid IP address in add-host: \"%s\"", text);
 	return 0;
 }
 
-/* src:dst[:mode]; a source without a leading slash is a volume's name. */
-static int check_bind(const char *s, struct arena *a, struct strv *targets, struct err *e)
+static int check_bindings(const struct host_config *h, struct arena *a, struct err *e)
 {
-	const char *colon = strchr(s, ':'), *dst = colon ? colon + 1 : s, *mode = colon ? strchr(dst, ':') : NULL;
-	if (!*s || colon == s || (mode && strchr(mode + 1, ':')))
-		return invalid(e, "invalid volume specification: '%s'", s);
-	const char *target = arena_dupn(a, dst, mode ? (size_t)(mode - dst) : strlen(dst));
-	if (!target)
-		return err_nomem(e);
-	try(check_target(target, s, e));
-	if (!colon || *s != '/')
-		return err_as(e, ERR_NOT_IMPLEMENTED, "volumes are not supported by this version of Pontoon: bind a directory of the host instead of '%s'", s);
-	if (strv_has(targets, target))
-		return invalid(e, "Duplicate mount point: %s", target);
-	return strv_add(a, targets, target) < 0 ? err_nomem(e) : 0;
-}
-
-static int check_mounts(const struct host_config *h, struct arena *a, struct err *e)
-{
-	struct strv targets = {0};
-	for (size_t i = 0; i < h->binds.n; i++)
-		try(check_bind(h->binds.v[i], a, &targets, e));
-	const struct mount_spec *m = h->mounts.v;
-	for (size_t i = 0; i < h->mounts.n; i++) {
-		const char *type = m[i].type ? m[i].type : "", *target = m[i].target ? m[i].target : "", *source = m[i].source ? m[i].source : "";
-		bool bind = streq(type, "bind"), tmpfs = streq(type, "tmpfs");
-		if (streq(type, "volume"))
-			return err_as(e, ERR_NOT_IMPLEMENTED, "volumes are not supported by this version of Pontoon: use a mount of type bind for %s", target);
-		if (!bind && !tmpfs)
-			return invalid(e, "mount type unknown: \"%s\"", type);
-		if (!*target)
-			return err_as(e, ERR_INVALID, "invalid mount config for type \"%s\": field Target must not be empty", type);
-		if (*target != '/' || streq(target, "/"))
-			return err_as(e, ERR_INVALID, "invalid mount config for type \"%s\": invalid mount path: '%s' mount path must be absolute and not /", type, target);
-		if (bind && *source != '/')
-			return err_as(e, ERR_INVALID, "invalid mount config for type \"bind\": invalid mount path: '%s' mount path must be absolute", source);
-		if (tmpfs && *source)
-			return err_as(e, ERR_INVALID, "invalid mount config for type \"tmpfs\": field Source must not be specified");
-		if (strv_has(&targets, target))
-			return invalid(e, "Duplicate mount point: %s", target);
-		if (strv_add(a, &targets, target) < 0)
-			return err_nomem(e);
-	}
-	for (size_t i = 0; i < h->tmpfs.n; i++) {
-		if (*h->tmpfs.v[i].key != '/')
-			return invalid(e, "invalid mount path: '%s' mount path must be absolute", h->tmpfs.v[i].key);
-		if (strv_has(&targets, h->tmpfs.v[i].key))
-			return invalid(e, "Duplicate mount point: %s", h->tmpfs.v[i].key);
+	const struct json_group *g = h->port_bindings.v;
+	const char *key;
+	struct ip ip;
+	for (size_t i = 0; i < h->port_bindings.n; i++) {
+		const struct port_binding *b = g[i].items.v;
+		for (size_t k = 0; k < g[i].items.n; k++) {
+			const char *port = b[k].host_port;
+			if (!str_empty(port) && !streq(port, "0") &&
+				(strchr(port, '/') || spec_port_key(a, port, &key, NULL) < 0))
+				return invalid(e, "invalid port specification: \"%s\"", port);
+			if (!str_empty(b[k].host_ip) && ip_parse(b[k].host_ip, &ip) < 0)
+				return invalid(e, "invalid IP address: %s", b[k].host_ip);
+		}
 	}
 	return 0;
 }
 
-static int check_config(const struct container_spec *s, struct err *e)
+static bool is_log_option(const char *driver, const char *key)
 {
-	const struct config *c = &s->config;
-	int sig;
-	if (c->hostname && strlen(c->hostname) > 64)
-		return invalid(e, "invalid hostname: %s is longer than 64 bytes", c->hostname);
-	if (!str_empty(c->working_dir) && *c->working_dir != '/')
-		return invalid(e, "the working directory '%s' is invalid, it needs to be an absolute path", c->working_dir);
-	if (!str_empty(c->stop_signal) && signal_parse(c->stop_signal, &sig) < 0)
-		return invalid(e, "invalid signal: %s", c->stop_signal);
-	for (size_t i = 0; i < c->env.n; i++)
-		if (!*c->env.v[i] || *c->env.v[i] == '=')
-			return invalid(e, "invalid environment variable: %s", c->env.v[i]);
-	return 0;
+	static const char *const any[] = {"mode", "max-buffer-size", "max-file", "max-size", "compress"};
+	static const char *const json[] = {"labels", "labels-regex", "env", "env-regex", "tag"};
+	for (size_t i = 0; i < ARRAY_LEN(any); i++)
+		if (streq(key, any[i]))
+			return true;
+	for (size_t i = 0; streq(driver, "json-file") && i < ARRAY_LEN(json); i++)
+		if (streq(key, json[i]))
+			return true;
+	return false;
 }
 
 static int check_logging(const struct host_config *h, struct err *e)
 {
-	static const char *const drivers[] = {"json-file", "local", "none"};
-	for (size_t i = 0; i < ARRAY_LEN(drivers); i++)
-		if (streq(h->log_type, drivers[i]))
-			return 0;
-	return invalid(e, "logger: no log driver named '%s' is registered", h->log_type);
+	const struct kvs *o = &h->log_config_opts;
+	const char *mode = kvs_get(o, "mode");
+	if (streq(h->log_type, "none"))
+		return 0;
+	if (!str_empty(mode) && !streq(mode, "blocking") && !streq(mode, "non-blocking"))
+		return invalid(e, "logger: logging mode not supported: %s", mode);
+	if (!streq(h->log_type, "json-file") && !streq(h->log_type, "local"))
+		return invalid(e, "logger: no log driver named '%s' is registered", h->log_type);
+	for (size_t i = 0; i < o->n; i++)
+		if (!is_log_option(h->log_type, o->v[i].key))
+			return invalid(e, "unknown log opt '%s' for %s log driver", o->v[i].key, h->log_type);
+	return 0;
 }
 
-static int check_lists(const struct host_config *h, struct err *e)
+static bool is_go_bool(const char *s)
 {
-	const struct ulimit *u = h->ulimits.v;
-	for (size_t i = 0; i < h->ulimits.n; i++)
-		if (str_empty(u[i].name) || (u[i].hard >= 0 && u[i].soft > u[i].hard))
-			return err_as(e, ERR_INVALID, "invalid ulimit %s: soft limit must not be above the hard limit", u[i].name ? u[i].name : "");
-	const struct device_mapping *d = h->devices.v;
-	for (size_t i = 0; i < h->devices.n; i++)
-		if (str_empty(d[i].host) || (d[i].perms && strspn(d[i].perms, "rwm") != strlen(d[i].perms)))
-			return err_as(e, ERR_INVALID, "invalid device specification: %s", d[i].host ? d[i].host : "");
-	for (size_t i = 0; i < h->group_add.n; i++)
-		if (!*h->group_add.v[i])
-			return err_as(e, ERR_INVALID, "invalid group: empty");
-	for (size_t i = 0; i < h->dns.n; i++) {
-		struct ip ip;
-		if (ip_parse(h->dns.v[i], &ip) < 0)
-			return invalid(e, "%s is not an ip address", h->dns.v[i]);
+	static const char *const words[] = {
+		"1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"};
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (streq(s, words[i]))
+			return true;
+	return false;
+}
+
+static bool is_word(const char *s, size_t n, const char *word)
+{
+	return strlen(word) == n && strncmp(s, word, n) == 0;
+}
+
+static int check_security(const struct strv *l, struct err *e)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		const char *s = l->v[i];
+		size_t key = strcspn(s, strchr(s, '=') ? "=" : ":");
+		if (streq(s, "no-new-privileges") || streq(s, "disable"))
+			continue;
+		if (!s[key])
+			return invalid(e, "invalid --security-opt 1: \"%s\"", s);
+		if (is_word(s, key, "label") || is_word(s, key, "apparmor") || is_word(s, key, "seccomp"))
+			continue;
+		if (!is_word(s, key, "no-new-privileges") || !is_go_bool(s + key + 1))
+			return invalid(e, "invalid --security-opt 2: \"%s\"", s);
 	}
 	return 0;
 }
 
-int spec_check(struct container_spec *s, struct arena *a, struct err *e)
+static int check_lists(const struct host_config *h, struct err *e)
 {
-	struct mac mac;
-	try(check_config(s, e));
-	try(check_network_mode(s, e));
-	try(check_resources(&s->host, e));
+	struct ip ip;
+	for (size_t i = 0; i < h->extra_hosts.n; i++)
+		try(check_extra_host(h->extra_hosts.v[i], e));
+	for (size_t i = 0; i < h->dns.n; i++)
+		if (ip_parse(h->dns.v[i], &ip) < 0)
+			return invalid(e, "%s is not an ip address", h->dns.v[i]);
+	for (size_t i = 0; i < h->group_add.n; i++)
+		if (!*h->group_add.v[i])
+			return invalid(e, "invalid group: empty");
+	for (size_t i = 0; i < h->annotations.n; i++)
+		if (!*h->annotations.v[i].key)
+			return invalid(
+				e, "invalid Annotations: the empty string is not permitted as an annotation key");
+	return 0;
+}
+
+int spec_check(
+	struct container_spec *s, const struct spec_host *host, struct arena *a, struct strv *warnings, struct err *e)
+{
+	struct check c = {.s = s, .host = host, .a = a, .warnings = warnings};
+	try(check_modes(&c, e));
+	try(check_config(&s->config, e));
 	try(check_restart(&s->host, e));
-	try(check_caps(&s->host.cap_add, e));
-	try(check_caps(&s->host.cap_drop, e));
-	try(check_logging(&s->host, e));
 	try(check_lists(&s->host, e));
-	if (!str_empty(s->config.mac_address) && mac_parse(s->config.mac_address, &mac) < 0)
-		return invalid(e, "invalid MAC address: %s", s->config.mac_address);
-	return check_mounts(&s->host, a, e);
+	try(check_bindings(&s->host, a, e));
+	try(check_caps("CapAdd", &s->host.cap_add, e));
+	try(check_caps("CapDrop", &s->host.cap_drop, e));
+	try(check_security(&s->host.security_opt, e));
+	try(check_resources(&c, e));
+	try(check_mounts(&c, e));
+	return check_logging(&s->host, e);
 }

@@ -1,4 +1,5 @@
-/* thing: what every noun of the world has in common. A thing is immutable once it is in a world: to change one, make a copy
+/* thing: what every noun of the world has in common. A thing is immutable once it is in a world: to change one, make a
+ * copy
  * (<noun>_copy), change the copy, put that. Reference counted, any thread; its strings live in its own arena.
  * A thing's `spec` (what the user asked for) is shared between copies. */
 #pragma once
@@ -17,9 +18,9 @@ enum noun { NOUN_NETWORK, NOUN_ENDPOINT, NOUN_CONTAINER, NOUN_IMAGE, NOUN_TAG, N
 struct thing {
 	atomic_uint refs;
 	enum noun noun;
-	struct arena mem; /* everything the thing points to, except its spec */
+	struct arena mem;         /* everything the thing points to, except its spec */
 	struct thing *spec_owner; /* the reference-counted owner of ->spec, or NULL */
-	const char *key; /* inside the noun's own struct */
+	const char *key;          /* inside the noun's own struct */
 };
 
 /* Allocates `size` zeroed bytes whose first member is a struct thing with one reference. NULL when out of memory. */

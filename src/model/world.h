@@ -1,6 +1,7 @@
-/* world: all things, with their indexes. A world is either a base or a fork: a thin overlay on a base that holds only changes, so that an
- * operation costs what it changes and both "before" (the base) and "after" (the fork) can be read at once.
- * Pure memory: no clock, no store. Not locked: ops/ orders writers, and readers against the short world_merge. */
+/* world: all things, with their indexes. A world is either a base or a fork: a thin overlay on a base that holds only
+ * changes, so that an operation costs what it changes and both "before" (the base) and "after" (the fork) can be read
+ * at once. Pure memory: no clock, no store. Not locked: ops/ orders writers, and readers against the short world_merge.
+ */
 #pragma once
 
 #include "base/map.h"
@@ -10,14 +11,15 @@
 
 struct world;
 
-struct world *world_new(void); /* NULL when out of memory */
+struct world *world_new(void);                      /* NULL when out of memory */
 struct world *world_fork(const struct world *base); /* the base must not change or go while the fork lives */
 void world_free(struct world *w);
 static inline void own_world(struct world **w)
 {
 	world_free(*w);
 }
-/* Moves the fork's changes into its base (which must be the one it was forked from), then frees the fork. Cannot fail: memory was reserved by the puts. */
+/* Moves the fork's changes into its base (which must be the one it was forked from), then frees the fork. Cannot fail:
+ * memory was reserved by the puts. */
 void world_merge(struct world *base, struct world *fork);
 
 /* Puts take over the caller's reference (also on failure). -ENOMEM. A put of a present key replaces it. */
@@ -33,18 +35,22 @@ const struct container *world_container_by_name(const struct world *w, const cha
 const struct endpoint *world_endpoint(const struct world *w, const char *container, const char *network);
 const struct image *world_image(const struct world *w, const char *id);
 
-/* What a user may write: full id, exact name, unique id prefix. Errors with Docker's texts: NOT_FOUND "No such container: x" / "network x not found" / "No such image: x:tag";
- * ambiguity: INVALID. Image terms: reference (normalised by base/ref), id, id prefix, "sha256:..." . */
+/* What a user may write: full id, exact name, unique id prefix. Errors with Docker's texts: NOT_FOUND "No such
+ * container: x" / "network x not found" / "No such image: x:tag"; ambiguity: INVALID. Image terms: reference
+ * (normalised by base/ref), id, id prefix, "sha256:..." . */
 int world_find_container(const struct world *w, const char *term, const struct container **out, struct err *e);
 int world_find_network(const struct world *w, const char *term, const struct network **out, struct err *e);
 int world_find_image(const struct world *w, const char *term, const struct image **out, struct err *e);
 
-/* Iteration: for (size_t i = 0; (t = world_next(w, NOUN_X, &i));) . Order: by seq for networks and containers (creation), else by key. The world must not change meanwhile. */
+/* Iteration: for (size_t i = 0; (t = world_next(w, NOUN_X, &i));) . Order: by seq for networks and containers
+ * (creation), else by key. The world must not change meanwhile. */
 const void *world_next(const struct world *w, enum noun noun, size_t *i);
 size_t world_count(const struct world *w, enum noun noun);
 /* Endpoints of a container (ordered by network name) or of a network (by container id), in an array from the arena. */
-const struct endpoint **world_endpoints_of_container(const struct world *w, struct arena *a, const char *container, size_t *n);
-const struct endpoint **world_endpoints_of_network(const struct world *w, struct arena *a, const char *network, size_t *n);
+const struct endpoint **world_endpoints_of_container(
+	const struct world *w, struct arena *a, const char *container, size_t *n);
+const struct endpoint **world_endpoints_of_network(
+	const struct world *w, struct arena *a, const char *network, size_t *n);
 /* Tags of an image, sorted, in an array from the arena. */
 const struct tag **world_tags_of_image(const struct world *w, struct arena *a, const char *image, size_t *n);
 size_t world_containers_of_image(const struct world *w, const char *image);
@@ -53,7 +59,8 @@ size_t world_joined_in_network(const struct world *w, const char *network); /* j
 /* Address index, O(log n): addresses of joined endpoints of the network. */
 bool world_address_used(const struct world *w, const char *network, const struct ip *a);
 /* Lowest address >= from and <= to that no joined endpoint uses; false when there is none. */
-bool world_address_free(const struct world *w, const char *network, const struct ip *from, const struct ip *to, struct ip *out);
+bool world_address_free(
+	const struct world *w, const char *network, const struct ip *from, const struct ip *to, struct ip *out);
 
 /* The next creation number: above the seq of everything in the world. */
 int64_t world_next_seq(const struct world *w);
@@ -63,5 +70,6 @@ struct change {
 	const void *before; /* NULL: added */
 	const void *after;  /* NULL: removed */
 };
-/* The fork's changes against its base, ordered by noun then key; unchanged things that were put again with the same pointer are left out. */
+/* The fork's changes against its base, ordered by noun then key; unchanged things that were put again with the same
+ * pointer are left out. */
 int world_changes(const struct world *fork, struct arena *a, struct change **out, size_t *n);

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "net/join.h"
 #include "ops/container.h"
@@ -182,6 +183,26 @@ static int create_in_world(struct creation *n, struct container **out, struct er
 	return 0;
 }
 
+/* Does the kernel count swap? cgroup v1 shows it by a file; the unified hierarchy always does where swap exists at all. */
+static bool has_swap_limit(bool cgroup2)
+{
+	return cgroup2 || access("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes", F_OK) == 0;
+}
+
+static int judge(struct creation *n, struct err *e)
+{
+	struct engine_info info;
+	struct strv warnings = {0};
+	engine_info(n->core->engine, &info);
+	struct spec_host host = {.minor = n->minor, .ncpu = (int)sysconf(_SC_NPROCESSORS_ONLN), .cgroup2 = info.cgroup_version == 2};
+	host.swap_limit = has_swap_limit(host.cgroup2);
+	try(spec_check(n->spec, &host, &n->mem, &warnings, e));
+	for (size_t i = 0; i < warnings.n; i++)
+		if (strv_add(n->a, n->warnings, warnings.v[i]) < 0)
+			return err_nomem(e);
+	return 0;
+}
+
 int op_container_create(struct core *c, const char *name, const json_t *body, int minor, struct arena *a, char out_id[static ID_TEXT],
 	struct strv *warnings, struct err *e)
 {
@@ -191,9 +212,9 @@ int op_container_create(struct core *c, const char *name, const json_t *body, in
 	n.spec = arena_new(&n.mem, struct container_spec, 1);
 	int r = n.spec ? spec_parse(body, &n.mem, n.spec, e) : err_nomem(e);
 	if (r >= 0)
-		r = refuse_missing(n.spec, e);
+		r = judge(&n, e);
 	if (r >= 0)
-		r = spec_check(n.spec, &n.mem, e);
+		r = refuse_missing(n.spec, e);
 	if (r >= 0)
 		r = engine_check_runtime(c->engine, n.spec->host.runtime, e);
 	if (r >= 0)

@@ -37,7 +37,7 @@ static int load_container(sqlite3_stmt *st, void **out, struct err *e)
 	try(parsed(text(st, 4), &spec_json, e));
 	try(parsed(text(st, 5), &state, e));
 	struct container_spec *spec = arena_new(&mem, struct container_spec, 1);
-	int r = spec ? spec_parse(spec_json, &mem, spec, e) : err_nomem(e);
+	int r = spec ? spec_from_json(spec_json, &mem, spec, e) : err_nomem(e);
 	struct container *c = r < 0 ? NULL : container_new(text(st, 0), text(st, 1), spec, &mem);
 	arena_free(&mem);
 	if (!c)
