@@ -39,7 +39,8 @@ static void cut_newlines(struct buf *b)
 static json_t *probe_config(const struct engine *en)
 {
 	static const char *const dirs[] = {"/bin", "/lib", "/lib64", "/usr"};
-	json_t *mounts = json_pack("[{s:s, s:s, s:s}]", "destination", "/proc", "type", "proc", "source", "proc");
+	json_t *mounts = json_pack("[{s:s, s:s, s:s}, {s:s, s:s, s:s}]", "destination", "/proc", "type", "proc", "source", "proc", "destination", "/dev", "type", "tmpfs",
+		"source", "tmpfs");
 	for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
 		if (access(dirs[i], F_OK) == 0)
 			json_array_append_new(mounts, json_pack("{s:s, s:s, s:s, s:[s,s]}", "destination", dirs[i], "type", "bind", "source", dirs[i], "options", "rbind", "ro"));
