@@ -1,0 +1,48 @@
+# The front door. Everything real is in meson.build and scripts/.
+BUILD ?= build
+PREFIX ?= /usr/local
+
+all: $(BUILD)/build.ninja
+	ninja -C $(BUILD)
+
+$(BUILD)/build.ninja:
+	scripts/deps build
+	meson setup $(BUILD) --prefix=$(PREFIX) -Dwerror=true
+
+demo:
+	scripts/deps build run
+	$(MAKE) all
+	scripts/demo
+
+test:
+	scripts/deps build run test
+	scripts/test
+
+lab:
+	scripts/deps build run
+	$(MAKE) all
+	tests/lab/lab shell
+
+bench:
+	scripts/deps build run test
+	$(MAKE) all
+	bench/run
+
+soak:
+	scripts/deps build run test
+	$(MAKE) all
+	PONTOON_SOAK=1 tests/lab/lab run --daemon none -- /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/scenario
+
+install: all
+	DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild
+
+format:
+	clang-format -i $$(git ls-files 'src/*.[ch]' 'tests/*.[ch]')
+
+tidy: all
+	clang-tidy -p $(BUILD) $$(git ls-files 'src/*.c')
+
+clean:
+	rm -rf $(BUILD)
+
+.PHONY: all demo test lab bench soak install format tidy clean

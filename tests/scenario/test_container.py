@@ -1,0 +1,180 @@
+"""Verbs and streams of containers, with every client."""
+import json
+import os
+import re
+import subprocess
+import time
+
+import pytest
+
+from conftest import wait_until
+
+
+def test_exit_codes(cli):
+    assert cli("run", "--rm", "alpine", "sh", "-c", "exit 42").rc == 42
+    r = cli("run", "--rm", "alpine", "nope")
+    assert r.rc == 127 and 'exec: "nope": executable file not found in $PATH' in r.err
+    r = cli("run", "--rm", "alpine", "/etc/passwd")
+    assert r.rc == 126 and "permission denied" in r.err
+    assert cli("run", "--rm", "--nonsense", "alpine").rc == 125
+    r = cli("run", "--rm", "no-such-image", "true")
+    assert r.rc == 125 and "Unable to find image 'no-such-image:latest' locally" in r.err
+    cli.out("run", "-d", "--name", "xx", "alpine", "sleep", "1h")
+    assert cli("exec", "xx", "sh", "-c", "exit 9").rc == 9
+    r = cli("exec", "xx", "nope")
+    assert r.rc in (126, 127) and "executable file not found in $PATH" in r.out + r.err
+    assert cli("ps", "-aq", ok=True).out.count("\n") == 1
+
+
+def test_stdin_and_output_are_whole(cli):
+    data = os.urandom(1 << 20)
+    r = cli("run", "-i", "--rm", "alpine", "cat", stdin=data)
+    assert r.rc == 0 and r.out == data
+    r = cli("run", "--rm", "alpine", "sh", "-c", "echo out; echo err >&2")
+    assert (r.out, r.err) == ("out\n", "err\n")
+    r = cli("run", "-i", "--rm", "alpine", "sh", "-c", "cat >/dev/null; echo after", stdin="x\n")
+    assert r.out == "after\n"
+    cli.out("run", "-d", "--name", "xx", "alpine", "sleep", "1h")
+    r = cli("exec", "-i", "xx", "sha256sum", stdin=data)
+    assert len(r.out.split()[0]) == 64
+
+
+def test_terminal(cli):
+    t = cli.tty("run", "-it", "--rm", "--name", "tt", "alpine", "sh", rows=33, cols=101)
+    t.expect(r"# ")
+    t.send("stty size\n")
+    t.expect(r"33 101")
+    t.resize(44, 120)
+    t.send("sleep 0.3; stty size\n")
+    t.expect(r"44 120")
+    t.send("tty\n")
+    t.expect(r"/dev/(pts/0|console)")
+    t.send("\x10\x11")  # ctrl-p ctrl-q
+    assert t.end() == 0
+    assert cli.out("ps", "-q") != ""
+    a = cli.tty("attach", "tt")
+    a.send("echo again-$((1+1))\n")
+    a.expect(r"again-2")
+    a.send("exit 5\n")
+    assert a.end() == 5
+
+
+def test_signals(cli):
+    p = cli.spawn("run", "--rm", "--name", "sig", "alpine", "sh", "-c", "trap 'echo got; exit 3' TERM; echo ready; while :; do sleep 0.1; done", stdout=subprocess.PIPE, text=True)
+    assert p.stdout.readline() == "ready\n"
+    p.terminate()
+    assert p.stdout.read() == "got\n"
+    assert p.wait(20) == 3
+
+
+def test_logs(cli):
+    cli.out("run", "--name", "lg", "alpine", "sh", "-c", "for i in 1 2 3 4 5; do echo line $i; done; echo problem >&2; printf partial")
+    assert cli.out("logs", "lg").splitlines() == [f"line {i}" for i in range(1, 6)] + ["partial"]
+    assert cli("logs", "lg").err == "problem\n"
+    assert cli("logs", "--tail", "2", "lg").out + cli("logs", "--tail", "2", "lg").err == "partialproblem\n"
+    assert cli("logs", "-n", "0", "lg").out == ""
+    stamped = cli.out("logs", "-t", "lg").splitlines()
+    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z line 1$", stamped[0])
+    assert cli.out("logs", "--since", "1h", "lg").splitlines()[0] == "line 1"
+    assert cli("logs", "--until", "1h", "lg").out == ""
+    p = cli.spawn("run", "--name", "fl", "alpine", "sh", "-c", "echo one; sleep 1; echo two", stdout=subprocess.DEVNULL)
+    assert wait_until(lambda: cli("inspect", "fl").rc == 0 and cli("logs", "fl").out == "one\n")
+    assert cli.out("logs", "-f", "fl").splitlines() == ["one", "two"]
+    p.wait()
+
+
+def test_life(cli):
+    c = cli.out("create", "--name", "life", "alpine", "sh", "-c", "trap 'exit 7' TERM; while :; do sleep 0.1; done")
+    assert cli.out("ps", "-a", "--format", "{{.Names}} {{.Status}}") == "life Created"
+    assert cli.out("start", "life") == "life"
+    assert cli.out("start", "life") == "life"
+    assert "Up" in cli.out("ps", "--format", "{{.Status}}")
+    cli.out("pause", "life")
+    assert "(Paused)" in cli.out("ps", "--format", "{{.Status}}")
+    assert "is paused" in cli("exec", "life", "true", ok=False).err
+    cli.out("unpause", "life")
+    top = cli.out("top", "life")
+    assert "PID" in top.splitlines()[0] and "sleep" in top
+    cli.out("rename", "life", "renamed")
+    assert cli.out("inspect", "-f", "{{.Name}} {{.State.Status}} {{.State.Running}}", "renamed") == "/renamed running true"
+    pid = cli.out("inspect", "-f", "{{.State.Pid}}", "renamed")
+    cli.out("restart", "renamed")
+    assert cli.out("inspect", "-f", "{{.State.Pid}}", "renamed") != pid
+    w = cli.spawn("wait", "renamed", stdout=subprocess.PIPE, text=True)
+    cli.out("stop", "renamed")
+    assert w.communicate(timeout=20)[0].strip() == "7"
+    assert cli.out("inspect", "-f", "{{.State.ExitCode}} {{.State.Status}}", "renamed") == "7 exited"
+    assert "is not running" in cli("kill", "renamed", ok=False).err
+    assert cli.out("rm", c[:12]) == c[:12]
+    assert "No such container: renamed" in cli("stop", "renamed", ok=False).err
+
+
+def test_options(cli, tmp_path):
+    (tmp_path / "f").write_text("from the host\n")
+    text = cli.out("run", "--rm", "-e", "A=b c", "-w", "/var", "-u", "user:staff", "-h", "host1", "--group-add", "nogroup", "-v", f"{tmp_path}:/data:ro", "--tmpfs", "/scratch:size=1m",
+                   "--read-only", "--ulimit", "nofile=123:456", "--label", "l=v", "alpine", "sh", "-c",
+                   "echo $A; pwd; id -u; id -g; id -G; hostname; cat /data/f; touch /data/x 2>&1; touch /x 2>&1; touch /scratch/ok && echo scratch; ulimit -n; ulimit -Hn").splitlines()
+    assert text[:7] == ["b c", "/var", "1000", "50", "50 65534", "host1", "from the host"]
+    assert "Read-only file system" in text[7] and "Read-only file system" in text[8]
+    assert text[9:] == ["scratch", "123", "456"]
+    assert cli.out("run", "--rm", "--entrypoint", "echo", "alpine", "hello") == "hello"
+    assert "docker-init" in cli.out("run", "--rm", "--init", "alpine", "cat", "/proc/1/cmdline")
+    assert cli.out("run", "--rm", "--cap-drop", "ALL", "--cap-add", "NET_RAW", "alpine", "grep", "CapBnd", "/proc/self/status").endswith("0000000000002000")
+    assert cli.out("run", "--rm", "--network", "none", "alpine", "ls", "/sys/class/net") == "lo"
+    assert "uplink0" in cli.out("run", "--rm", "--network", "host", "alpine", "ls", "/sys/class/net")
+    r = cli("run", "--rm", "-u", "nobody-here", "alpine", "true")
+    assert r.rc in (125, 126, 127) and "unable to find user nobody-here: no matching entries in passwd file" in r.err
+    if os.path.isdir("/sys/fs/cgroup/memory"):
+        assert cli.out("run", "--rm", "-m", "32m", "--pids-limit", "50", "--cpus", "0.5", "alpine", "sh", "-c",
+                       "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/cpu/cpu.cfs_quota_us").split() == [str(32 << 20), "50", "50000"]
+
+
+def test_oom(any_cli):
+    any_cli("run", "--name", "oom", "-m", "8m", "alpine", "sh", "-c", "x=x; while :; do x=$x$x$x$x; done")
+    d = json.loads(any_cli.out("inspect", "oom"))[0]["State"]
+    assert d["ExitCode"] == 137 and d["OOMKilled"]
+
+
+def test_errors(daemon, cli):
+    one = cli.out("create", "--name", "taken", "alpine", "true")
+    r = cli("create", "--name", "taken", "alpine", "true")
+    assert f'Conflict. The container name "/taken" is already in use by container "{one}". You have to remove (or rename) that container to be able to reuse that name.' in r.err
+    assert "Invalid container name (.bad)" in cli("create", "--name", ".bad", "alpine", "true").err
+    assert daemon.api("POST", "/containers/create?name=taken", {"Image": "alpine", "Cmd": ["true"]})[0] == 409
+    assert daemon.api("POST", "/containers/create", {"Image": "nope"}) == (404, {"message": "No such image: nope:latest"})
+    assert daemon.api("GET", "/containers/nope/json") == (404, {"message": "No such container: nope"})
+    assert daemon.api("GET", "/networks/zz") == (404, {"message": "network zz not found"})
+    assert daemon.api("GET", "/nowhere") == (404, {"message": "page not found"})
+    assert daemon.api("GET", "/v1.99/version") == (400, {"message": "client version 1.99 is too new. Maximum supported API version is 1.51"})
+    assert daemon.api("GET", "/v1.12/version")[0] == 400
+    assert daemon.api("POST", "/containers/create", "{", {"Content-Type": "application/json"})[0] == 400
+    assert daemon.api("POST", "/containers/create", "{} x", {"Content-Type": "application/json"}) == (400, {"message": "unexpected content after JSON"})
+    assert daemon.api("POST", "/containers/create", "x", {"Content-Type": "text/plain"}) == (400, {"message": "unsupported Content-Type header (text/plain): must be 'application/json'"})
+    assert daemon.api("GET", "/containers/json?filters=" + "%7B%22zz%22%3A%5B%22a%22%5D%7D") == (400, {"message": "invalid filter 'zz'"})
+    for bad, text in [({"HostConfig": {"Memory": 1000}}, "Minimum memory limit allowed is 6MB"), ({"WorkingDir": "x"}, "the working directory 'x' is invalid, it needs to be an absolute path"),
+                      ({"HostConfig": {"CapAdd": ["NOPE"]}}, "invalid capability"), ({"HostConfig": {"Memory": "x"}}, "HostConfig.Memory: expected a number, got a string"),
+                      ({"HostConfig": {"NetworkMode": "container:"}}, "invalid container format container:<name|id>"), ({"StopSignal": "NOPE"}, "invalid signal: NOPE")]:
+        status, d = daemon.api("POST", "/containers/create", {"Image": "alpine", "Cmd": ["true"], **bad})
+        assert status == 400 and text in d["message"], d
+    assert cli("rm", "-f", "taken", ok=True)
+
+
+def test_parallel(any_cli, daemon):
+    n = 20
+    procs = [any_cli.spawn("run", "--rm", "alpine", "sh", "-c", f"ip -4 addr show eth0 | grep inet; echo {i}", stdout=subprocess.PIPE, text=True) for i in range(n)]
+    outs = [p.communicate(timeout=120)[0] for p in procs]
+    assert all(p.returncode == 0 for p in procs)
+    assert sorted(int(o.split()[-1]) for o in outs) == list(range(n))
+
+
+def test_images(daemon, cli, tmp_path):
+    assert "alpine" in cli.out("images")
+    cli.out("tag", "alpine", "other:v1")
+    assert cli.out("images", "-q", "other:v1") == cli.out("images", "-q", "alpine:latest")
+    cli.out("rmi", "other:v1")
+    (tmp_path / "no.tar").write_bytes(b"this is no archive" * 100)
+    r = cli("import", str(tmp_path / "no.tar"), "bad:latest")
+    assert r.rc != 0 and "tar" in r.err
+    r = cli("load", "-i", str(tmp_path / "no.tar"))
+    assert r.rc != 0
+    assert "bad" not in cli.out("images")
