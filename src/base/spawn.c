@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <linux/close_range.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -26,6 +27,35 @@
 #define SPAWN_FDS    32
 
 extern char **environ;
+
+/* Processes whose status somebody will ask for. The lock is held from before clone until the pid is listed, so that none is taken for an orphan. */
+static pthread_mutex_t own_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct own {
+	struct own *next;
+	pid_t pid;
+} *own_list;
+
+static void own_forget(pid_t pid)
+{
+	pthread_mutex_lock(&own_lock);
+	for (struct own **p = &own_list; *p; p = &(*p)->next) {
+		if ((*p)->pid == pid) {
+			struct own *o = *p;
+			*p = o->next;
+			free(o);
+			break;
+		}
+	}
+	pthread_mutex_unlock(&own_lock);
+}
+
+static bool is_own(pid_t pid)
+{
+	for (const struct own *o = own_list; o; o = o->next)
+		if (o->pid == pid)
+			return true;
+	return false;
+}
 
 struct child {
 	const struct spawn *s;
@@ -139,10 +169,23 @@ int spawn_start(const struct spawn *s, pid_t *out, struct err *e)
 	void *stack = mmap(NULL, CHILD_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 	if (stack == MAP_FAILED)
 		return err_errno(e, -errno, "mmap");
+	struct own *own = malloc(sizeof(*own));
+	if (!own) {
+		munmap(stack, CHILD_STACK);
+		return err_nomem(e);
+	}
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
+	pthread_mutex_lock(&own_lock);
 	pid_t pid = clone(child_main, (char *)stack + CHILD_STACK, CLONE_VM | CLONE_VFORK | SIGCHLD, &c);
 	int r = pid < 0 ? -errno : 0;
+	if (pid > 0) {
+		*own = (struct own){own_list, pid};
+		own_list = own;
+	} else {
+		free(own);
+	}
+	pthread_mutex_unlock(&own_lock);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	munmap(stack, CHILD_STACK);
 	if (r < 0)
@@ -150,6 +193,7 @@ int spawn_start(const struct spawn *s, pid_t *out, struct err *e)
 	if (c.failed) {
 		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 			;
+		own_forget(pid);
 		return err_errno(e, -c.failed, "%s: %s", s->argv[0], c.what);
 	}
 	*out = pid;
@@ -161,7 +205,33 @@ int spawn_wait(pid_t pid, int *status, struct err *e)
 	while (waitpid(pid, status, 0) < 0)
 		if (errno != EINTR)
 			return err_errno(e, -errno, "wait for process %d", (int)pid);
+	own_forget(pid);
 	return 0;
+}
+
+/* The children of one thread; the kernel gives orphans to any thread of the subreaper. */
+static void reap_children_of(const char *tid, bool (*keep)(void *arg, pid_t pid), void *arg)
+{
+	char path[64];
+	int pid;
+	snprintf(path, sizeof(path), "/proc/self/task/%.16s/children", tid);
+	OWN(own_file) FILE *f = fopen(path, "re");
+	while (f && fscanf(f, "%d", &pid) == 1) {
+		siginfo_t si;
+		pthread_mutex_lock(&own_lock);
+		if (!is_own(pid) && !keep(arg, pid))
+			(void)waitid(P_PID, (id_t)pid, &si, WEXITED | WNOHANG); /* still alive: nothing happens */
+		pthread_mutex_unlock(&own_lock);
+	}
+}
+
+void spawn_reap_orphans(bool (*keep)(void *arg, pid_t pid), void *arg)
+{
+	OWN(own_dir) DIR *d = opendir("/proc/self/task");
+	struct dirent *entry;
+	while (d && (entry = readdir(d)))
+		if (entry->d_name[0] != '.')
+			reap_children_of(entry->d_name, keep, arg);
 }
 
 struct pipes {

@@ -38,3 +38,7 @@ struct spawn_io {
 	int timeout_ms;
 };
 int spawn_run(const struct spawn *s, const struct spawn_io *io, int *status, struct err *e);
+
+/* Forgets ended processes that became our children as orphans (PR_SET_CHILD_SUBREAPER), but none that spawn_start made and none that keep() claims: their
+ * status belongs to somebody. An orphan that stays a zombie would keep its pid namespace, and so its container, from ending. */
+void spawn_reap_orphans(bool (*keep)(void *arg, pid_t pid), void *arg);

@@ -193,7 +193,9 @@ int main(int argc, char **argv)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
-	pthread_sigmask(SIG_BLOCK, &set, NULL); /* every thread inherits it: only this one takes them */
+	sigset_t blocked = set;
+	sigaddset(&blocked, SIGCHLD); /* the engine reads it from a descriptor */
+	pthread_sigmask(SIG_BLOCK, &blocked, NULL); /* every thread inherits it: only this one takes them */
 	umask(022);
 	r = start(&d, &e);
 	if (r < 0)

@@ -11,6 +11,7 @@
 struct watched { /* a process whose end is of interest: conmon, or the process of an exec session */
 	struct watched *next;
 	int pidfd;
+	pid_t pid;
 	void (*ended)(struct engine *en, struct watched *w, int status); /* status as of waitid for our own children, else -1 */
 	char id[ID_TEXT];                                                /* container or exec session */
 	void *arg;
@@ -28,7 +29,8 @@ struct engine {
 	char root_rt[PATH_SIZE];   /* <exec-root>/runtime: state of the OCI runtime */
 	pthread_t thread;
 	bool has_thread;
-	int epoll, wake, inotify;
+	int epoll, wake, inotify, child_signal;
+	unsigned launching; /* processes that will become our children and be watched: orphans must wait */
 	pthread_mutex_t lock; /* watched, attaches, execs */
 	pthread_cond_t cond;
 	struct watched *watched;
@@ -45,6 +47,9 @@ const char *path_exit(const struct engine *en, const char *id, char out[static P
 /* watch.c: the one thread: exits of containers (inotify on exit files) and of watched processes (pidfds) */
 int watch_start(struct engine *en, struct err *e);
 void watch_stop(struct engine *en);
+/* Between these no orphan is reaped: a process that ends at once must still be there to be watched. */
+void watch_launch_begin(struct engine *en);
+void watch_launch_end(struct engine *en);
 int watch_pid(struct engine *en, pid_t pid, const char *id, void (*ended)(struct engine *, struct watched *, int), void *arg, struct err *e);
 
 /* runtime.c */

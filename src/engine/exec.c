@@ -328,7 +328,7 @@ static void close_children(int child[3])
 }
 
 /* Starts the process; ours holds our ends of its pipes or terminal. */
-static int launch(struct engine *en, struct exec *x, const struct container *c, bool detach, struct io *ours, struct err *e)
+static int launch_watched(struct engine *en, struct exec *x, const struct container *c, bool detach, struct io *ours, struct err *e)
 {
 	OWN(own_console) struct console con = {.listen = -1};
 	OWN(own_buf) struct buf b = {0};
@@ -359,6 +359,14 @@ static int launch(struct engine *en, struct exec *x, const struct container *c, 
 	r = watch_pid(en, (pid_t)x->pid, x->id, process_ended, x, e);
 	if (r < 0)
 		exec_put(en, x);
+	return r;
+}
+
+static int launch(struct engine *en, struct exec *x, const struct container *c, bool detach, struct io *ours, struct err *e)
+{
+	watch_launch_begin(en);
+	int r = launch_watched(en, x, c, detach, ours, e);
+	watch_launch_end(en);
 	return r;
 }
 

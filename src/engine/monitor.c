@@ -111,7 +111,7 @@ static int start_conmon(struct engine *en, const struct engine_run *r, const cha
 }
 
 /* The monitor has gone without an exit file only if somebody killed it: engine_adopt's watch covers both. */
-int monitor_create(struct engine *en, const struct engine_run *r, const char *bundle, int64_t *pid, int64_t *monitor, struct err *e)
+static int create_watched(struct engine *en, const struct engine_run *r, const char *bundle, int64_t *pid, int64_t *monitor, struct err *e)
 {
 	OWN(own_fds) int sync[2] = {-1, -1};
 	char path[PATH_SIZE + 16];
@@ -140,6 +140,14 @@ int monitor_create(struct engine *en, const struct engine_run *r, const char *bu
 	*pid = child;
 	*monitor = mon;
 	return 0;
+}
+
+int monitor_create(struct engine *en, const struct engine_run *r, const char *bundle, int64_t *pid, int64_t *monitor, struct err *e)
+{
+	watch_launch_begin(en);
+	int rc = create_watched(en, r, bundle, pid, monitor, e);
+	watch_launch_end(en);
+	return rc;
 }
 
 /* Socket paths are limited to 107 bytes: through a descriptor of the directory any bundle will do. */

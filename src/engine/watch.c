@@ -5,17 +5,20 @@
  * or not, and for our own children waitid(P_PIDFD) tells the status and lets the kernel forget the process. Nothing ever waits for "any
  * child", so nobody's status is taken away from base/spawn.c. */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/pidfd.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/spawn.h"
 #include "engine/engine_int.h"
 
 #define WATCH_STACK (256u << 10)
@@ -67,6 +70,42 @@ static void process_ended(struct engine *en, struct watched *w)
 	free(w);
 }
 
+static bool is_watched(void *arg, pid_t pid)
+{
+	struct engine *en = arg;
+	bool yes = false;
+	pthread_mutex_lock(&en->lock);
+	for (const struct watched *w = en->watched; w && !yes; w = w->next)
+		yes = w->pid == pid;
+	pthread_mutex_unlock(&en->lock);
+	return yes;
+}
+
+static void reap(struct engine *en)
+{
+	pthread_mutex_lock(&en->lock);
+	bool wait = en->launching > 0;
+	pthread_mutex_unlock(&en->lock);
+	if (!wait)
+		spawn_reap_orphans(is_watched, en);
+}
+
+void watch_launch_begin(struct engine *en)
+{
+	pthread_mutex_lock(&en->lock);
+	en->launching++;
+	pthread_mutex_unlock(&en->lock);
+}
+
+void watch_launch_end(struct engine *en)
+{
+	pthread_mutex_lock(&en->lock);
+	bool last = --en->launching == 0;
+	pthread_mutex_unlock(&en->lock);
+	if (last)
+		eventfd_write(en->wake, 1);
+}
+
 static void *watch_main(void *arg)
 {
 	struct engine *en = arg;
@@ -74,12 +113,22 @@ static void *watch_main(void *arg)
 	for (;;) {
 		int n = epoll_wait(en->epoll, ev, ARRAY_LEN(ev), -1);
 		for (int i = 0; i < n; i++) {
-			if (ev[i].data.ptr == &en->wake)
-				return NULL;
-			if (ev[i].data.ptr == &en->inotify)
+			if (ev[i].data.ptr == &en->wake) {
+				eventfd_t v;
+				(void)eventfd_read(en->wake, &v);
+				if (en->stop)
+					return NULL;
+				reap(en);
+			} else if (ev[i].data.ptr == &en->child_signal) {
+				struct signalfd_siginfo si;
+				while (read(en->child_signal, &si, sizeof(si)) > 0)
+					;
+				reap(en);
+			} else if (ev[i].data.ptr == &en->inotify) {
 				read_inotify(en);
-			else
+			} else {
 				process_ended(en, ev[i].data.ptr);
+			}
 		}
 	}
 }
@@ -93,14 +142,20 @@ static int add(struct engine *en, int fd, void *ptr, struct err *e)
 int watch_start(struct engine *en, struct err *e)
 {
 	en->epoll = epoll_create1(EPOLL_CLOEXEC);
-	en->wake = eventfd(0, EFD_CLOEXEC);
+	en->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	/* Only a signal that every thread blocks gets here: daemon/main.c does that before the first thread. */
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	en->child_signal = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	en->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (en->epoll < 0 || en->wake < 0 || en->inotify < 0)
+	if (en->epoll < 0 || en->wake < 0 || en->inotify < 0 || en->child_signal < 0)
 		return err_errno(e, -errno, "watch processes");
 	if (inotify_add_watch(en->inotify, en->root_exit, IN_MOVED_TO | IN_CLOSE_WRITE | IN_ONLYDIR) < 0)
 		return err_errno(e, -errno, "watch %s", en->root_exit);
 	try(add(en, en->wake, &en->wake, e));
 	try(add(en, en->inotify, &en->inotify, e));
+	try(add(en, en->child_signal, &en->child_signal, e));
 	pthread_attr_t attr;
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, WATCH_STACK);
@@ -113,6 +168,7 @@ int watch_start(struct engine *en, struct err *e)
 void watch_stop(struct engine *en)
 {
 	if (en->has_thread) {
+		en->stop = true;
 		eventfd_write(en->wake, 1);
 		pthread_join(en->thread, NULL);
 	}
@@ -122,7 +178,7 @@ void watch_stop(struct engine *en)
 		close(w->pidfd);
 		free(w);
 	}
-	int fds[] = {en->epoll, en->wake, en->inotify};
+	int fds[] = {en->epoll, en->wake, en->inotify, en->child_signal};
 	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
@@ -139,6 +195,7 @@ int watch_pid(struct engine *en, pid_t pid, const char *id, void (*ended)(struct
 		free(w);
 		return r;
 	}
+	w->pid = pid;
 	w->ended = ended;
 	w->arg = arg;
 	STR_COPY(w->id, id);
