@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <microhttpd.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 
 #define STREAM_STACK (256u << 10)
 #define READ_BLOCK   (32u << 10)
+#define LINGER_MS    200
 
 struct stream {
 	struct stream *next;
@@ -273,6 +275,20 @@ int reply_push(struct request *rq, const char *type, void (*run)(void *arg, int 
 	return push_start(rq, type, p);
 }
 
+/* A socket closed with unread bytes resets the connection, and the client may lose what it has not read yet: what it still sends is thrown away until
+ * it closes, for a moment at most. */
+static void linger(int sock)
+{
+	char sink[4096];
+	struct pollfd p = {.fd = sock, .events = POLLIN};
+	shutdown(sock, SHUT_WR);
+	for (int i = 0; i < 64 && poll(&p, 1, LINGER_MS) == 1; i++) {
+		ssize_t n = recv(sock, sink, sizeof(sink), MSG_DONTWAIT);
+		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+			return;
+	}
+}
+
 static void upgrade_cb(void *cls, struct MHD_Connection *conn, void *con_cls, const char *extra, size_t n, MHD_socket sock, struct MHD_UpgradeResponseHandle *urh)
 {
 	struct push *p = cls;
@@ -283,6 +299,7 @@ static void upgrade_cb(void *cls, struct MHD_Connection *conn, void *con_cls, co
 	p->stream.sock = sock;
 	stream_add(p->all, &p->stream);
 	p->hijacked(p->arg, sock, extra, n);
+	linger(sock);
 	stream_del(p->all, &p->stream);
 	p->done(p->arg);
 	free(p);

@@ -5,6 +5,7 @@
  * conmon's socket carries packets: one byte for the stream (2 stdout, 3 stderr), then the data; what we write is the process's input, and
  * shutting our side down is its end. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,67 +111,117 @@ static bool wait_ready(struct engine_attach *at, int sock)
 	return ok;
 }
 
+/* Neither side may wait for the other: conmon writes to us while we write to it, and a client may do neither. Both directions have a queue, and a side
+ * is read only while the other's queue is short. */
+#define QUEUE_MAX (256u << 10)
+
 struct pump {
 	struct engine_attach *at;
 	const struct engine_stream *s;
 	struct keys keys;
-	bool reads; /* the client may still send */
+	struct buf to_client, to_process;
+	bool reads;       /* the client may still send */
+	bool eof;         /* it has sent its last byte */
+	bool process_end; /* conmon has closed */
+	bool detached;
 };
 
-/* Input to the process. 1: the detach keys were pressed; -errno: conmon takes no more. */
-static int pass_input(struct pump *p, const void *data, size_t n)
+static void set_nonblocking(int fd)
 {
-	OWN(own_buf) struct buf out = {0};
-	bool detach = false;
-	if (p->at->tty)
-		detach = keys_filter(&p->keys, data, n, &out);
-	else
-		buf_put(&out, data, n);
-	if (out.bad)
-		return -ENOMEM;
-	for (size_t at = 0; at < out.len;) { /* packets of at most 8 KiB: conmon's buffer */
-		size_t part = out.len - at < 8192 ? out.len - at : 8192;
-		int r = write_all(p->at->fd, out.data + at, part);
-		if (r < 0)
-			return r;
-		at += part;
-	}
-	return detach;
+	int flags = fcntl(fd, F_GETFL);
+	if (flags >= 0)
+		(void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
 
-static int from_client(struct pump *p)
+static void take_input(struct pump *p, const void *data, size_t n)
+{
+	if (p->at->tty)
+		p->detached = keys_filter(&p->keys, data, n, &p->to_process);
+	else
+		buf_put(&p->to_process, data, n);
+}
+
+/* False: the client has gone. */
+static bool from_client(struct pump *p)
 {
 	char buf[16384];
 	ssize_t n = read(p->s->sock, buf, sizeof(buf));
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
-		return 0;
-	if (n <= 0) {
+		return true;
+	if (n < 0)
+		return false;
+	if (n == 0) {
 		p->reads = false;
-		if (n == 0 && p->s->want_stdin)
-			shutdown(p->at->fd, SHUT_WR); /* the end of the process's input; output goes on */
-		return n < 0 ? -errno : 0;
+		p->eof = p->s->want_stdin;
+	} else if (p->s->want_stdin) {
+		take_input(p, buf, (size_t)n);
 	}
-	if (!p->s->want_stdin)
-		return 0;
-	int r = pass_input(p, buf, (size_t)n);
-	if (r < 0)
-		p->reads = false; /* the process reads no more: its output still counts */
-	return r > 0;
+	return true;
 }
 
-/* -1 end, -EPIPE client gone, 0 go on */
-static int from_monitor(struct pump *p)
+static void from_process(struct pump *p)
 {
 	char buf[PACKET_MAX];
 	ssize_t n = read(p->at->fd, buf, sizeof(buf));
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
-		return 0;
-	if (n <= 0)
-		return -1;
+		return;
+	if (n <= 0) {
+		p->process_end = true;
+		return;
+	}
 	int stream = buf[0] == 3 ? 2 : 1;
-	if (n == 1 || (stream == 1 ? !p->s->want_stdout : !p->s->want_stderr))
-		return 0;
-	return frame_send(p->s->sock, p->s->multiplex, stream, buf + 1, (size_t)n - 1) < 0 ? -EPIPE : 0;
+	if (n > 1 && (stream == 1 ? p->s->want_stdout : p->s->want_stderr))
+		frame_put(&p->to_client, p->s->multiplex, stream, buf + 1, (size_t)n - 1);
+}
+
+/* Packets of at most 8 KiB: conmon's buffer. */
+static void feed_process(struct pump *p)
+{
+	while (p->to_process.len) {
+		size_t part = p->to_process.len < 8192 ? p->to_process.len : 8192;
+		ssize_t n = send(p->at->fd, p->to_process.data, part, MSG_NOSIGNAL);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n < 0) { /* the process reads no more: its output still counts */
+			buf_free(&p->to_process);
+			p->eof = false;
+			return;
+		}
+		buf_drop(&p->to_process, (size_t)n);
+	}
+	if (p->eof) {
+		shutdown(p->at->fd, SHUT_WR); /* the end of the process's input; output goes on */
+		p->eof = false;
+	}
+}
+
+/* False: the client has gone. */
+static bool feed_client(struct pump *p)
+{
+	ssize_t n = send(p->s->sock, p->to_client.data, p->to_client.len, MSG_NOSIGNAL);
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR;
+	buf_drop(&p->to_client, (size_t)n);
+	return true;
+}
+
+/* One round. False: over. */
+static bool turn(struct pump *p)
+{
+	bool room_out = p->to_client.len < QUEUE_MAX, room_in = p->to_process.len < QUEUE_MAX;
+	struct pollfd f[2] = {{.fd = p->process_end ? -1 : p->at->fd, .events = (short)((room_out ? POLLIN : 0) | (p->to_process.len || p->eof ? POLLOUT : 0))},
+		{.fd = p->s->sock, .events = (short)((p->reads && room_in ? POLLIN : 0) | (p->to_client.len ? POLLOUT : 0))}};
+	if (poll(f, 2, -1) < 0)
+		return errno == EINTR;
+	if (f[0].revents & POLLOUT)
+		feed_process(p);
+	if (f[0].revents & (POLLIN | POLLHUP | POLLERR))
+		from_process(p);
+	if ((f[1].revents & POLLOUT) && !feed_client(p))
+		return false;
+	if (f[1].revents & POLLIN)
+		return from_client(p) && !p->detached;
+	return !(f[1].revents & (POLLHUP | POLLERR | POLLNVAL));
 }
 
 int engine_attach_run(struct engine_attach *at, const struct engine_stream *s, enum engine_stream_end *end, struct err *e)
@@ -181,36 +232,15 @@ int engine_attach_run(struct engine_attach *at, const struct engine_stream *s, e
 	if (!wait_ready(at, s->sock))
 		return 0;
 	unlist(at);
-	if (s->early_len && s->want_stdin && pass_input(&p, s->early, s->early_len) > 0) {
-		*end = STREAM_DETACHED;
-		return 0;
-	}
-	for (;;) {
-		struct pollfd f[2] = {{.fd = at->fd, .events = POLLIN}, {.fd = s->sock, .events = p.reads ? POLLIN : 0}};
-		if (poll(f, 2, -1) < 0) {
-			if (errno == EINTR)
-				continue;
-			return err_errno(e, -errno, "poll");
-		}
-		if (f[0].revents) {
-			int r = from_monitor(&p);
-			if (r == -EPIPE)
-				return 0;
-			if (r < 0) {
-				*end = STREAM_ENDED;
-				return 0;
-			}
-		}
-		if (f[1].revents & POLLIN) {
-			int r = from_client(&p);
-			if (r < 0)
-				return 0;
-			if (r > 0) {
-				*end = STREAM_DETACHED;
-				return 0;
-			}
-		} else if (f[1].revents & (POLLHUP | POLLERR | POLLNVAL)) {
-			return 0;
-		}
-	}
+	set_nonblocking(at->fd);
+	set_nonblocking(s->sock);
+	if (s->early_len && s->want_stdin)
+		take_input(&p, s->early, s->early_len);
+	bool on = !p.detached;
+	while (on && !(p.process_end && !p.to_client.len) && !p.to_client.bad && !p.to_process.bad)
+		on = turn(&p);
+	*end = p.detached ? STREAM_DETACHED : p.process_end ? STREAM_ENDED : STREAM_CLIENT_GONE;
+	buf_free(&p.to_client);
+	buf_free(&p.to_process);
+	return 0;
 }

@@ -107,6 +107,7 @@ void attach_connect_pending(struct engine *en, const char *id);
 
 /* stream.c: frames and detach keys */
 int frame_send(int sock, bool multiplex, int stream, const void *p, size_t n); /* stream 1 stdout, 2 stderr */
+void frame_put(struct buf *out, bool multiplex, int stream, const void *p, size_t n);
 struct keys {
 	unsigned char seq[16];
 	size_t n, at; /* at: how many of seq have been seen */

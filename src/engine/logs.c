@@ -28,14 +28,18 @@ struct reader {
 	bool past_until, stopped;
 };
 
-/* Does the line at `at` end a message that is wanted? Its head tells. */
-static bool counts(int fd, off_t at, const struct engine_logs *o)
+/* Does the line at `at` end a message that is wanted? Its head tells. The last line of a stream may be a part that nothing followed. */
+static bool counts(int fd, off_t at, const struct engine_logs *o, bool open_end[static 3])
 {
 	char head[96];
 	struct logline l;
 	ssize_t n = pread(fd, head, sizeof(head), at);
 	const char *nl = n > 0 ? memchr(head, '\n', (size_t)n) : NULL;
-	return n > 0 && logline_parse(head, nl ? (size_t)(nl - head) : (size_t)n, &l) && !l.partial && (l.stream == 1 ? o->want_stdout : o->want_stderr);
+	if (n <= 0 || !logline_parse(head, nl ? (size_t)(nl - head) : (size_t)n, &l))
+		return false;
+	bool ends = !l.partial || open_end[l.stream];
+	open_end[l.stream] = false;
+	return ends && (l.stream == 1 ? o->want_stdout : o->want_stderr);
 }
 
 /* Offset from which `want` whole messages remain to the end: the start of the line after the message before them. */
@@ -44,6 +48,7 @@ static off_t tail_offset(int fd, int64_t want, const struct engine_logs *o)
 	char block[BLOCK];
 	struct stat st;
 	int64_t found = 0;
+	bool open_end[3] = {true, true, true};
 	if (fstat(fd, &st) < 0)
 		return 0;
 	off_t after = st.st_size; /* start of the line that follows the one looked at */
@@ -56,12 +61,12 @@ static off_t tail_offset(int fd, int64_t want, const struct engine_logs *o)
 			off_t start = pos + (off_t)i + 1;
 			if (block[i] != '\n' || start == st.st_size)
 				continue;
-			if (counts(fd, start, o) && found++ == want)
+			if (counts(fd, start, o, open_end) && found++ == want)
 				return after;
 			after = start;
 		}
 	}
-	return counts(fd, 0, o) && found == want ? after : 0;
+	return counts(fd, 0, o, open_end) && found == want ? after : 0;
 }
 
 static bool emit(struct reader *r, const struct logline *l)

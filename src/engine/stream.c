@@ -13,6 +13,15 @@ int frame_send(int sock, bool multiplex, int stream, const void *p, size_t n)
 	return write_all(sock, p, n);
 }
 
+void frame_put(struct buf *out, bool multiplex, int stream, const void *p, size_t n)
+{
+	if (multiplex) {
+		unsigned char head[8] = {(unsigned char)stream, 0, 0, 0, (unsigned char)(n >> 24), (unsigned char)(n >> 16), (unsigned char)(n >> 8), (unsigned char)n};
+		buf_put(out, head, sizeof(head));
+	}
+	buf_put(out, p, n);
+}
+
 /* One key: a character, or ctrl-<a letter or one of @[\]^_>. */
 static int parse_key(const char *s, size_t n, unsigned char *out)
 {

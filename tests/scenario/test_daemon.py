@@ -1,4 +1,5 @@
 """Crashes, restarts, options, several daemons."""
+import itertools
 import json
 import os
 import random
@@ -8,6 +9,9 @@ import time
 import pytest
 
 from conftest import LAB, ROUNDS, Client, Daemon, programs, wait_until
+
+
+counter = itertools.count()
 
 
 def shell(cmd):
@@ -93,7 +97,7 @@ def second(busybox):
     made = []
 
     def make(*args, ok=True):
-        d = Daemon(f"second{len(made)}-{os.getpid()}")
+        d = Daemon(f"second{next(counter)}")
         plain = d.command
         d.command = lambda *a: ["unshare", "-n", "sh", "-c", 'ip link set lo up; exec "$@"', "sh", *plain(*a)]
         made.append(d)

@@ -40,7 +40,7 @@ def test_scene(cli):
 
 
 def test_inside(cli):
-    text = cli.out("run", "--rm", "--name", "c", "alpine", "sh", "-c", "ip route; cat /etc/hosts /etc/hostname; grep nameserver /etc/resolv.conf; hostname; id; pwd; echo $HOME $PATH; cat /proc/self/status")
+    text = cli.out("run", "--rm", "--name", "cc", "alpine", "sh", "-c", "ip route; cat /etc/hosts /etc/hostname; grep nameserver /etc/resolv.conf; hostname; id; pwd; echo $HOME $PATH; cat /proc/self/status")
     assert re.search(r"^default via 172\.17\.0\.1 dev eth0", text, re.M)
     assert re.search(r"^172\.17\.0\.0/16 dev eth0 .*src 172\.17\.0\.2", text, re.M)
     host = re.search(r"^172\.17\.0\.2\t([0-9a-f]{12})$", text, re.M).group(1)
