@@ -60,7 +60,7 @@ static void beside_us(const char *name, char out[static PATH_SIZE])
 
 static int find_programs(struct engine *en, struct err *e)
 {
-	static const char *const inits[] = {"docker-init", "tini", "catatonit"};
+	static const char *const inits[] = {"docker-init", "tini-static", "catatonit"};
 	static const char *const libexec[] = {"/usr/libexec/docker/docker-init", "/usr/libexec/catatonit/catatonit", "/usr/libexec/podman/catatonit"};
 	if (!str_empty(en->conf.conmon))
 		STR_COPY(en->conmon, en->conf.conmon);

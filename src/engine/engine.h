@@ -15,7 +15,7 @@ struct engine_conf {
 	struct kvs runtimes;           /* name -> path, from daemon.json and --add-runtime */
 	const char *conmon;            /* path or "" = found in PATH */
 	const char *image_program;     /* path of pontoon-image or "" = beside this program, else in PATH */
-	const char *init_path;         /* "" = docker-init, tini or catatonit found in PATH and libexec */
+	const char *init_path;         /* "" = docker-init, tini-static or catatonit found in PATH and libexec */
 	const char *cgroup_parent;     /* "" = "/pontoon" ; a container's cgroup is <parent>/<id> */
 	bool init_default;
 	/* Called on the engine's own thread when a container's process has ended (also for those that ended while no daemon ran). */

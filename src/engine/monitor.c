@@ -97,7 +97,7 @@ static int start_conmon(struct engine *en, const struct engine_run *r, const cha
 		argv[n++] = "-t";
 	if (cf->open_stdin) {
 		argv[n++] = "-i";
-		if (!cf->stdin_once)
+		if (!cf->stdin_once || cf->tty) /* a detached terminal is attached again */
 			argv[n++] = "--leave-stdin-open";
 	}
 	argv[n] = NULL;
