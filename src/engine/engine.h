@@ -24,7 +24,6 @@ struct engine_conf {
 	void (*on_exec)(void *arg, const char *container, const char *exec, const char *what, int code);
 	void *arg;
 };
-
 /* Finds programs, probes the runtime by running `true` once (missing: UNAVAILABLE naming what to install), makes directories, starts its watcher thread. */
 int engine_new(const struct engine_conf *conf, struct engine **out, struct err *e);
 void engine_free(struct engine *en); /* containers go on running */
@@ -75,6 +74,9 @@ struct engine_found {
 	int64_t exit_time, pid, monitor_pid;
 	bool has_dir, has_mount, has_bundle;
 };
+/* Before it: kills monitors, runtimes and processes of containers that are not known() as running (id: 64 digits, or the first 12). A start that was cut short may still be
+ * going on in a runtime that nobody waits for. */
+int engine_end_strays(struct engine *en, bool (*known)(void *arg, const char *id), void *arg, struct err *e);
 int engine_scan(struct engine *en, struct arena *a, struct engine_found **out, size_t *n, struct err *e);
 /* Watches a container that an earlier daemon started: its exit will be reported. */
 int engine_adopt(struct engine *en, const struct container *c, struct err *e);

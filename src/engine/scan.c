@@ -3,9 +3,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/fd.h"
 #include "base/log.h"
@@ -121,6 +123,111 @@ int engine_scan(struct engine *en, struct arena *a, struct engine_found **out, s
 	*out = l.v;
 	*n = l.n;
 	return 0;
+}
+
+/* --- strays: what an earlier daemon's death left running --- */
+
+#define STRAY_ROUNDS 200
+#define STRAY_PAUSE_MS 25
+
+struct stray_hunt {
+	struct engine *en;
+	bool (*known)(void *arg, const char *id);
+	void *arg;
+	struct stat *boxes; /* network namespaces of unknown containers */
+	size_t nboxes;
+};
+
+/* The container's id in the command line of a conmon or runtime of ours: it names our directories. */
+static bool ours_by_command(const struct stray_hunt *h, const char *pid, char id[static ID_TEXT])
+{
+	OWN(own_buf) struct buf b = {0};
+	char path[64];
+	bool ours = false, has_id = false;
+	snprintf(path, sizeof(path), "/proc/%.16s/cmdline", pid);
+	if (read_file(path, 65536, &b, NULL) < 0)
+		return false;
+	for (size_t i = 0; i < b.len; i += strlen(b.data + i) + 1) {
+		const char *arg = b.data + i;
+		ours |= streq(arg, h->en->root_rt) || streq(arg, h->en->root_exit);
+		if (!has_id && is_id(arg)) {
+			memcpy(id, arg, ID_TEXT);
+			has_id = true;
+		}
+	}
+	return ours && has_id;
+}
+
+static bool in_unknown_box(const struct stray_hunt *h, const char *pid)
+{
+	char path[64];
+	struct stat st;
+	snprintf(path, sizeof(path), "/proc/%.16s/ns/net", pid);
+	if (!h->nboxes || stat(path, &st) < 0)
+		return false;
+	for (size_t i = 0; i < h->nboxes; i++)
+		if (h->boxes[i].st_dev == st.st_dev && h->boxes[i].st_ino == st.st_ino)
+			return true;
+	return false;
+}
+
+static int unknown_boxes(struct stray_hunt *h, struct arena *a, struct err *e)
+{
+	char dir[PATH_SIZE], path[PATH_SIZE + 300];
+	struct dirent *entry;
+	size_t cap = 64;
+	snprintf(dir, sizeof(dir), "%s/netns", h->en->conf.exec_root);
+	OWN(own_dir) DIR *d = opendir(dir);
+	h->boxes = arena_new(a, struct stat, cap);
+	while (d && h->boxes && (entry = readdir(d))) {
+		if (entry->d_name[0] == '.' || h->known(h->arg, entry->d_name))
+			continue;
+		if (h->nboxes == cap) {
+			struct stat *more = arena_new(a, struct stat, cap * 2);
+			if (!more)
+				return err_nomem(e);
+			memcpy(more, h->boxes, cap * sizeof(*more));
+			h->boxes = more;
+			cap *= 2;
+		}
+		snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name);
+		if (stat(path, &h->boxes[h->nboxes]) == 0)
+			h->nboxes++;
+	}
+	return a->bad ? err_nomem(e) : 0;
+}
+
+/* Kills what is found. How many there were. */
+static size_t hunt(const struct stray_hunt *h)
+{
+	OWN(own_dir) DIR *proc = opendir("/proc");
+	struct dirent *entry;
+	size_t n = 0;
+	while (proc && (entry = readdir(proc))) {
+		char id[ID_TEXT];
+		long pid = strtol(entry->d_name, NULL, 10);
+		if (pid <= 1 || pid == getpid())
+			continue;
+		bool by_command = ours_by_command(h, entry->d_name, id);
+		if (!(by_command && !h->known(h->arg, id)) && !in_unknown_box(h, entry->d_name))
+			continue;
+		n += kill((pid_t)pid, SIGKILL) == 0;
+	}
+	return n;
+}
+
+int engine_end_strays(struct engine *en, bool (*known)(void *arg, const char *id), void *arg, struct err *e)
+{
+	OWN(arena_free) struct arena a = {0};
+	struct stray_hunt h = {.en = en, .known = known, .arg = arg};
+	try(unknown_boxes(&h, &a, e));
+	for (int i = 0; i < STRAY_ROUNDS; i++) {
+		struct timespec pause = {.tv_nsec = STRAY_PAUSE_MS * 1000000L};
+		if (!hunt(&h))
+			return 0;
+		nanosleep(&pause, NULL);
+	}
+	return err_set(e, -EIO, "processes of containers that the store does not know as running do not end after SIGKILL");
 }
 
 int engine_layers_scan(struct engine *en, struct arena *a, struct strv *dirs, struct err *e)

@@ -99,11 +99,25 @@ static bool intent_names(const struct store_intent *it, size_t n, const char *co
 	return false;
 }
 
+/* As running, and of this boot: only such a container's processes may live on. */
+static bool runs_by_store(void *arg, const char *id)
+{
+	const struct core *c = arg;
+	const struct container *ct;
+	for (size_t i = 0; (ct = world_next(c->world, NOUN_CONTAINER, &i));)
+		if (strncmp(ct->id, id, strlen(id)) == 0)
+			return container_is_running(ct) && streq(ct->boot_id, c->boot_id);
+	return false;
+}
+
 static int settle_all(struct core *c, struct arena *a, const struct store_intent *it, size_t nit, struct err *e)
 {
 	struct engine_found *found;
 	struct strv ids = {0};
 	size_t n;
+	struct err stray = {0};
+	if (engine_end_strays(c->engine, runs_by_store, c, &stray) < 0)
+		complain("strays", &stray);
 	try(engine_scan(c->engine, a, &found, &n, e));
 	try(container_ids(c, a, &ids, e));
 	for (size_t i = 0; i < n; i++) {
