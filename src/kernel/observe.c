@@ -6,12 +6,15 @@
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/fd.h"
 #include "kernel/netns.h"
 #include "kernel/real.h"
 
-#define LINKS_MAX 65536
+#define LINKS_MAX       65536
+#define ORPHAN_PAUSE_MS 20
+#define ORPHAN_LIMIT_MS 2000
 
 struct table {
 	struct rtnl_link *links;
@@ -186,10 +189,6 @@ static int add_veth(struct look *l, const struct rtnl_link *link, struct err *e)
 	const struct rtnl_link *inner = NULL, *master = link->master ? by_index(&l->host, link->master) : NULL;
 	const struct sandbox *box = box_of_peer(l, link, &inner);
 	struct unit u = {UNIT_ENDPOINT, link->alias + strlen("pontoon:")};
-	/* No bound namespace has its other end: it is going with its namespace, unless something else holds that; then it is a leftover when it
-	 * is still there a moment later, which the caller of observe sees as a veth without an inner end. */
-	if (!box && !link->up)
-		return 0;
 	struct kobj o = {.kind = K_VETH, .unit = u, .ns = box ? box->id : NULL,
 		.veth = {.name = link->name, .inner = inner ? inner->name : "", .mtu = link->mtu, .master = master ? master->name : NULL, .alias = link->alias}};
 	if (inner)
@@ -208,6 +207,31 @@ static int look_host(struct look *l, struct err *e)
 			try(add_bridge(l, link, marked, e));
 		if (streq(link->kind, "veth") && marked && strchr(link->alias, '/'))
 			try(add_veth(l, link, e));
+	}
+	return 0;
+}
+
+/* A veth of ours whose other end no bound namespace has: a leftover, or going with its namespace at this moment. */
+static bool is_orphan(const struct look *l, const struct rtnl_link *link)
+{
+	const struct rtnl_link *inner;
+	return streq(link->kind, "veth") && str_starts(link->alias, "pontoon:") && strchr(link->alias, '/') && !box_of_peer(l, link, &inner);
+}
+
+/* The kernel takes a dropped namespace down later, on a thread of its own, and nothing that it tells about a link says that this has been
+ * decided. What is going is gone within this time; what is not, somebody still holds, and it is reported. */
+static int wait_for_orphans(struct look *l, struct err *e)
+{
+	static const struct timespec pause = {.tv_nsec = ORPHAN_PAUSE_MS * 1000000};
+	for (int i = 0; i < ORPHAN_LIMIT_MS / ORPHAN_PAUSE_MS; i++) {
+		bool any = false;
+		for (size_t k = 0; !any && k < l->host.n; k++)
+			any = is_orphan(l, &l->host.links[k]);
+		if (!any)
+			return 0;
+		(void)nanosleep(&pause, NULL);
+		l->host = (struct table){.a = l->a};
+		try(read_tables(&l->k->nl, &l->host, e));
 	}
 	return 0;
 }
@@ -312,6 +336,7 @@ int observe_all(struct real *k, struct arena *a, const struct kstate *want, cons
 	struct look l = {.k = k, .a = a, .want = want, .known = known, .out = out, .host = {.a = a}};
 	try(read_tables(&k->nl, &l.host, e));
 	try(open_boxes(&l, e));
+	try(wait_for_orphans(&l, e));
 	for (size_t i = 0; i < l.nboxes; i++)
 		try(look_box(&l, &l.boxes[i], e));
 	try(look_host(&l, e));

@@ -6,8 +6,8 @@
  * Taking a sandbox away must be quick and final: removing a link costs 20 to 40 ms, because the kernel waits for RCU, but dropping the
  * last reference to a namespace returns at once and the links go later. Until they have gone, the old container's address would still
  * answer ARP. So the ports of its veths are first set to the state "disabled" (net/bridge/br_netlink.c, br_set_port_state: no RCU wait),
- * which silences them at that moment; observe() leaves a disabled port whose peer's namespace has gone out of account, and a veth of the
- * same name is never made twice, since endpoint ids are random. */
+ * which silences them at that moment, and observe() waits for ends that are going. Only an undo makes a veth of
+ * the same name again (endpoint ids are random): veth_add then removes the end that is still there, which its alias tells from any other. */
 #include "kernel/real.h"
 
 #include <errno.h>
@@ -20,7 +20,8 @@
 #include "base/log.h"
 #include "kernel/netns.h"
 
-#define PORT_DISABLED 0
+#define PORT_DISABLED   0
+#define PORT_FORWARDING 3
 
 int real_index(const char *name, struct err *e)
 {
@@ -137,6 +138,31 @@ static int link_del(struct real *k, const char *name, struct err *e)
 	return r == -ENODEV ? 0 : r;
 }
 
+struct search {
+	const char *name;
+	struct rtnl_link found;
+};
+
+static int search_link(const struct nlmsghdr *m, void *arg)
+{
+	struct search *s = arg;
+	struct rtnl_link l;
+	if (rtnl_link_read(m, &l) >= 0 && streq(l.name, s->name))
+		s->found = l;
+	return 0;
+}
+
+/* The same endpoint's end that has not gone yet is removed now. */
+static int remove_dying(struct real *k, const struct kobj *o, struct err *e)
+{
+	char buf[NL_BUF];
+	struct search s = {.name = o->veth.name};
+	try(nl_dump(&k->nl, rtnl_link_dump(buf), search_link, &s, e));
+	if (s.found.index && !streq(s.found.alias, o->veth.alias))
+		return err_set(e, -EEXIST, "the interface %s exists and is not this endpoint's", o->veth.name);
+	return link_del(k, o->veth.name, e);
+}
+
 static int veth_add(struct real *k, const struct kobj *o, struct err *e)
 {
 	OWN(arena_free) struct arena a = {0};
@@ -148,9 +174,15 @@ static int veth_add(struct real *k, const struct kobj *o, struct err *e)
 	int master = o->veth.master ? real_index(o->veth.master, e) : 0;
 	if (master < 0)
 		return master;
-	try(call(&k->nl, rtnl_veth_add(buf, o->veth.name, master, o->veth.mtu, o->veth.inner, ns, &o->veth.mac), e));
+	int r = call(&k->nl, rtnl_veth_add(buf, o->veth.name, master, o->veth.mtu, o->veth.inner, ns, &o->veth.mac), e);
+	if (r == -EEXIST && o->veth.alias && if_nametoindex(o->veth.name)) {
+		try(remove_dying(k, o, e));
+		r = call(&k->nl, rtnl_veth_add(buf, o->veth.name, master, o->veth.mtu, o->veth.inner, ns, &o->veth.mac), e);
+	}
+	if (r < 0)
+		return r;
 	int index = real_index(o->veth.name, e);
-	int r = index < 0 ? index : set_alias(&k->nl, index, o->veth.alias, e);
+	r = index < 0 ? index : set_alias(&k->nl, index, o->veth.alias, e);
 	if (r < 0)
 		(void)link_del(k, o->veth.name, NULL); /* the first error counts */
 	return r;
@@ -169,6 +201,8 @@ static int veth_change(struct real *k, const struct kobj *o, struct err *e)
 struct on_link {
 	const struct kobj *o;
 	bool add, replace;
+	struct nl *host; /* the daemon's own socket: it stays in its namespace */
+	int port;        /* index on the host of K_UP's port; 0: none */
 };
 
 static int addr_in(struct nl *nl, void *arg, struct err *e)
@@ -187,7 +221,14 @@ static int up_in(struct nl *nl, void *arg, struct err *e)
 	const struct on_link *w = arg;
 	char buf[NL_BUF];
 	struct rtnl_link_change c = {.index = real_index(w->o->up.link, e), .up = w->add, .master = -1};
-	return c.index < 0 ? c.index : call(nl, rtnl_link_set(buf, &c), e);
+	if (c.index < 0)
+		return c.index;
+	try(call(nl, rtnl_link_set(buf, &c), e));
+	/* Why: net/driver_bridge.c. The network works without; a port that is not there (yet) is only not announced on. */
+	struct rtnl_link_change announce = {.index = c.index, .up = -1, .master = -1, .mac = &w->o->up.mac};
+	if (w->port && (call(w->host, rtnl_port_state(buf, w->port, PORT_FORWARDING), NULL) < 0 || call(nl, rtnl_link_set(buf, &announce), NULL) < 0))
+		log_debug("the addresses of %s were not announced", w->o->up.link);
+	return 0;
 }
 
 static int route_in(struct nl *nl, void *arg, struct err *e)
@@ -213,7 +254,9 @@ static int ctl_in(struct nl *nl, void *arg, struct err *e)
 
 static int inside(struct real *k, const struct kobj *o, int (*fn)(struct nl *, void *, struct err *), bool add, bool replace, struct err *e)
 {
-	struct on_link w = {.o = o, .add = add, .replace = replace};
+	struct on_link w = {.o = o, .add = add, .replace = replace, .host = &k->nl};
+	if (o->kind == K_UP && add && o->up.port)
+		w.port = (int)if_nametoindex(o->up.port);
 	return real_in(k, o->ns, fn, &w, e);
 }
 

@@ -1,10 +1,17 @@
 /* Theory of operation
  *
  * A network is a bridge with the gateway's address; an endpoint is a veth pair whose host end is a port of that bridge and whose other
- * end is made inside the sandbox. Both ends stay down until the address is there: with arp_notify the kernel then announces the address by
- * itself the moment the link goes up (net/ipv4/devinet.c, inetdev_event on NETDEV_UP), so that peers that knew the address at another MAC
- * learn at once. accept_ra is off on bridges: a container must not configure its host. A bridge that the user made
- * keeps its settings: it gets the gateway's address and is set up, and only the address is taken away again. */
+ * end is made inside the sandbox. Both ends stay down until the address is there.
+ *
+ * Peers that knew the address at another MAC must learn at once. With arp_notify (IPv6: ndisc_notify) the kernel announces addresses by
+ * itself, but when the link comes up that is for nothing: the bridge learns of the carrier later, from a work queue
+ * (net/core/link_watch.c), and drops what comes in until then. So the sandbox's K_UP names its port: the port is put into the
+ * forwarding state, which takes effect at once, and then the MAC is set to what it is, which is announced too
+ * (net/ipv4/devinet.c, inetdev_event, NETDEV_CHANGEADDR). tests/kernel/test_scene.c listens for it. So no packet of a new container is lost, and
+ * nobody has to wait and poll.
+ *
+ * accept_ra is off on bridges: a container must not configure its host. A bridge that the user made keeps its settings: it gets the gateway's
+ * address and is set up, and only the address is taken away again. */
 #include <errno.h>
 
 #include "net/driver.h"
@@ -27,9 +34,9 @@ static int add_addr(struct kstate *out, struct unit u, const char *ns, const cha
 	return ip_is_set(ip) ? add(out, &o, e) : 0;
 }
 
-static int add_up(struct kstate *out, struct unit u, const char *ns, const char *link, bool keep, struct err *e)
+static int add_up(struct kstate *out, struct unit u, const char *link, bool keep, struct err *e)
 {
-	struct kobj o = {.kind = K_UP, .unit = u, .ns = ns, .up = {.link = link, .keep = keep}};
+	struct kobj o = {.kind = K_UP, .unit = u, .up = {.link = link, .keep = keep}};
 	return add(out, &o, e);
 }
 
@@ -58,7 +65,7 @@ static int bridge_want_network(const struct world *w, const struct netconf *c, c
 		try(add_addr(out, u, NULL, n->bridge, &n->v4.gateway, n->v4.net.len, e));
 	if (n->gw_mode6 != GW_ISOLATED)
 		try(add_addr(out, u, NULL, n->bridge, &n->v6.gateway, n->v6.net.len, e));
-	try(add_up(out, u, NULL, n->bridge, n->user_device, e));
+	try(add_up(out, u, n->bridge, n->user_device, e));
 	return fw_want_network(w, c, n, out, e);
 }
 
@@ -80,8 +87,9 @@ static int bridge_want_endpoint(const struct world *w, const struct netconf *c, 
 		try(add_ctl(out, u, ep->container, arena_printf(a, "net/ipv6/conf/%s/ndisc_notify", ep->ifname), "1", e));
 	try(add_addr(out, u, ep->container, ep->ifname, &ep->ip4, n->v4.net.len, e));
 	try(add_addr(out, u, ep->container, ep->ifname, &ep->ip6, n->v6.net.len, e));
-	try(add_up(out, u, NULL, ep->veth, false, e));
-	return add_up(out, u, ep->container, ep->ifname, false, e);
+	struct kobj up = {.kind = K_UP, .unit = u, .ns = ep->container, .up = {.link = ep->ifname, .port = ep->veth, .mac = ep->mac}};
+	try(add_up(out, u, ep->veth, false, e));
+	return add(out, &up, e);
 }
 
 const struct driver driver_bridge = {.name = "bridge", .check = bridge_check, .want_network = bridge_want_network, .want_endpoint = bridge_want_endpoint};

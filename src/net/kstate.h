@@ -99,7 +99,9 @@ struct kobj {
 		} policy;
 		struct {
 			const char *link;
-			bool keep; /* the user's device: set up, never down */
+			bool keep;        /* the user's device: set up, never down */
+			const char *port; /* of a sandbox's end: the bridge port on the host that is to forward at once, after which the addresses are announced */
+			struct mac mac;   /* with port: the link's own */
 		} up;
 		struct {
 			struct prefix dst; /* len 0: default */

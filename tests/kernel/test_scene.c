@@ -1,0 +1,291 @@
+/* Worlds on the real kernel, in namespaces of this test's own: what want describes is made, observe sees it, the announcement of a new
+ * container is heard, and when the k-th step fails, for every k, what there was before is there again. */
+#include <fcntl.h>
+#include <net/if.h>
+#include <netpacket/packet.h>
+#include <net/ethernet.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "kernel/kernel.h"
+#include "net/fixture.h"
+
+struct lab {
+	struct netconf c;
+	struct kernel *k;
+	struct arena a;
+	char dir[64];
+};
+
+static const char *const containers[] = {"a", "b"};
+
+/* Namespaces of its own for the rest of the process: each test runs in a child. */
+static bool open_lab(struct lab *l)
+{
+	static char data[80], exec[80];
+	struct err e = {0};
+	*l = (struct lab){.c = fix_conf(), .dir = "/tmp/pontoon-scene-XXXXXX"};
+	if (geteuid() != 0 || unshare(CLONE_NEWNET | CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || !mkdtemp(l->dir) ||
+		mount("lab", l->dir, "tmpfs", 0, "mode=755") < 0)
+		return false;
+	snprintf(data, sizeof(data), "%s/data", l->dir);
+	snprintf(exec, sizeof(exec), "%s/exec", l->dir);
+	l->c.data_root = data;
+	l->c.exec_root = exec;
+	mkdir(data, 0755);
+	mkdir(exec, 0755);
+	char path[160];
+	snprintf(path, sizeof(path), "%s/containers", data);
+	mkdir(path, 0755);
+	for (size_t i = 0; i < ARRAY_LEN(containers); i++) {
+		char id[ID_TEXT];
+		fix_id(id, *containers[i]);
+		snprintf(path, sizeof(path), "%s/containers/%s", data, id);
+		mkdir(path, 0755);
+	}
+	if (kernel_new(&l->c, &l->k, &e) < 0) {
+		printf("# %s\n", e.msg);
+		return false;
+	}
+	return true;
+}
+
+static void close_lab(struct lab *l)
+{
+	l->k->free(l->k);
+	arena_free(&l->a);
+	umount2(l->dir, MNT_DETACH);
+	rmdir(l->dir);
+}
+
+/* Worlds: 0 docker0 alone, 1 with a container, 2 with two, one of them also on a second network. */
+static struct world *world(struct lab *l, int which)
+{
+	struct world *w = fix_world();
+	if (which >= 1)
+		fix_joined(w, &l->c, 'a', "a", "bridge");
+	if (which >= 2) {
+		struct network *n = fix_network('7', "second", "10.7.0.0/24", 20);
+		n->mtu = 1400;
+		fix_put(w, n);
+		fix_joined(w, &l->c, 'b', "b", "second");
+	}
+	return w;
+}
+
+static struct kstate want_of(struct lab *l, const struct world *w)
+{
+	struct kstate s = {.mem = &l->a};
+	struct err e = {0};
+	if (want_all(w, &l->c, &s, &e) < 0)
+		abort();
+	return s;
+}
+
+/* The plan from what is there to this world. */
+static struct plan drift(struct lab *l, const struct world *w)
+{
+	struct kstate want = want_of(l, w), have = {.mem = &l->a};
+	struct plan p = {0};
+	struct err e = {0};
+	if (l->k->observe(l->k, &l->a, &want, w, &have, &e) < 0 || plan_diff(&l->a, &have, &want, &p, &e) < 0) {
+		printf("# %s\n", e.msg);
+		abort();
+	}
+	return p;
+}
+
+static bool settled(struct lab *l, const struct world *w)
+{
+	struct plan p = drift(l, w);
+	struct buf text = {0};
+	plan_text(&p, &l->a, &text);
+	for (char *save, *line = p.n ? strtok_r(text.data, "\n", &save) : NULL; line; line = strtok_r(NULL, "\n", &save))
+		printf("# | %s\n", line);
+	buf_free(&text);
+	return p.n == 0;
+}
+
+static bool apply(struct lab *l, struct kernel *k, const struct plan *p, const struct world *known)
+{
+	struct err e = {0};
+	l->k->known = k->known = known;
+	int r = kernel_apply(k, p, &e);
+	if (r < 0 && !strstr(e.msg, "injected"))
+		printf("# %s\n", e.msg);
+	if (r < 0 && strstr(e.msg, "taking back failed"))
+		test_failed = true;
+	return r >= 0;
+}
+
+static struct plan between(struct lab *l, const struct world *from, const struct world *to)
+{
+	struct kstate have = want_of(l, from), want = want_of(l, to);
+	struct plan p = {0};
+	struct err e = {0};
+	if (plan_diff(&l->a, &have, &want, &p, &e) < 0)
+		abort();
+	return p;
+}
+
+static bool bring_up(struct lab *l, const struct world *w)
+{
+	struct plan p = drift(l, w);
+	return apply(l, l->k, &p, w) && settled(l, w);
+}
+
+TEST(made_and_seen)
+{
+	struct lab l;
+	if (!open_lab(&l))
+		SKIP("needs root");
+	struct world *w[3];
+	for (int i = 0; i < 3; i++)
+		w[i] = world(&l, i);
+	CHECK(bring_up(&l, w[0])); /* from nothing */
+	static const int route[] = {1, 2, 1, 0, 2, 0};
+	for (size_t i = 0, now = 0; i < ARRAY_LEN(route); now = (size_t)route[i++]) { /* as operations do it */
+		struct plan p = between(&l, w[now], w[route[i]]);
+		CHECK(apply(&l, l.k, &p, w[route[i]]) && settled(&l, w[route[i]]));
+	}
+	CHECK(bring_up(&l, w[2]) && bring_up(&l, w[0])); /* as reconcile does it */
+	for (int i = 0; i < 3; i++)
+		world_free(w[i]);
+	close_lab(&l);
+}
+
+/* --- every step fails once --- */
+
+static void fail_each(int from, int to, bool after)
+{
+	struct lab l;
+	if (!open_lab(&l))
+		SKIP("needs root");
+	struct world *a = world(&l, from), *b = world(&l, to);
+	REQUIRE(bring_up(&l, a));
+	struct plan p = between(&l, a, b);
+	REQUIRE(p.n > 3);
+	for (unsigned k = 1; k <= p.n && !test_failed; k++) {
+		struct kernel *inner, *faulty;
+		struct err e = {0};
+		REQUIRE(kernel_new(&l.c, &inner, &e) == 0);
+		inner->known = b;
+		faulty = kernel_faulty(inner, k, after);
+		REQUIRE(faulty);
+		CHECK(!apply(&l, faulty, &p, b));
+		if (!settled(&l, a)) {
+			printf("# after the failure of step %u of %zu\n", k, p.n);
+			test_failed = true;
+		}
+		faulty->free(faulty);
+	}
+	world_free(a);
+	world_free(b);
+	close_lab(&l);
+}
+
+TEST(start_fails_before_each_step)
+{
+	fail_each(0, 1, false);
+}
+TEST(start_fails_after_each_step)
+{
+	fail_each(0, 1, true);
+}
+TEST(network_fails_at_each_step)
+{
+	fail_each(1, 2, false);
+}
+TEST(removal_fails_at_each_step)
+{
+	fail_each(2, 0, false);
+}
+
+/* --- the announcement --- */
+
+static bool is_announcement(const unsigned char *f, ssize_t n, const struct ip *a)
+{
+	return n >= 42 && f[12] == 0x08 && f[13] == 0x06 && memcmp(f + 28, a->b, 4) == 0 && memcmp(f + 38, a->b, 4) == 0;
+}
+
+/* Heard at another port of the bridge. */
+TEST(new_address_is_announced)
+{
+	struct lab l;
+	if (!open_lab(&l))
+		SKIP("needs root");
+	struct world *one = world(&l, 1), *two = world(&l, 1);
+	struct ip b = fix_ip("172.17.0.3");
+	fix_joined(two, &l.c, 'b', "b", "bridge");
+	REQUIRE(bring_up(&l, one));
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, htons(ETH_P_ALL));
+	struct sockaddr_ll at = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = (int)if_nametoindex("vetha111111")};
+	REQUIRE(fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0);
+	struct plan p = between(&l, one, two);
+	REQUIRE(apply(&l, l.k, &p, two));
+	unsigned char frame[2048];
+	bool heard = false;
+	struct pollfd ready = {.fd = fd, .events = POLLIN};
+	while (!heard && poll(&ready, 1, 5000) > 0)
+		heard = is_announcement(frame, recv(fd, frame, sizeof(frame), 0), &b);
+	CHECK(heard);
+	close(fd);
+	world_free(one);
+	world_free(two);
+	close_lab(&l);
+}
+
+/* A lost docker0 comes back under its ports, which keep their addresses. */
+TEST(lost_bridge)
+{
+	struct lab l;
+	if (!open_lab(&l))
+		SKIP("needs root");
+	struct world *w = world(&l, 1);
+	REQUIRE(bring_up(&l, w));
+	REQUIRE(system("ip link del docker0") == 0);
+	CHECK(!settled(&l, w));
+	CHECK(bring_up(&l, w));
+	world_free(w);
+	close_lab(&l);
+}
+
+/* Each in a child: namespaces cannot be left. */
+static int run_alone(const struct test *t, size_t n, int argc, char **argv)
+{
+	int bad = 0;
+	printf("1..%zu\n", n);
+	for (size_t i = 0; i < n; i++) {
+		if (argc > 1 && !streq(argv[1], t[i].name)) {
+			printf("ok %zu - %s # SKIP not asked for\n", i + 1, t[i].name);
+			continue;
+		}
+		fflush(stdout);
+		pid_t pid = fork();
+		if (pid == 0) {
+			setvbuf(stdout, NULL, _IOLBF, 0);
+			t[i].run();
+			printf("%s %zu - %s%s%s\n", test_failed ? "not ok" : "ok", i + 1, t[i].name, test_skip ? " # SKIP " : "", test_skip ? test_skip : "");
+			fflush(stdout);
+			_exit(test_failed);
+		}
+		int status = 1;
+		if (pid < 0 || waitpid(pid, &status, 0) < 0 || status) {
+			bad = 1;
+			if (pid < 0 || WIFSIGNALED(status))
+				printf("not ok %zu - %s\n", i + 1, t[i].name);
+		}
+	}
+	return bad;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct test tests[] = {T(made_and_seen), T(start_fails_before_each_step), T(start_fails_after_each_step), T(network_fails_at_each_step), T(removal_fails_at_each_step),
+		T(new_address_is_announced), T(lost_bridge)};
+	return run_alone(tests, ARRAY_LEN(tests), argc, argv);
+}
