@@ -81,18 +81,25 @@ static int listen_unix(struct daemon *d, const char *path, struct err *e)
 	}
 	if (somebody_listens(&sa))
 		return err_as(e, ERR_CONFLICT, "another process listens on %s: stop it, or choose another socket with -H", path);
-	if (unlink(path) < 0 && errno != ENOENT)
-		return err_errno(e, -errno, "remove %s", path);
+	/* It gets its name when it listens: whoever sees the socket can connect. */
+	char made[sizeof(sa.sun_path) + 8];
+	snprintf(made, sizeof(made), "%s.new", path);
+	if (!STR_COPY(sa.sun_path, made))
+		return err_as(e, ERR_INVALID, "the socket path %s is longer than %zu bytes", path, sizeof(sa.sun_path) - 5);
+	if (unlink(made) < 0 && errno != ENOENT)
+		return err_errno(e, -errno, "remove %s", made);
 	OWN(own_fd) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return err_errno(e, -errno, "socket");
 	mode_t old = umask(0177);
-	int r = bind(fd, (const struct sockaddr *)&sa, sizeof(sa)) < 0 ? err_errno(e, -errno, "bind %s", path) : 0;
+	int r = bind(fd, (const struct sockaddr *)&sa, sizeof(sa)) < 0 ? err_errno(e, -errno, "bind %s", made) : 0;
 	umask(old);
 	if (r >= 0)
-		r = set_owner(d, path, e);
+		r = set_owner(d, made, e);
 	if (r >= 0 && listen(fd, 512) < 0)
 		r = err_errno(e, -errno, "listen on %s", path);
+	if (r >= 0 && rename(made, path) < 0)
+		r = err_errno(e, -errno, "rename %s to %s", made, path);
 	if (r >= 0)
 		d->sockets[d->nsockets++] = STEAL_FD(fd);
 	return r;

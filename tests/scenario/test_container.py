@@ -156,7 +156,7 @@ def test_errors(daemon, cli):
     assert daemon.api("POST", "/containers/create", "x", {"Content-Type": "text/plain"}) == (400, {"message": "unsupported Content-Type header (text/plain): must be 'application/json'"})
     assert daemon.api("GET", "/containers/json?filters=" + "%7B%22zz%22%3A%5B%22a%22%5D%7D") == (400, {"message": "invalid filter 'zz'"})
     for bad, text in [({"HostConfig": {"Memory": 1000}}, "Minimum memory limit allowed is 6MB"), ({"WorkingDir": "x"}, "the working directory 'x' is invalid, it needs to be an absolute path"),
-                      ({"HostConfig": {"CapAdd": ["NOPE"]}}, "invalid capability"), ({"HostConfig": {"Memory": "x"}}, "HostConfig.Memory: expected a number, got a string"),
+                      ({"HostConfig": {"CapAdd": ["NOPE"]}}, "unknown capability: \"CAP_NOPE\""), ({"HostConfig": {"Memory": "x"}}, "HostConfig.Memory: expected a number, got a string"),
                       ({"HostConfig": {"NetworkMode": "container:"}}, "invalid container format container:<name|id>"), ({"StopSignal": "NOPE"}, "invalid signal: NOPE")]:
         status, d = daemon.api("POST", "/containers/create", {"Image": "alpine", "Cmd": ["true"], **bad})
         assert status == 400 and text in d["message"], d
