@@ -1,6 +1,7 @@
 #include "net/driver.h"
 
-static const struct driver *const drivers[] = {[DRIVER_BRIDGE] = &driver_bridge, [DRIVER_HOST] = &driver_host, [DRIVER_NULL] = &driver_null};
+static const struct driver *const drivers[] = {
+	[DRIVER_BRIDGE] = &driver_bridge, [DRIVER_HOST] = &driver_host, [DRIVER_NULL] = &driver_null};
 static_assert(ARRAY_LEN(drivers) == DRIVER_N, "drivers[] is missing a kind");
 
 const struct driver *driver_of(enum driver_kind k)
@@ -16,7 +17,8 @@ static int check_nothing(const struct network *n, struct err *e)
 	return 0;
 }
 
-static int want_no_network(const struct world *w, const struct netconf *c, const struct network *n, struct kstate *out, struct err *e)
+static int want_no_network(
+	const struct world *w, const struct netconf *c, const struct network *n, struct kstate *out, struct err *e)
 {
 	(void)w;
 	(void)c;
@@ -26,7 +28,8 @@ static int want_no_network(const struct world *w, const struct netconf *c, const
 	return 0;
 }
 
-static int want_no_endpoint(const struct world *w, const struct netconf *c, const struct endpoint *ep, struct kstate *out, struct err *e)
+static int want_no_endpoint(
+	const struct world *w, const struct netconf *c, const struct endpoint *ep, struct kstate *out, struct err *e)
 {
 	(void)w;
 	(void)c;
@@ -36,5 +39,7 @@ static int want_no_endpoint(const struct world *w, const struct netconf *c, cons
 	return 0;
 }
 
-const struct driver driver_host = {.name = "host", .check = check_nothing, .want_network = want_no_network, .want_endpoint = want_no_endpoint};
-const struct driver driver_null = {.name = "null", .check = check_nothing, .want_network = want_no_network, .want_endpoint = want_no_endpoint};
+const struct driver driver_host = {
+	.name = "host", .check = check_nothing, .want_network = want_no_network, .want_endpoint = want_no_endpoint};
+const struct driver driver_null = {
+	.name = "null", .check = check_nothing, .want_network = want_no_network, .want_endpoint = want_no_endpoint};

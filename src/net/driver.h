@@ -1,4 +1,5 @@
-/* driver: one row a kind of network. Three pure functions: it describes, it never acts. A new driver is one file and one row of driver.c. */
+/* driver: one row a kind of network. Three pure functions: it describes, it never acts. A new driver is one file and
+ * one row of driver.c. */
 #pragma once
 
 #include "net/want.h"
@@ -7,8 +8,10 @@ struct driver {
 	const char *name;
 	/* Judges and completes a new network (addresses are already chosen): Docker's texts for bad options. */
 	int (*check)(const struct network *n, struct err *e);
-	int (*want_network)(const struct world *w, const struct netconf *c, const struct network *n, struct kstate *out, struct err *e);
-	int (*want_endpoint)(const struct world *w, const struct netconf *c, const struct endpoint *ep, struct kstate *out, struct err *e);
+	int (*want_network)(const struct world *w, const struct netconf *c, const struct network *n, struct kstate *out,
+		struct err *e);
+	int (*want_endpoint)(const struct world *w, const struct netconf *c, const struct endpoint *ep,
+		struct kstate *out, struct err *e);
 };
 const struct driver *driver_of(enum driver_kind k);
 extern const struct driver driver_bridge, driver_host, driver_null;

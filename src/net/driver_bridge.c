@@ -1,17 +1,17 @@
 /* Theory of operation
  *
- * A network is a bridge with the gateway's address; an endpoint is a veth pair whose host end is a port of that bridge and whose other
- * end is made inside the sandbox. Both ends stay down until the address is there.
+ * A network is a bridge with the gateway's address; an endpoint is a veth pair whose host end is a port of that bridge
+ * and whose other end is made inside the sandbox. Both ends stay down until the address is there.
  *
- * Peers that knew the address at another MAC must learn at once. With arp_notify (IPv6: ndisc_notify) the kernel announces addresses by
- * itself, but when the link comes up that is for nothing: the bridge learns of the carrier later, from a work queue
- * (net/core/link_watch.c), and drops what comes in until then. So the sandbox's K_UP names its port: the port is put into the
- * forwarding state, which takes effect at once, and then the MAC is set to what it is, which is announced too
- * (net/ipv4/devinet.c, inetdev_event, NETDEV_CHANGEADDR). tests/kernel/test_scene.c listens for it. So no packet of a new container is lost, and
- * nobody has to wait and poll.
+ * Peers that knew the address at another MAC must learn at once. With arp_notify (IPv6: ndisc_notify) the kernel
+ * announces addresses by itself, but when the link comes up that is for nothing: the bridge learns of the carrier
+ * later, from a work queue (net/core/link_watch.c), and drops what comes in until then. So the sandbox's K_UP names its
+ * port: the port is put into the forwarding state, which takes effect at once, and then the MAC is set to what it is,
+ * which is announced too (net/ipv4/devinet.c, inetdev_event, NETDEV_CHANGEADDR). tests/kernel/test_scene.c listens for
+ * it. So no packet of a new container is lost, and nobody has to wait and poll.
  *
- * accept_ra is off on bridges: a container must not configure its host. A bridge that the user made keeps its settings: it gets the gateway's
- * address and is set up, and only the address is taken away again. */
+ * accept_ra is off on bridges: a container must not configure its host. A bridge that the user made keeps its settings:
+ * it gets the gateway's address and is set up, and only the address is taken away again. */
 #include <errno.h>
 
 #include "net/driver.h"
@@ -22,15 +22,20 @@ static int add(struct kstate *out, const struct kobj *o, struct err *e)
 	return kstate_add(out, o) < 0 ? err_nomem(e) : 0;
 }
 
-static int add_ctl(struct kstate *out, struct unit u, const char *ns, const char *path, const char *value, struct err *e)
+static int add_ctl(
+	struct kstate *out, struct unit u, const char *ns, const char *path, const char *value, struct err *e)
 {
 	struct kobj o = {.kind = K_NSCTL, .unit = u, .ns = ns, .ctl = {.path = path, .value = value}};
 	return path ? add(out, &o, e) : err_nomem(e);
 }
 
-static int add_addr(struct kstate *out, struct unit u, const char *ns, const char *link, const struct ip *ip, uint8_t len, struct err *e)
+static int add_addr(struct kstate *out, struct unit u, const char *ns, const char *link, const struct ip *ip,
+	uint8_t len, struct err *e)
 {
-	struct kobj o = {.kind = K_ADDR, .unit = u, .ns = ns, .addr = {.link = link, .addr = {.ip = *ip, .len = len}, .nodad = ns && ip->family == AF_INET6}};
+	struct kobj o = {.kind = K_ADDR,
+		.unit = u,
+		.ns = ns,
+		.addr = {.link = link, .addr = {.ip = *ip, .len = len}, .nodad = ns && ip->family == AF_INET6}};
 	return ip_is_set(ip) ? add(out, &o, e) : 0;
 }
 
@@ -51,16 +56,23 @@ static int bridge_check(const struct network *n, struct err *e)
 	return 0;
 }
 
-static int bridge_want_network(const struct world *w, const struct netconf *c, const struct network *n, struct kstate *out, struct err *e)
+static int bridge_want_network(
+	const struct world *w, const struct netconf *c, const struct network *n, struct kstate *out, struct err *e)
 {
 	struct unit u = {UNIT_NETWORK, n->id};
 	struct arena *a = out->mem;
-	struct kobj br = {.kind = K_BRIDGE, .unit = u, .bridge = {.name = n->bridge, .mtu = n->mtu, .adopt = n->user_device, .alias = arena_printf(a, "pontoon:%.12s", n->id)}};
+	struct kobj br = {.kind = K_BRIDGE,
+		.unit = u,
+		.bridge = {.name = n->bridge,
+			.mtu = n->mtu,
+			.adopt = n->user_device,
+			.alias = arena_printf(a, "pontoon:%.12s", n->id)}};
 	try(add(out, &br, e));
 	if (!n->user_device)
 		try(add_ctl(out, u, NULL, arena_printf(a, "net/ipv6/conf/%s/accept_ra", n->bridge), "0", e));
 	if (n->enable_v6 && !n->user_device)
-		try(add_ctl(out, u, NULL, arena_printf(a, "net/ipv6/conf/%s/disable_ipv6", n->bridge), n->gw_mode6 == GW_ISOLATED ? "1" : "0", e));
+		try(add_ctl(out, u, NULL, arena_printf(a, "net/ipv6/conf/%s/disable_ipv6", n->bridge),
+			n->gw_mode6 == GW_ISOLATED ? "1" : "0", e));
 	if (n->gw_mode4 != GW_ISOLATED && !n->inhibit_v4)
 		try(add_addr(out, u, NULL, n->bridge, &n->v4.gateway, n->v4.net.len, e));
 	if (n->gw_mode6 != GW_ISOLATED)
@@ -69,7 +81,8 @@ static int bridge_want_network(const struct world *w, const struct netconf *c, c
 	return fw_want_network(w, c, n, out, e);
 }
 
-static int bridge_want_endpoint(const struct world *w, const struct netconf *c, const struct endpoint *ep, struct kstate *out, struct err *e)
+static int bridge_want_endpoint(
+	const struct world *w, const struct netconf *c, const struct endpoint *ep, struct kstate *out, struct err *e)
 {
 	struct unit u = {UNIT_ENDPOINT, ep->thing.key};
 	struct arena *a = out->mem;
@@ -79,17 +92,33 @@ static int bridge_want_endpoint(const struct world *w, const struct netconf *c, 
 	if (!n)
 		return err_as(e, ERR_NOT_FOUND, "network %s not found", ep->network);
 	endpoint_alias(ep, alias);
-	struct kobj veth = {.kind = K_VETH, .unit = u, .ns = ep->container, .veth = {.name = ep->veth, .inner = ep->ifname, .mac = ep->mac, .mtu = n->mtu, .master = n->bridge, .alias = arena_dup(a, alias)}};
+	struct kobj veth = {.kind = K_VETH,
+		.unit = u,
+		.ns = ep->container,
+		.veth = {.name = ep->veth,
+			.inner = ep->ifname,
+			.mac = ep->mac,
+			.mtu = n->mtu,
+			.master = n->bridge,
+			.alias = arena_dup(a, alias)}};
 	try(add(out, &veth, e));
-	try(add_ctl(out, u, ep->container, arena_printf(a, "net/ipv6/conf/%s/disable_ipv6", ep->ifname), ip_is_set(&ep->ip6) ? "0" : "1", e));
+	try(add_ctl(out, u, ep->container, arena_printf(a, "net/ipv6/conf/%s/disable_ipv6", ep->ifname),
+		ip_is_set(&ep->ip6) ? "0" : "1", e));
 	try(add_ctl(out, u, ep->container, arena_printf(a, "net/ipv4/conf/%s/arp_notify", ep->ifname), "1", e));
 	if (ip_is_set(&ep->ip6))
-		try(add_ctl(out, u, ep->container, arena_printf(a, "net/ipv6/conf/%s/ndisc_notify", ep->ifname), "1", e));
+		try(add_ctl(
+			out, u, ep->container, arena_printf(a, "net/ipv6/conf/%s/ndisc_notify", ep->ifname), "1", e));
 	try(add_addr(out, u, ep->container, ep->ifname, &ep->ip4, n->v4.net.len, e));
 	try(add_addr(out, u, ep->container, ep->ifname, &ep->ip6, n->v6.net.len, e));
-	struct kobj up = {.kind = K_UP, .unit = u, .ns = ep->container, .up = {.link = ep->ifname, .port = ep->veth, .mac = ep->mac}};
+	struct kobj up = {.kind = K_UP,
+		.unit = u,
+		.ns = ep->container,
+		.up = {.link = ep->ifname, .port = ep->veth, .mac = ep->mac}};
 	try(add_up(out, u, ep->veth, false, e));
 	return add(out, &up, e);
 }
 
-const struct driver driver_bridge = {.name = "bridge", .check = bridge_check, .want_network = bridge_want_network, .want_endpoint = bridge_want_endpoint};
+const struct driver driver_bridge = {.name = "bridge",
+	.check = bridge_check,
+	.want_network = bridge_want_network,
+	.want_endpoint = bridge_want_endpoint};

@@ -1,15 +1,16 @@
 /* Theory of operation
  *
- * A rule in a built-in chain cannot carry a mark. So the rules that can be ours are listed once, as shapes: wanting a rule fills a shape
- * in, recognising one in a listing matches its text against the shapes, to the last byte, and then asks whether its device is ours. The texts
- * are those that iptables-save prints (tests/net/test_fw_real.c loads them with both variants and compares).
+ * A rule in a built-in chain cannot carry a mark. So the rules that can be ours are listed once, as shapes: wanting a
+ * rule fills a shape in, recognising one in a listing matches its text against the shapes, to the last byte, and then
+ * asks whether its device is ours. The texts are those that iptables-save prints (tests/net/test_fw_real.c loads them
+ * with both variants and compares).
  *
  * Where a rule belongs is its rank (class, sequence, k) among ours in its chain, never a number of the kernel:
  *
- *   class 0   the jump to DOCKER-USER: the very first rule of FORWARD, also before foreign ones: that is its promise to administrators
- *   class 1   the jump to the isolation chains: right after it when made, but a foreign rule may come to stand between
- *   class 2   a network's rules: newest network first, the default bridge last
- *   class 9   what closes a chain: RETURN, and the jumps that are appended to nat's built-in chains
+ *   class 0   the jump to DOCKER-USER: the very first rule of FORWARD, also before foreign ones: that is its promise to
+ * administrators class 1   the jump to the isolation chains: right after it when made, but a foreign rule may come to
+ * stand between class 2   a network's rules: newest network first, the default bridge last class 9   what closes a
+ * chain: RETURN, and the jumps that are appended to nat's built-in chains
  *
  * Dockerd 20.10 reaches the same order by inserting everything at the top and then moving the two jumps back up. */
 #include "net/fw.h"
@@ -37,11 +38,14 @@ struct shape {
 
 #define PORTS_AFTER 1000000 /* k of what closes a network's part of DOCKER: published ports come before it */
 
-/* In mode nat it is the raw row that keeps others out, whatever the policy of FORWARD; in mode routed, the DROP in DOCKER. The IPv6 rows of an internal network let link-local traffic inside the bridge pass: it is not of the subnet. */
+/* In mode nat it is the raw row that keeps others out, whatever the policy of FORWARD; in mode routed, the DROP in
+ * DOCKER. The IPv6 rows of an internal network let link-local traffic inside the bridge pass: it is not of the subnet.
+ */
 static const struct shape shapes[] = {
 	{F4 | F6, FW_FILTER, "FORWARD", "-j DOCKER-USER", 0, 0, true, ALWAYS},
 	{F4 | F6, FW_FILTER, "FORWARD", "-j " ISOLATE_1, 1, 0, true, ALWAYS},
-	{F4 | F6, FW_FILTER, "FORWARD", "-o %D -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", 2, 0, false, ON_EXTERNAL},
+	{F4 | F6, FW_FILTER, "FORWARD", "-o %D -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", 2, 0, false,
+		ON_EXTERNAL},
 	{F4 | F6, FW_FILTER, "FORWARD", "-o %D -j DOCKER", 2, 1, false, ON_EXTERNAL},
 	{F4 | F6, FW_FILTER, "FORWARD", "-i %D ! -o %D -j ACCEPT", 2, 2, false, ON_EXTERNAL},
 	{F4 | F6, FW_FILTER, "FORWARD", "-i %D -o %D -j ACCEPT", 2, 3, false, ON_ICC},
@@ -110,7 +114,8 @@ static bool applies(enum when when, const struct network *n, enum fw_family f, c
 static bool has_family(const struct netconf *c, const struct network *n, enum fw_family f)
 {
 	const struct subnet *s = network_subnet(n, f == FW_V6 ? AF_INET6 : AF_INET);
-	return c->iptables && n->driver == DRIVER_BRIDGE && s && (f == FW_V6 ? c->ip6tables && n->enable_v6 : n->enable_v4);
+	return c->iptables && n->driver == DRIVER_BRIDGE && s &&
+	       (f == FW_V6 ? c->ip6tables && n->enable_v6 : n->enable_v4);
 }
 
 /* Newest network first, the default bridge last. */
@@ -143,9 +148,12 @@ static const char *fill(const struct shape *s, const char *device, const struct 
 	return b.bad ? NULL : arena_dup(a, buf_str(&b));
 }
 
-static int add_rule(const struct shape *s, enum fw_family f, struct unit u, const struct network *n, struct kstate *out, struct err *e)
+static int add_rule(const struct shape *s, enum fw_family f, struct unit u, const struct network *n, struct kstate *out,
+	struct err *e)
 {
-	struct kobj o = {.kind = K_RULE, .unit = u, .rule = {.family = f, .table = s->table, .chain = s->chain, .text = s->text, .rank = rank_of(s, n)}};
+	struct kobj o = {.kind = K_RULE,
+		.unit = u,
+		.rule = {.family = f, .table = s->table, .chain = s->chain, .text = s->text, .rank = rank_of(s, n)}};
 	if (n)
 		o.rule.text = fill(s, n->bridge, f == FW_V6 ? &n->v6.net : &n->v4.net, out->mem);
 	return !o.rule.text || kstate_add(out, &o) < 0 ? err_nomem(e) : 0;
@@ -155,7 +163,12 @@ static int want_skeleton(enum fw_family f, struct kstate *out, struct err *e)
 {
 	struct unit u = {UNIT_HOST, ""};
 	for (size_t i = 0; i < ARRAY_LEN(chains); i++) {
-		struct kobj o = {.kind = K_CHAIN, .unit = u, .chain = {.family = f, .table = chains[i].table, .chain = chains[i].name, .keep = chains[i].keep}};
+		struct kobj o = {.kind = K_CHAIN,
+			.unit = u,
+			.chain = {.family = f,
+				.table = chains[i].table,
+				.chain = chains[i].name,
+				.keep = chains[i].keep}};
 		if (kstate_add(out, &o) < 0)
 			return err_nomem(e);
 	}
@@ -167,7 +180,9 @@ static int want_skeleton(enum fw_family f, struct kstate *out, struct err *e)
 
 int fw_want_host(const struct world *w, const struct netconf *c, struct kstate *out, struct err *e)
 {
-	struct kobj drop = {.kind = K_POLICY, .unit = {UNIT_HOST, ""}, .policy = {.family = FW_V4, .chain = "FORWARD", .value = "DROP"}};
+	struct kobj drop = {.kind = K_POLICY,
+		.unit = {UNIT_HOST, ""},
+		.policy = {.family = FW_V4, .chain = "FORWARD", .value = "DROP"}};
 	const struct network *n;
 	bool v6 = false;
 	if (!c->iptables)
@@ -180,7 +195,8 @@ int fw_want_host(const struct world *w, const struct netconf *c, struct kstate *
 	return c->policy_drop && kstate_add(out, &drop) < 0 ? err_nomem(e) : 0;
 }
 
-int fw_want_network(const struct world *w, const struct netconf *c, const struct network *n, struct kstate *out, struct err *e)
+int fw_want_network(
+	const struct world *w, const struct netconf *c, const struct network *n, struct kstate *out, struct err *e)
 {
 	struct unit u = {UNIT_NETWORK, n->id};
 	(void)w;
@@ -188,7 +204,8 @@ int fw_want_network(const struct world *w, const struct netconf *c, const struct
 		if (!has_family(c, n, (enum fw_family)f))
 			continue;
 		for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
-			if (!shapes[i].host && (shapes[i].families & (1 << f)) && applies(shapes[i].when, n, (enum fw_family)f, c))
+			if (!shapes[i].host && (shapes[i].families & (1 << f)) &&
+				applies(shapes[i].when, n, (enum fw_family)f, c))
 				try(add_rule(&shapes[i], (enum fw_family)f, u, n, out, e));
 	}
 	return 0;
@@ -206,7 +223,8 @@ static bool take_word(const char **text, char *out, size_t size)
 	return true;
 }
 
-/* Matches a line against a shape. The device must be the same everywhere; it is taken out. The subnet may be any of the family. */
+/* Matches a line against a shape. The device must be the same everywhere; it is taken out. The subnet may be any of the
+ * family. */
 static bool matches(const struct shape *s, enum fw_family f, const char *text, char device[static KIFNAME])
 {
 	device[0] = '\0';
@@ -219,7 +237,8 @@ static bool matches(const struct shape *s, enum fw_family f, const char *text, c
 			continue;
 		}
 		if (*++p == 'N') {
-			if (!take_word(&text, word, sizeof(word)) || prefix_parse(word, &subnet) < 0 || subnet.ip.family != (f == FW_V6 ? AF_INET6 : AF_INET))
+			if (!take_word(&text, word, sizeof(word)) || prefix_parse(word, &subnet) < 0 ||
+				subnet.ip.family != (f == FW_V6 ? AF_INET6 : AF_INET))
 				return false;
 			continue;
 		}
@@ -257,7 +276,8 @@ static bool recognise_line(const struct finder *f, const struct fw_line *line, s
 	char device[KIFNAME];
 	for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
 		const struct shape *s = &shapes[i];
-		if (s->table != l->table || !(s->families & (1 << l->family)) || !streq(s->chain, line->chain) || !matches(s, l->family, line->text, device))
+		if (s->table != l->table || !(s->families & (1 << l->family)) || !streq(s->chain, line->chain) ||
+			!matches(s, l->family, line->text, device))
 			continue;
 		const struct network *n = s->host ? NULL : map_gets(&f->devices, device);
 		if (!s->host && !is_ours(f, n, device))
@@ -279,11 +299,19 @@ static int recognise_chains(const struct fw_listing *l, struct kstate *out, stru
 {
 	for (size_t k = 0; k < l->nchains; k++) {
 		for (size_t i = 0; i < ARRAY_LEN(chains); i++) {
-			struct kobj o = {.kind = K_CHAIN, .unit = {UNIT_HOST, ""}, .chain = {.family = l->family, .table = l->table, .chain = chains[i].name, .keep = chains[i].keep}};
-			if (chains[i].table == l->table && streq(chains[i].name, l->chains[k].name) && kstate_add(out, &o) < 0)
+			struct kobj o = {.kind = K_CHAIN,
+				.unit = {UNIT_HOST, ""},
+				.chain = {.family = l->family,
+					.table = l->table,
+					.chain = chains[i].name,
+					.keep = chains[i].keep}};
+			if (chains[i].table == l->table && streq(chains[i].name, l->chains[k].name) &&
+				kstate_add(out, &o) < 0)
 				return err_nomem(e);
 		}
-		struct kobj p = {.kind = K_POLICY, .unit = {UNIT_HOST, ""}, .policy = {.family = l->family, .chain = "FORWARD", .value = l->chains[k].policy}};
+		struct kobj p = {.kind = K_POLICY,
+			.unit = {UNIT_HOST, ""},
+			.policy = {.family = l->family, .chain = "FORWARD", .value = l->chains[k].policy}};
 		if (l->table == FW_FILTER && streq(l->chains[k].name, "FORWARD") && kstate_add(out, &p) < 0)
 			return err_nomem(e);
 	}
@@ -336,7 +364,8 @@ static int recognise_lines(struct finder *f, struct err *e)
 	return 0;
 }
 
-int fw_recognise(struct fw_listing *l, const struct world *known, const struct strv *marked, const struct netconf *c, struct kstate *out, struct err *e)
+int fw_recognise(struct fw_listing *l, const struct world *known, const struct strv *marked, const struct netconf *c,
+	struct kstate *out, struct err *e)
 {
 	OWN(own_finder) struct finder f = {.l = l, .conf = c, .marked = marked, .out = out};
 	const struct network *n;

@@ -1,15 +1,17 @@
-/* fw: the firewall as the classic iptables layout (facts: docker.md 2.7, with the raw protection of 2.2). Pure.
+/* fw: the firewall as the classic iptables layout that dockerd 20.10 to 27 wrote, with a protection in table raw. Pure.
  *
- * One table of shapes (fw.c) says which rules there are. Wanting a rule fills a shape; recognising one in a listing matches a shape: so what
- * is ours is exactly what we would write, on a device that is ours. fw_iptables.c reads iptables-save and writes for iptables-restore. */
+ * One table of shapes (fw.c) says which rules there are. Wanting a rule fills a shape; recognising one in a listing
+ * matches a shape: so what is ours is exactly what we would write, on a device that is ours. fw_iptables.c reads
+ * iptables-save and writes for iptables-restore. */
 #pragma once
 
 #include "net/plan.h"
 #include "net/want.h"
 
-/* The host's skeleton: chains, jumps, RETURNs, policy; of IPv6 only when a network has IPv6. A bridge network's rules. */
+/* The host's skeleton: chains, jumps, RETURNs, policy; of IPv6 only when a network has IPv6. A network's rules. */
 int fw_want_host(const struct world *w, const struct netconf *c, struct kstate *out, struct err *e);
-int fw_want_network(const struct world *w, const struct netconf *c, const struct network *n, struct kstate *out, struct err *e);
+int fw_want_network(
+	const struct world *w, const struct netconf *c, const struct network *n, struct kstate *out, struct err *e);
 int fw_rank_cmp(const struct fw_rank *a, const struct fw_rank *b);
 
 /* A table as it is: chains and rules in kernel order, foreign ones included. */
@@ -31,14 +33,19 @@ struct fw_listing {
 	size_t nchains, ccap;
 };
 
-/* Parses iptables-save output (any tables); only raw, nat and filter are kept. out[t].n == 0 for a table that it does not hold. -EPROTO for text that is not its output. */
-int fw_parse(const char *text, enum fw_family family, struct arena *a, struct fw_listing out[static FW_TABLE_N], struct err *e);
-/* Finds our rules among the lines (line.ours) and appends them, our chains, and the policy of FORWARD to `out`. A device is ours if it is the default bridge's,
- * a bridge of `known` (networks of the store and of intents; may be NULL), or one of `marked` (links on the host that carry our alias; may be NULL).
- * Of several copies of a rule the first is ours, the others are somebody's own. A rule that does not stand where its rank wants it gets rank.k == FW_MISPLACED, which
- * equals no wanted one. */
+/* Parses iptables-save output (any tables); only raw, nat and filter are kept. out[t].n == 0 for a table that it does
+ * not hold. -EPROTO for text that is not its output. */
+int fw_parse(const char *text, enum fw_family family, struct arena *a, struct fw_listing out[static FW_TABLE_N],
+	struct err *e);
+/* Finds our rules among the lines (line.ours) and appends them, our chains, and the policy of FORWARD to `out`. A
+ * device is ours if it is the default bridge's, a bridge of `known` (networks of the store and of intents; may be
+ * NULL), or one of `marked` (links on the host that carry our alias; may be NULL). Of several copies of a rule the
+ * first is ours, the others are somebody's own. A rule that does not stand where its rank wants it gets rank.k ==
+ * FW_MISPLACED, which equals no wanted one. */
 #define FW_MISPLACED (-1)
-int fw_recognise(struct fw_listing *l, const struct world *known, const struct strv *marked, const struct netconf *c, struct kstate *out, struct err *e);
-/* The input of one iptables-restore --noflush run for a STEP_FW, given the table as it is now (recognised). Rules are placed by rank among ours; foreign rules keep their places.
- * What is there already is not made again, and what has gone already is not deleted: either would fail the run. */
+int fw_recognise(struct fw_listing *l, const struct world *known, const struct strv *marked, const struct netconf *c,
+	struct kstate *out, struct err *e);
+/* The input of one iptables-restore --noflush run for a STEP_FW, given the table as it is now (recognised). Rules are
+ * placed by rank among ours; foreign rules keep their places. What is there already is not made again, and what has
+ * gone already is not deleted: either would fail the run. */
 int fw_render(const struct step *s, const struct fw_listing *now, struct buf *out, struct err *e);

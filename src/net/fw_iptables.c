@@ -1,11 +1,14 @@
 /* Theory of operation
  *
- * Reading: iptables-save's grammar is "*table", ":CHAIN POLICY [packets:bytes]", "-A CHAIN rule" (with "[p:b] " in front under -c), "COMMIT" and "#...". A
- * rule's text can hold a line feed inside quotes (-m comment), so a line ends at a line feed outside of quotes.
+ * Reading: iptables-save's grammar is "*table", ":CHAIN POLICY [packets:bytes]", "-A CHAIN rule" (with "[p:b] " in
+ * front under -c), "COMMIT" and "#...". A rule's text can hold a line feed inside quotes (-m comment), so a line ends
+ * at a line feed outside of quotes.
  *
- * Writing: one run of iptables-restore --noflush for one table, which both variants commit as a whole or not at all. What they really do:
- * ":CHAIN -" flushes a chain that exists, so it is never written; -N of a chain that exists and -D of a rule that does not fail the run, so both
- * are left out when the listing says so; -I with a number and -D mix freely, each number counts what the lines before it have done.
+ * Writing: one run of iptables-restore --noflush for one table, which both variants commit as a whole or not at all.
+ * What they really do:
+ * ":CHAIN -" flushes a chain that exists, so it is never written; -N of a chain that exists and -D of a rule that does
+ * not fail the run, so both are left out when the listing says so; -I with a number and -D mix freely, each number
+ * counts what the lines before it have done.
  *
  * Where a rule is inserted follows from rank alone (fw.c), with the table as it is at this moment:
  *
@@ -13,12 +16,13 @@
  *   else right before the first of ours that ranks higher,
  *   else at the top; or at the end when it is of the class that closes a chain.
  *
- * So a new network's rules come directly after the isolation jump, whatever foreign rules stand below it; the jumps stay in front, because
- * nothing is ever inserted before them; and foreign rules keep their places among each other and are only pushed down. The one exception is
- * the jump to DOCKER-USER: it goes to the very top. Rules of ours that somebody moved away are no landmarks: they are passed over.
+ * So a new network's rules come directly after the isolation jump, whatever foreign rules stand below it; the jumps
+ * stay in front, because nothing is ever inserted before them; and foreign rules keep their places among each other and
+ * are only pushed down. The one exception is the jump to DOCKER-USER: it goes to the very top. Rules of ours that
+ * somebody moved away are no landmarks: they are passed over.
  *
- * The cost is linear: rules of a chain are sorted by rank and merged with its lines. tests/net/test_fw.c holds the golden texts, and
- * tests/net/test_fw_real.c runs them with foreign rules between any two of ours. */
+ * The cost is linear: rules of a chain are sorted by rank and merged with its lines. tests/net/test_fw.c holds the
+ * golden texts, and tests/net/test_fw_real.c runs them with foreign rules between any two of ours. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -39,7 +43,8 @@ static int add_chain(struct arena *a, struct fw_listing *l, const char *line)
 	}
 	size_t n = strcspn(line, " ");
 	const char *policy = line[n] ? line + n + 1 : "-";
-	l->chains[l->nchains++] = (struct fw_chain){.name = arena_dupn(a, line, n), .policy = arena_dupn(a, policy, strcspn(policy, " "))};
+	l->chains[l->nchains++] = (struct fw_chain){
+		.name = arena_dupn(a, line, n), .policy = arena_dupn(a, policy, strcspn(policy, " "))};
 	return a->bad ? -ENOMEM : 0;
 }
 
@@ -91,7 +96,8 @@ static const char *skip_counters(const char *line)
 	return n && line[n] && line[n + 1] == ' ' ? line + n + 2 : line;
 }
 
-int fw_parse(const char *text, enum fw_family family, struct arena *a, struct fw_listing out[static FW_TABLE_N], struct err *e)
+int fw_parse(const char *text, enum fw_family family, struct arena *a, struct fw_listing out[static FW_TABLE_N],
+	struct err *e)
 {
 	struct fw_listing *l = NULL;
 	bool inside = false;
@@ -196,8 +202,9 @@ static void make_chain(struct render *r, const struct kobj *o)
 		buf_printf(r->out, "-A %s -j RETURN\n", o->chain.chain);
 }
 
-/* All are emptied before the first is deleted: iptables-nft refuses a chain as busy when another one is flushed after its deletion. The user's
- * chain loses only the RETURN that it was made with: with anything else in it -X fails, and the run with it. */
+/* All are emptied before the first is deleted: iptables-nft refuses a chain as busy when another one is flushed after
+ * its deletion. The user's chain loses only the RETURN that it was made with: with anything else in it -X fails, and
+ * the run with it. */
 static int delete_chains(struct render *r, const struct step *s)
 {
 	for (size_t i = 0; i < s->nfw; i++) {
@@ -255,7 +262,8 @@ static int insert_rules(struct render *r, const struct kobj **rules, size_t n)
 		size_t at = 0;
 		if (is_there(r, rules[i]))
 			continue;
-		for (; next < m && (!is_landmark(line[next]) || fw_rank_cmp(&line[next]->ours->rule.rank, rank) <= 0); next++) {
+		for (; next < m && (!is_landmark(line[next]) || fw_rank_cmp(&line[next]->ours->rule.rank, rank) <= 0);
+			next++) {
 			if (!is_landmark(line[next]))
 				continue;
 			after = next + 1;

@@ -2,7 +2,8 @@
 
 #include <errno.h>
 
-/* Docker's default pools (facts: IPAM): ranges cut into subnets of one size, in this order. */
+/* Docker's default pools (its documentation of default-address-pools): ranges cut into subnets of one size, in this
+ * order. */
 static const struct {
 	uint32_t base;
 	uint8_t base_len, size;
@@ -28,7 +29,8 @@ static bool subnet_taken(const struct world *w, const struct netconf *c, const s
 	return false;
 }
 
-static int pick_subnet(const struct world *w, const struct netconf *c, const char *except, struct prefix *out, struct err *e)
+static int pick_subnet(
+	const struct world *w, const struct netconf *c, const char *except, struct prefix *out, struct err *e)
 {
 	for (size_t i = 0; i < ARRAY_LEN(pools); i++) {
 		uint32_t count = 1u << (pools[i].size - pools[i].base_len), size = 1u << (32 - pools[i].size);
@@ -48,7 +50,8 @@ int ipam_pick_subnet(const struct world *w, const struct netconf *c, struct pref
 	return pick_subnet(w, c, NULL, out, e);
 }
 
-/* Network and broadcast addresses are nobody's, except in /31 and /32 (RFC 3021); of IPv6 the first is the routers' (RFC 4291, 2.6.1). */
+/* Network and broadcast addresses are nobody's, except in /31 and /32 (RFC 3021); of IPv6 the first is the routers'
+ * (RFC 4291, 2.6.1). */
 static bool is_reserved(const struct subnet *s, const struct ip *a)
 {
 	struct ip first = prefix_first(&s->net), last = prefix_last(&s->net);
@@ -65,17 +68,20 @@ static bool is_reserved(const struct subnet *s, const struct ip *a)
 	return false;
 }
 
-static int check_hint(const struct world *w, const struct network *n, const struct subnet *s, const struct ip *hint, struct err *e)
+static int check_hint(
+	const struct world *w, const struct network *n, const struct subnet *s, const struct ip *hint, struct err *e)
 {
 	char t[IP_TEXT];
 	if (!prefix_has(&s->net, hint))
-		return err_as(e, ERR_INVALID, "invalid address %s: It does not belong to any of this network's subnets", ip_format(hint, t));
+		return err_as(e, ERR_INVALID, "invalid address %s: It does not belong to any of this network's subnets",
+			ip_format(hint, t));
 	if (is_reserved(s, hint) || world_address_used(w, n->id, hint))
 		return err_as(e, ERR_FORBIDDEN, "Address already in use");
 	return 0;
 }
 
-int ipam_pick_address(const struct world *w, const struct network *n, uint8_t family, const struct ip *hint, struct ip *out, struct err *e)
+int ipam_pick_address(const struct world *w, const struct network *n, uint8_t family, const struct ip *hint,
+	struct ip *out, struct err *e)
 {
 	const struct subnet *s = network_subnet(n, family);
 	const char *name = family == AF_INET6 ? "IPv6" : "IPv4";
@@ -97,7 +103,8 @@ int ipam_pick_address(const struct world *w, const struct network *n, uint8_t fa
 		if (!ip_next(&from))
 			break;
 	}
-	return err_set(e, -EADDRNOTAVAIL, "no available %s addresses on this network's address pools: %s (%s)", name, n->name, n->id);
+	return err_set(e, -EADDRNOTAVAIL, "no available %s addresses on this network's address pools: %s (%s)", name,
+		n->name, n->id);
 }
 
 static const char aux_gateway4[] = "DefaultGatewayIPv4", aux_gateway6[] = "DefaultGatewayIPv6";
@@ -117,7 +124,8 @@ static int apply_fixed_cidr(const struct netconf *c, struct subnet *s, struct er
 		return 0;
 	struct prefix r = prefix_masked(&c->fixed_cidr);
 	if (r.len < s->net.len || !prefix_has(&s->net, &r.ip))
-		return err_as(e, ERR_INVALID, "invalid fixed-cidr %s: parent subnet %s doesn't contain it", prefix_format(&r, t), prefix_format(&s->net, u));
+		return err_as(e, ERR_INVALID, "invalid fixed-cidr %s: parent subnet %s doesn't contain it",
+			prefix_format(&r, t), prefix_format(&s->net, u));
 	s->range = r;
 	s->has_range = !prefix_eq(&r, &s->net);
 	return 0;
@@ -142,12 +150,15 @@ static int check_bip(const struct prefix *bip, struct err *e)
 {
 	char t[PREFIX_TEXT];
 	struct ip first = prefix_first(bip), last = prefix_last(bip);
-	if (bip->ip.family == AF_INET && bip->len < ip_bits(AF_INET) - 1u && (ip_eq(&bip->ip, &first) || ip_eq(&bip->ip, &last)))
-		return err_as(e, ERR_INVALID, "bip %s: a network's first and last address are no host's", prefix_format(bip, t));
+	if (bip->ip.family == AF_INET && bip->len < ip_bits(AF_INET) - 1u &&
+		(ip_eq(&bip->ip, &first) || ip_eq(&bip->ip, &last)))
+		return err_as(e, ERR_INVALID, "bip %s: a network's first and last address are no host's",
+			prefix_format(bip, t));
 	return 0;
 }
 
-static int choose_default_net(const struct world *w, const struct netconf *c, const struct network *n, struct subnet *s, struct err *e)
+static int choose_default_net(
+	const struct world *w, const struct netconf *c, const struct network *n, struct subnet *s, struct err *e)
 {
 	const struct subnet *now = &n->v4;
 	struct prefix fixed = prefix_masked(&c->fixed_cidr);
@@ -156,7 +167,8 @@ static int choose_default_net(const struct world *w, const struct netconf *c, co
 		s->gateway = c->bip.ip;
 		return check_bip(&c->bip, e);
 	}
-	if (now->net.ip.family && (!fixed.ip.family || (fixed.len >= now->net.len && prefix_has(&now->net, &fixed.ip)))) {
+	if (now->net.ip.family &&
+		(!fixed.ip.family || (fixed.len >= now->net.len && prefix_has(&now->net, &fixed.ip)))) {
 		s->net = now->net;
 		s->gateway = now->gateway;
 		s->from_pool = now->from_pool;
@@ -177,10 +189,14 @@ int ipam_default_bridge(const struct world *w, const struct netconf *c, struct n
 	const struct network *other;
 	try(choose_default_net(w, c, n, &s, e));
 	if (s.net.ip.family != AF_INET || s.net.len > 31)
-		return err_as(e, ERR_INVALID, "the default bridge's subnet %s has no room for a gateway and containers: give an IPv4 subnet of at most /31", prefix_format(&s.net, t));
+		return err_as(e, ERR_INVALID,
+			"the default bridge's subnet %s has no room for a gateway and containers: give an IPv4 subnet "
+			"of at most /31",
+			prefix_format(&s.net, t));
 	for (size_t i = 0; (other = world_next(w, NOUN_NETWORK, &i));)
 		if (!streq(other->id, n->id) && other->v4.net.ip.family && prefix_overlap(&other->v4.net, &s.net))
-			return err_as(e, ERR_FORBIDDEN, "invalid pool request: Pool overlaps with other one on this address space");
+			return err_as(e, ERR_FORBIDDEN,
+				"invalid pool request: Pool overlaps with other one on this address space");
 	if (!ip_is_set(&s.gateway)) {
 		s.gateway = prefix_first(&s.net);
 		(void)ip_next(&s.gateway);

@@ -11,14 +11,16 @@ static bool is_main(const struct world *w, const struct container *c, const stru
 	const char *mode = c && c->spec->host.network_mode ? c->spec->host.network_mode : "default";
 	if (!n)
 		return false;
-	return streq(n->name, mode) || streq(n->id, mode) || (n->is_default && streq(mode, "default")) || (strlen(mode) >= 12 && str_starts(n->id, mode));
+	return streq(n->name, mode) || streq(n->id, mode) || (n->is_default && streq(mode, "default")) ||
+	       (strlen(mode) >= 12 && str_starts(n->id, mode));
 }
 
 /* Has another endpoint of the container this interface name, or asked for it? */
 static bool ifname_taken(const struct endpoint *const *eps, size_t n, const struct endpoint *self, const char *name)
 {
 	for (size_t i = 0; i < n; i++)
-		if (!streq(eps[i]->network, self->network) && (streq(eps[i]->want_ifname, name) || (eps[i]->joined && streq(eps[i]->ifname, name))))
+		if (!streq(eps[i]->network, self->network) &&
+			(streq(eps[i]->want_ifname, name) || (eps[i]->joined && streq(eps[i]->ifname, name))))
 			return true;
 	return false;
 }
@@ -47,7 +49,8 @@ static int name_interface(const struct world *fork, const struct network *n, str
 	return err_set(e, -EEXIST, "no interface name is free");
 }
 
-/* The configured one; else from the IPv4 address, so that a stable address keeps a stable MAC; else, IPv6 only, from the endpoint's id, which is random. */
+/* The configured one; else from the IPv4 address, so that a stable address keeps a stable MAC; else, IPv6 only, from
+ * the endpoint's id, which is random. */
 static struct mac choose_mac(const struct endpoint *ep)
 {
 	if (mac_is_set(&ep->want_mac))
@@ -96,7 +99,8 @@ static int join_one(struct world *fork, const struct endpoint *ep, size_t index,
 	return world_put(fork, c, e);
 }
 
-int join_all(struct world *fork, const struct netconf *c, const char *container, char (*ids)[ID_TEXT], size_t nids, struct err *e)
+int join_all(struct world *fork, const struct netconf *c, const char *container, char (*ids)[ID_TEXT], size_t nids,
+	struct err *e)
 {
 	OWN(arena_free) struct arena a = {0};
 	const struct container *ct = world_container(fork, container);
@@ -160,17 +164,22 @@ static int check_static(const struct network *n, const struct endpoint *ep, stru
 		if (!ip_is_set(ips[i]))
 			continue;
 		if (n->predefined)
-			return err_as(e, ERR_INVALID, "user-specified IP address is supported on user-defined networks only");
+			return err_as(
+				e, ERR_INVALID, "user-specified IP address is supported on user-defined networks only");
 		const struct subnet *s = network_subnet(n, ips[i]->family);
 		if (!s || !prefix_has(&s->net, ips[i]))
-			return err_as(e, ERR_INVALID, "invalid config for network %s: invalid endpoint settings:\nno configured subnet contains IP address %s", n->name, ip_format(ips[i], t));
+			return err_as(e, ERR_INVALID,
+				"invalid config for network %s: invalid endpoint settings:\nno configured subnet "
+				"contains IP address %s",
+				n->name, ip_format(ips[i], t));
 	}
 	if (ep->aliases.n && n->predefined)
 		return err_as(e, ERR_INVALID, "network-scoped aliases are only supported for user-defined networks");
 	return 0;
 }
 
-static int fill(struct endpoint *ep, const struct container *c, const struct endpoint_settings *s, bool main, struct err *e)
+static int fill(
+	struct endpoint *ep, const struct container *c, const struct endpoint_settings *s, bool main, struct err *e)
 {
 	struct arena *a = &ep->thing.mem;
 	const char *mac = s && !str_empty(s->mac_address) ? s->mac_address : main ? c->spec->config.mac_address : NULL;
@@ -187,11 +196,13 @@ static int fill(struct endpoint *ep, const struct container *c, const struct end
 	ep->gw_priority = s->gw_priority;
 	const char *ifname = kvs_get(&s->driver_opts, "com.docker.network.endpoint.ifname");
 	if (ifname && (!*ifname || !STR_COPY(ep->want_ifname, ifname) || strpbrk(ifname, "/ \t")))
-		return err_as(e, ERR_INVALID, "invalid interface name \"%s\": 1 to 15 bytes without blanks and slashes", ifname);
+		return err_as(e, ERR_INVALID, "invalid interface name \"%s\": 1 to 15 bytes without blanks and slashes",
+			ifname);
 	return a->bad ? err_nomem(e) : 0;
 }
 
-static int configure_one(struct world *fork, const struct container *c, const char *term, const struct endpoint_settings *s, bool main, struct err *e)
+static int configure_one(struct world *fork, const struct container *c, const char *term,
+	const struct endpoint_settings *s, bool main, struct err *e)
 {
 	const struct network *n;
 	/* 400, not 404: a 404 to `create` makes clients pull the image. */
@@ -220,16 +231,23 @@ static int refuse_several(const struct endpoint_settings *all, size_t n, struct 
 	OWN(own_buf) struct buf names = {0};
 	for (size_t i = 0; i < n; i++)
 		buf_printf(&names, "%s%s", i ? ", " : "", all[i].network);
-	return names.bad ? err_nomem(e) : err_as(e, ERR_INVALID, "Container cannot be created with multiple network endpoints: %.1500s", buf_str(&names));
+	return names.bad
+		       ? err_nomem(e)
+		       : err_as(e, ERR_INVALID, "Container cannot be created with multiple network endpoints: %.1500s",
+				 buf_str(&names));
 }
 
 /* host, none and container: stand alone. */
 static int check_alone(const char *mode, size_t others, struct err *e)
 {
 	if (others && streq(mode, "none"))
-		return err_as(e, ERR_INVALID, "container cannot be connected to multiple networks with one of the networks in private (none) mode");
+		return err_as(e, ERR_INVALID,
+			"container cannot be connected to multiple networks with one of the networks in private (none) "
+			"mode");
 	if (others && (streq(mode, "host") || str_starts(mode, "container:")))
-		return err_as(e, ERR_INVALID, "container sharing network namespace with another container or host cannot be connected to any other network");
+		return err_as(e, ERR_INVALID,
+			"container sharing network namespace with another container or host cannot be connected to any "
+			"other network");
 	return 0;
 }
 
@@ -237,9 +255,12 @@ static int check_main_mac(const struct container *c, const struct endpoint_setti
 {
 	const char *own = c->spec->config.mac_address, *at = main ? main->mac_address : NULL;
 	struct mac a, b;
-	if (str_empty(own) || str_empty(at) || mac_parse(own, &a) < 0 || mac_parse(at, &b) < 0 || memcmp(&a, &b, sizeof(a)) == 0)
+	if (str_empty(own) || str_empty(at) || mac_parse(own, &a) < 0 || mac_parse(at, &b) < 0 ||
+		memcmp(&a, &b, sizeof(a)) == 0)
 		return 0;
-	return err_as(e, ERR_INVALID, "the container-wide MAC address must match the endpoint-specific MAC address for the main network, or be left empty");
+	return err_as(e, ERR_INVALID,
+		"the container-wide MAC address must match the endpoint-specific MAC address for the main network, or "
+		"be left empty");
 }
 
 /* Two terms, name or id, for one network? */

@@ -1,15 +1,20 @@
-/* join: the decision how endpoints join their sandbox: addresses, MAC, interface names. Pure; changes the given fork. */
+/* join: the decision how endpoints join their sandbox: addresses, MAC, interface names. Pure; changes the given fork.
+ */
 #pragma once
 
 #include "net/ipam.h"
 
-/* Joins all endpoints of the container (its configuration is already in the world): the one of its NetworkMode first, which gets eth0, then by network name. ids: one fresh random id per endpoint, in
- * that order. An interface gets the name that was asked for, else the network's prefix ("eth") with the lowest number that no other has. */
-int join_all(struct world *fork, const struct netconf *c, const char *container, char (*ids)[ID_TEXT], size_t nids, struct err *e);
+/* Joins all endpoints of the container (its configuration is already in the world): the one of its NetworkMode first,
+ * which gets eth0, then by network name. ids: one fresh random id per endpoint, in that order. An interface gets the
+ * name that was asked for, else the network's prefix ("eth") with the lowest number that no other has. */
+int join_all(struct world *fork, const struct netconf *c, const char *container, char (*ids)[ID_TEXT], size_t nids,
+	struct err *e);
 /* The reverse: endpoints stay as configuration, addresses are free again. */
 int join_leave_all(struct world *fork, const char *container, struct err *e);
-/* Endpoint configuration from a container's spec: one unjoined endpoint a network named in it (default: NetworkMode's network). Checks of facts 4 (static IP on the default network, aliases, MAC, several
- * endpoints by API version, unknown network ...). Puts them in the fork. */
+/* Endpoint configuration from a container's spec: one unjoined endpoint a network named in it (default: NetworkMode's
+ * network). With Docker's checks and texts (static IP on the default network, aliases, MAC, several endpoints by API
+ * version, unknown network ...). Puts them in the fork. */
 int join_configure(struct world *fork, const struct container *c, int api_minor, struct err *e);
-/* The gateway endpoint of a container for a family by facts 1.6 (gw_priority, then the ties); NULL if none. */
+/* The gateway endpoint of a container for a family: by gw_priority, then not internal, both families, the network's
+ * name; NULL if none. */
 const struct endpoint *join_gateway(const struct world *w, struct arena *a, const char *container, uint8_t family);

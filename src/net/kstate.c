@@ -120,13 +120,16 @@ void kstate_sort(struct kstate *s)
 
 static bool veth_equal(const struct kobj *w, const struct kobj *h)
 {
-	return cmp_str(w->ns, h->ns) == 0 && cmp_str(w->veth.inner, h->veth.inner) == 0 && cmp_str(w->veth.master, h->veth.master) == 0 && cmp_str(w->veth.alias, h->veth.alias) == 0 &&
-	       (!mac_is_set(&w->veth.mac) || memcmp(&w->veth.mac, &h->veth.mac, sizeof(struct mac)) == 0) && (!w->veth.mtu || w->veth.mtu == h->veth.mtu);
+	return cmp_str(w->ns, h->ns) == 0 && cmp_str(w->veth.inner, h->veth.inner) == 0 &&
+	       cmp_str(w->veth.master, h->veth.master) == 0 && cmp_str(w->veth.alias, h->veth.alias) == 0 &&
+	       (!mac_is_set(&w->veth.mac) || memcmp(&w->veth.mac, &h->veth.mac, sizeof(struct mac)) == 0) &&
+	       (!w->veth.mtu || w->veth.mtu == h->veth.mtu);
 }
 
 static bool bridge_equal(const struct kobj *w, const struct kobj *h)
 {
-	return (w->bridge.adopt || cmp_str(w->bridge.alias, h->bridge.alias) == 0) && (!w->bridge.mtu || w->bridge.mtu == h->bridge.mtu) &&
+	return (w->bridge.adopt || cmp_str(w->bridge.alias, h->bridge.alias) == 0) &&
+	       (!w->bridge.mtu || w->bridge.mtu == h->bridge.mtu) &&
 	       (!mac_is_set(&w->bridge.mac) || memcmp(&w->bridge.mac, &h->bridge.mac, sizeof(struct mac)) == 0);
 }
 
@@ -143,7 +146,8 @@ bool kobj_equal(const struct kobj *w, const struct kobj *h)
 	case K_FILE:
 		return !w->file.text || !h->file.text || streq(w->file.text, h->file.text);
 	case K_RULE:
-		return w->rule.rank.cls == h->rule.rank.cls && w->rule.rank.seq == h->rule.rank.seq && w->rule.rank.k == h->rule.rank.k;
+		return w->rule.rank.cls == h->rule.rank.cls && w->rule.rank.seq == h->rule.rank.seq &&
+		       w->rule.rank.k == h->rule.rank.k;
 	case K_POLICY:
 		return streq(w->policy.value, h->policy.value);
 	case K_ROUTE:
@@ -188,7 +192,8 @@ const char *kobj_text(const struct kobj *o, struct arena *a)
 		s = arena_printf(a, "netns %.12s", o->ns);
 		break;
 	case K_BRIDGE:
-		s = arena_printf(a, "bridge %s%s", o->bridge.name, o->bridge.mtu ? arena_printf(a, " mtu %d", o->bridge.mtu) : "");
+		s = arena_printf(a, "bridge %s%s", o->bridge.name,
+			o->bridge.mtu ? arena_printf(a, " mtu %d", o->bridge.mtu) : "");
 		break;
 	case K_VETH:
 		s = veth_text(o, a);
@@ -204,10 +209,12 @@ const char *kobj_text(const struct kobj *o, struct arena *a)
 		s = arena_printf(a, "file %s", o->file.path);
 		break;
 	case K_CHAIN:
-		s = arena_printf(a, "%s -t %s -N %s", fw_name(o->chain.family), fw_table_name(o->chain.table), o->chain.chain);
+		s = arena_printf(
+			a, "%s -t %s -N %s", fw_name(o->chain.family), fw_table_name(o->chain.table), o->chain.chain);
 		break;
 	case K_RULE:
-		s = arena_printf(a, "%s -t %s -A %s %s", fw_name(o->rule.family), fw_table_name(o->rule.table), o->rule.chain, o->rule.text);
+		s = arena_printf(a, "%s -t %s -A %s %s", fw_name(o->rule.family), fw_table_name(o->rule.table),
+			o->rule.chain, o->rule.text);
 		break;
 	case K_POLICY:
 		s = arena_printf(a, "%s -P %s %s", fw_name(o->policy.family), o->policy.chain, o->policy.value);
@@ -216,8 +223,10 @@ const char *kobj_text(const struct kobj *o, struct arena *a)
 		s = arena_printf(a, "%s up%s", o->up.link, where(o, a));
 		break;
 	case K_ROUTE:
-		s = arena_printf(a, "route %s%s%s dev %s%s", o->route.dst.len ? prefix_format(&o->route.dst, t) : "default", ip_is_set(&o->route.via) ? " via " : "", ip_format(&o->route.via, u),
-			o->route.link, where(o, a));
+		s = arena_printf(a, "route %s%s%s dev %s%s",
+			o->route.dst.len ? prefix_format(&o->route.dst, t) : "default",
+			ip_is_set(&o->route.via) ? " via " : "", ip_format(&o->route.via, u), o->route.link,
+			where(o, a));
 		break;
 	case K_KIND_N:
 		break;

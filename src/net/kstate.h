@@ -1,6 +1,6 @@
-/* kstate: what the kernel's network should be, or is, as values. Built by want (from a world) and by observe (from the kernel),
- * compared by diff. Objects live in an arena and own nothing. Two objects are the same object when their keys are equal
- * (kobj_cmp_key), and equal when nothing needs doing (kobj_equal). */
+/* kstate: what the kernel's network should be, or is, as values. Built by want (from a world) and by observe (from the
+ * kernel), compared by diff. Objects live in an arena and own nothing. Two objects are the same object when their keys
+ * are equal (kobj_cmp_key), and equal when nothing needs doing (kobj_equal). */
 #pragma once
 
 #include "base/ip.h"
@@ -18,16 +18,16 @@ struct unit {
 
 /* In the order in which they are made; removed in the reverse order. */
 enum kobj_kind {
-	K_NETNS,   /* a sandbox's namespace, bound at <exec-root>/netns/<first 12 of container id> */
-	K_BRIDGE,  /* a bridge link on the host */
-	K_VETH,    /* a pair: host end and the end in a sandbox, created in place, both down */
-	K_NSCTL,   /* a sysctl in a sandbox, or of one of our own links on the host */
-	K_ADDR,    /* an address on an interface */
-	K_FILE,    /* hosts, hostname, resolv.conf of a sandbox */
-	K_CHAIN,   /* a firewall chain of ours */
-	K_RULE,    /* a firewall rule of ours */
-	K_POLICY,  /* the policy of a built-in chain */
-	K_UP,      /* an interface being up */
+	K_NETNS,  /* a sandbox's namespace, bound at <exec-root>/netns/<first 12 of container id> */
+	K_BRIDGE, /* a bridge link on the host */
+	K_VETH,   /* a pair: host end and the end in a sandbox, created in place, both down */
+	K_NSCTL,  /* a sysctl in a sandbox, or of one of our own links on the host */
+	K_ADDR,   /* an address on an interface */
+	K_FILE,   /* hosts, hostname, resolv.conf of a sandbox */
+	K_CHAIN,  /* a firewall chain of ours */
+	K_RULE,   /* a firewall rule of ours */
+	K_POLICY, /* the policy of a built-in chain */
+	K_UP,     /* an interface being up */
 	K_ROUTE,
 	K_HOSTCTL, /* a sysctl of the host namespace (ip_forward): never set back by us */
 	K_KIND_N
@@ -76,7 +76,8 @@ struct kobj {
 		} addr;
 		struct {
 			const char *path;
-			const char *text; /* NULL when observed: contents are the container's business; only presence is compared with an observation */
+			const char *text; /* NULL when observed: contents are the container's business; only presence is
+					     compared with an observation */
 			unsigned mode;
 		} file;
 		struct {
@@ -100,7 +101,8 @@ struct kobj {
 		struct {
 			const char *link;
 			bool keep;        /* the user's device: set up, never down */
-			const char *port; /* of a sandbox's end: the bridge port on the host that is to forward at once, after which the addresses are announced */
+			const char *port; /* of a sandbox's end: the bridge port on the host that is to forward at once,
+					     after which the addresses are announced */
 			struct mac mac;   /* with port: the link's own */
 		} up;
 		struct {

@@ -4,8 +4,8 @@
 
 #include "net/join.h"
 
-#define EMBEDDED_DNS   "127.0.0.11"
-#define RESOLV_LINE    1024
+#define EMBEDDED_DNS "127.0.0.11"
+#define RESOLV_LINE 1024
 
 const char *names_uts(const struct netconf *conf, const struct container *c, struct arena *a)
 {
@@ -16,7 +16,8 @@ const char *names_uts(const struct netconf *conf, const struct container *c, str
 	return host ? arena_dup(a, conf->hostname) : arena_dupn(a, c->id, 12);
 }
 
-int names_hostname(const struct world *w, const struct netconf *conf, const struct container *c, struct buf *out, struct err *e)
+int names_hostname(
+	const struct world *w, const struct netconf *conf, const struct container *c, struct buf *out, struct err *e)
 {
 	OWN(arena_free) struct arena a = {0};
 	const char *name = names_uts(conf, c, &a);
@@ -89,7 +90,8 @@ static int extra_host(const struct world *w, const struct netconf *conf, const c
 	return 0;
 }
 
-static void own_names(const struct netconf *conf, const struct container *c, const struct ip *ip, struct buf *out, struct arena *a)
+static void own_names(
+	const struct netconf *conf, const struct container *c, const struct ip *ip, struct buf *out, struct arena *a)
 {
 	char t[IP_TEXT];
 	const char *host = names_uts(conf, c, a), *domain = c->spec->config.domainname;
@@ -103,7 +105,8 @@ static void own_names(const struct netconf *conf, const struct container *c, con
 	buf_putc(out, '\n');
 }
 
-int names_hosts(const struct world *w, const struct netconf *conf, const struct container *c, struct buf *out, struct err *e)
+int names_hosts(
+	const struct world *w, const struct netconf *conf, const struct container *c, struct buf *out, struct err *e)
 {
 	OWN(arena_free) struct arena a = {0};
 	size_t n;
@@ -120,7 +123,9 @@ int names_hosts(const struct world *w, const struct netconf *conf, const struct 
 		v6 |= eps[i]->joined && ip_is_set(&eps[i]->ip6);
 	buf_puts(out, "127.0.0.1\tlocalhost\n");
 	if (v6)
-		buf_puts(out, "::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\nff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n");
+		buf_puts(out, "::1\tlocalhost ip6-localhost "
+			      "ip6-loopback\nfe00::\tip6-localnet\nff00::\tip6-mcastprefix\nff02::1\tip6-"
+			      "allnodes\nff02::2\tip6-allrouters\n");
 	for (size_t i = 0; i < extra->n; i++)
 		try(extra_host(w, conf, extra->v[i], out, e));
 	for (size_t i = 0; i < n; i++) {
@@ -132,7 +137,8 @@ int names_hosts(const struct world *w, const struct netconf *conf, const struct 
 	return out->bad || a.bad ? err_nomem(e) : 0;
 }
 
-/* What a resolv.conf says (resolv.conf(5)): the last search or domain counts, options add up, other lines pass through. */
+/* What a resolv.conf says (resolv.conf(5)): the last search or domain counts, options add up, other lines pass through.
+ */
 struct resolv {
 	struct strv servers, search, options, other;
 };
@@ -214,7 +220,8 @@ static bool uses_embedded(const struct world *w, const struct container *c, stru
 	return user;
 }
 
-/* On the default bridge a container's namespace is not the host's: loopback servers of the host cannot be reached from it. */
+/* On the default bridge a container's namespace is not the host's: loopback servers of the host cannot be reached from
+ * it. */
 static int usable_servers(struct arena *a, const struct strv *all, bool v6, struct strv *out)
 {
 	for (size_t i = 0; i < all->n; i++) {
@@ -248,7 +255,8 @@ static bool is_number(const char *s)
 	return *s && strlen(s) < 4 && strspn(s, "0123456789") == strlen(s);
 }
 
-/* With the embedded server, "ndots:0" unless somebody chose another number: names without a dot are containers. A number that is none does not count. */
+/* With the embedded server, "ndots:0" unless somebody chose another number: names without a dot are containers. A
+ * number that is none does not count. */
 static int complete_ndots(struct arena *a, struct strv *options)
 {
 	struct strv out = {0};
@@ -272,12 +280,15 @@ static const struct strv *pick(const struct strv *own, const struct strv *daemon
 	return own->n ? own : daemon;
 }
 
-int names_resolv(const struct world *w, const struct netconf *conf, const struct container *c, struct buf *out, struct err *e)
+int names_resolv(
+	const struct world *w, const struct netconf *conf, const struct container *c, struct buf *out, struct err *e)
 {
 	OWN(arena_free) struct arena a = {0};
 	const struct host_config *h = &c->spec->host;
-	const struct strv *dns = pick(&h->dns, &conf->dns), *search = pick(&h->dns_search, &conf->dns_search), *options = pick(&h->dns_options, &conf->dns_options);
-	bool v6 = false, embedded = uses_embedded(w, c, &a, &v6), host_mode = h->network_mode && streq(h->network_mode, "host");
+	const struct strv *dns = pick(&h->dns, &conf->dns), *search = pick(&h->dns_search, &conf->dns_search),
+			  *options = pick(&h->dns_options, &conf->dns_options);
+	bool v6 = false, embedded = uses_embedded(w, c, &a, &v6),
+	     host_mode = h->network_mode && streq(h->network_mode, "host");
 	struct resolv r = {0};
 	struct strv servers = {0};
 	if (read_resolv(&a, conf->host_resolv, &r) < 0)
@@ -307,9 +318,11 @@ int names_resolv(const struct world *w, const struct netconf *conf, const struct
 	put_list(out, "options", &r.options);
 	for (size_t i = 0; i < r.other.n; i++)
 		buf_printf(out, "%s\n", r.other.v[i]);
-	buf_printf(out, "\n# Based on host file: '%s' (%s)\n", conf->host_resolv_path, embedded ? "internal resolver" : "legacy");
+	buf_printf(out, "\n# Based on host file: '%s' (%s)\n", conf->host_resolv_path,
+		embedded ? "internal resolver" : "legacy");
 	if (dns->n || search->n || options->n)
-		buf_printf(out, "# Overrides: [%s%s%s%s%s]\n", dns->n ? "nameservers" : "", dns->n && (search->n || options->n) ? " " : "", search->n ? "search" : "",
+		buf_printf(out, "# Overrides: [%s%s%s%s%s]\n", dns->n ? "nameservers" : "",
+			dns->n && (search->n || options->n) ? " " : "", search->n ? "search" : "",
 			search->n && options->n ? " " : "", options->n ? "options" : "");
 	return out->bad || a.bad ? err_nomem(e) : 0;
 }

@@ -1,12 +1,15 @@
-/* names: the text of hosts, hostname and resolv.conf of a container (facts/docker.md 1.13). Pure. */
+/* names: the text of hosts, hostname and resolv.conf of a container. Pure. */
 #pragma once
 
 #include "base/buf.h"
 #include "net/want.h"
 
-int names_hosts(const struct world *w, const struct netconf *conf, const struct container *c, struct buf *out, struct err *e);
-int names_resolv(const struct world *w, const struct netconf *conf, const struct container *c, struct buf *out, struct err *e);
-int names_hostname(const struct world *w, const struct netconf *conf, const struct container *c, struct buf *out, struct err *e);
+int names_hosts(
+	const struct world *w, const struct netconf *conf, const struct container *c, struct buf *out, struct err *e);
+int names_resolv(
+	const struct world *w, const struct netconf *conf, const struct container *c, struct buf *out, struct err *e);
+int names_hostname(
+	const struct world *w, const struct netconf *conf, const struct container *c, struct buf *out, struct err *e);
 /* Hostname as the UTS namespace gets it: configured, else the first 12 of the id, else (host mode) the host's. */
 const char *names_uts(const struct netconf *conf, const struct container *c, struct arena *a);
 /* --add-host "name:ip" / "name=ip" / host-gateway; INVALID with Docker's texts. */

@@ -1,23 +1,27 @@
 /* Theory of operation
  *
- * Both states are sorted by (kind, key) and merged. What is only wanted is added, what is only there is deleted, what differs is changed
- * in place where the kernel can do that, and made anew where it cannot (a veth's ends: where they are, the inner name and MAC).
+ * Both states are sorted by (kind, key) and merged. What is only wanted is added, what is only there is deleted, what
+ * differs is changed in place where the kernel can do that, and made anew where it cannot (a veth's ends: where they
+ * are, the inner name and MAC).
  *
- * Deleting a namespace or a link takes what is in it or on it along: those objects become `implied` by that step, in making order, so
- * that the step's inverse makes them again. What is made anew drags its unchanged children with it in the same way.
+ * Deleting a namespace or a link takes what is in it or on it along: those objects become `implied` by that step, in
+ * making order, so that the step's inverse makes them again. What is made anew drags its unchanged children with it in
+ * the same way.
  *
  * Order of steps:
  *
- *   1. what must go first: veths that are made anew, and what is in the way: a veth's end whose name a new one takes, an address. Linux deletes the secondary addresses of a subnet
- *      with its primary (net/ipv4/devinet.c, __inet_del_ifa), so "add the new, then delete the old" would end with neither; and with
- *      the last IPv4 address of a link all its IPv4 routes go (net/ipv4/fib_frontend.c, fib_disable_ip).
- *   2. additions and changes by kind; a firewall table's whole change is one step, at the place of chains when it adds anything,
+ *   1. what must go first: veths that are made anew, and what is in the way: a veth's end whose name a new one takes,
+ * an address. Linux deletes the secondary addresses of a subnet with its primary (net/ipv4/devinet.c, __inet_del_ifa),
+ * so "add the new, then delete the old" would end with neither; and with the last IPv4 address of a link all its IPv4
+ * routes go (net/ipv4/fib_frontend.c, fib_disable_ip).
+ *   2. additions and changes by kind; a firewall table's whole change is one step, at the place of chains when it adds
+ * anything,
  *   3. else here, before deletions: rules go before the links that they name,
- *   4. deletions of single things by kind, backwards, then of what takes others along: namespaces, veths, bridges. Bridges come last,
- *      because undoing in reverse makes them first, and the ports of the others need them.
+ *   4. deletions of single things by kind, backwards, then of what takes others along: namespaces, veths, bridges.
+ * Bridges come last, because undoing in reverse makes them first, and the ports of the others need them.
  *
- * tests/net/test_plan.c proves it with a toy kernel that has these habits: for random states, apply(diff(a, b)) on a gives b, and undoing any
- * prefix gives a. */
+ * tests/net/test_plan.c proves it with a toy kernel that has these habits: for random states, apply(diff(a, b)) on a
+ * gives b, and undoing any prefix gives a. */
 #include "net/plan.h"
 
 #include <errno.h>
@@ -47,7 +51,8 @@ static bool is_fw(const struct kobj *o)
 /* Never taken away: what belongs to the host or the user once it is there. */
 static bool is_permanent(const struct kobj *o)
 {
-	return o->kind == K_HOSTCTL || o->kind == K_POLICY || (o->kind == K_CHAIN && o->chain.keep) || (o->kind == K_BRIDGE && o->bridge.adopt) || (o->kind == K_UP && o->up.keep);
+	return o->kind == K_HOSTCTL || o->kind == K_POLICY || (o->kind == K_CHAIN && o->chain.keep) ||
+	       (o->kind == K_BRIDGE && o->bridge.adopt) || (o->kind == K_UP && o->up.keep);
 }
 
 static bool same_text(const char *a, const char *b)
@@ -163,7 +168,8 @@ static bool is_last_v4(const struct diff *d, const struct kobj *o)
 		return false;
 	for (size_t i = 0; i < d->n; i++) {
 		const struct kobj *q = d->v[i].have;
-		if (q && q != o && q->kind == K_ADDR && !d->v[i].gone && q->addr.addr.ip.family == AF_INET && on_link(q, o->ns, o->addr.link))
+		if (q && q != o && q->kind == K_ADDR && !d->v[i].gone && q->addr.addr.ip.family == AF_INET &&
+			on_link(q, o->ns, o->addr.link))
 			return false;
 	}
 	return true;
@@ -174,8 +180,8 @@ static bool routes_through(const struct kobj *o, const struct kobj *addr)
 	return o->kind == K_ROUTE && o->route.dst.ip.family == AF_INET && on_link(o, addr->ns, addr->addr.link);
 }
 
-/* The deletion of one object with all that goes along, directly or through a link that goes along. `late`: additions and changes are done,
- * so that only what is to be deleted is still as it was. */
+/* The deletion of one object with all that goes along, directly or through a link that goes along. `late`: additions
+ * and changes are done, so that only what is to be deleted is still as it was. */
 static int delete_step(struct diff *d, struct pair *p, bool late, struct err *e)
 {
 	struct step s = {.op = STEP_DEL, .before = p->have};
@@ -218,7 +224,8 @@ static int fw_step(struct diff *d, enum fw_family f, enum fw_table t, struct err
 	s.fw = arena_new(d->a, struct fw_change, d->n * 2 + 1);
 	if (!s.fw)
 		return err_nomem(e);
-	/* Deletions first; within them rules before chains; additions: chains before rules. pair order is chains, rules, policies. */
+	/* Deletions first; within them rules before chains; additions: chains before rules. pair order is chains,
+	 * rules, policies. */
 	for (size_t i = d->n; i-- > 0;) {
 		struct pair *p = &d->v[i];
 		const struct kobj *o = p->have;
@@ -296,14 +303,16 @@ static int deletions(struct diff *d, struct err *e)
 	try(fw_steps(d, false, e));
 	for (int kind = K_KIND_N - 1; kind >= 0; kind--)
 		for (size_t i = d->n; i-- > 0;)
-			if (d->v[i].have && (int)d->v[i].have->kind == kind && d->v[i].fate == DEL && !d->v[i].gone && !is_fw(d->v[i].have))
+			if (d->v[i].have && (int)d->v[i].have->kind == kind && d->v[i].fate == DEL && !d->v[i].gone &&
+				!is_fw(d->v[i].have))
 				try(delete_step(d, &d->v[i], true, e));
 	for (size_t i = 0; i < claims.n; i++)
 		*add_step(d) = claims.v[i];
 	return 0;
 }
 
-/* Is `o` in the way of what comes? An address on the same link, or the same address elsewhere; a veth's end of the same name in the same sandbox. */
+/* Is `o` in the way of what comes? An address on the same link, or the same address elsewhere; a veth's end of the same
+ * name in the same sandbox. */
 static bool in_the_way(const struct diff *d, const struct kobj *o)
 {
 	for (size_t i = 0; i < d->n; i++) {
@@ -313,7 +322,8 @@ static bool in_the_way(const struct diff *d, const struct kobj *o)
 			continue;
 		if (o->kind == K_VETH && streq(w->veth.inner, o->veth.inner))
 			return true;
-		if (o->kind == K_ADDR && prefix_overlap(&w->addr.addr, &o->addr.addr) && (streq(w->addr.link, o->addr.link) || ip_eq(&w->addr.addr.ip, &o->addr.addr.ip)))
+		if (o->kind == K_ADDR && prefix_overlap(&w->addr.addr, &o->addr.addr) &&
+			(streq(w->addr.link, o->addr.link) || ip_eq(&w->addr.addr.ip, &o->addr.addr.ip)))
 			return true;
 	}
 	return false;
@@ -325,7 +335,8 @@ static int first_deletions(struct diff *d, struct err *e)
 	for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
 		for (size_t i = 0; i < d->n; i++) {
 			struct pair *p = &d->v[i];
-			bool first = p->have && !p->gone && p->have->kind == kinds[k] && (p->fate == RENEW || (p->fate == DEL && in_the_way(d, p->have)));
+			bool first = p->have && !p->gone && p->have->kind == kinds[k] &&
+				     (p->fate == RENEW || (p->fate == DEL && in_the_way(d, p->have)));
 			if (first)
 				try(delete_step(d, p, false, e));
 		}
@@ -367,8 +378,10 @@ static int inverse_fw(struct arena *a, const struct step *s, struct step *out, s
 	for (size_t i = 0; i < s->nfw; i++) {
 		const struct fw_change *c = &s->fw[s->nfw - 1 - i];
 		v[i] = (struct fw_change){.add = !c->add, .o = c->o};
-		if (c->o->kind == K_POLICY) /* back to what it was; ACCEPT, as the kernel makes it, when the table did not exist yet */
-			v[i] = (struct fw_change){.add = true, .o = c->old ? c->old : accept_policy(a, c->o), .old = c->o};
+		if (c->o->kind == K_POLICY) /* back to what it was; ACCEPT, as the kernel makes it, when the table did
+					       not exist yet */
+			v[i] = (struct fw_change){
+				.add = true, .o = c->old ? c->old : accept_policy(a, c->o), .old = c->o};
 		if (!v[i].o)
 			return err_nomem(e);
 	}

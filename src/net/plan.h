@@ -12,15 +12,16 @@ enum step_op {
 };
 
 struct fw_change {
-	bool add;              /* else delete */
-	const struct kobj *o;  /* K_CHAIN, K_RULE or K_POLICY */
+	bool add;               /* else delete */
+	const struct kobj *o;   /* K_CHAIN, K_RULE or K_POLICY */
 	const struct kobj *old; /* K_POLICY: what it was */
 };
 
 struct step {
 	enum step_op op;
 	const struct kobj *before, *after; /* DEL: before; ADD: after; CHANGE: both */
-	const struct kobj **implied;       /* DEL of a namespace or link: objects that vanish with it, in making order, for the undo */
+	const struct kobj *
+		*implied; /* DEL of a namespace or link: objects that vanish with it, in making order, for the undo */
 	size_t nimplied;
 	enum fw_family family; /* STEP_FW */
 	enum fw_table table;
@@ -33,9 +34,10 @@ struct plan {
 	size_t n;
 };
 
-/* Steps that turn `have` into `want`. Deletions of things contained in a deleted namespace or link are implied by it. Order: additions by kind, but whatever
- * must go first (same key with an immutable difference, an address that moves) goes first; deletions last, firewall before links before namespaces.
- * The arena must outlive the plan; so must both states. */
+/* Steps that turn `have` into `want`. Deletions of things contained in a deleted namespace or link are implied by it.
+ * Order: additions by kind, but whatever must go first (same key with an immutable difference, an address that moves)
+ * goes first; deletions last, firewall before links before namespaces. The arena must outlive the plan; so must both
+ * states. */
 int plan_diff(struct arena *a, struct kstate *have, struct kstate *want, struct plan *out, struct err *e);
 /* The step that takes `s` back (an array: undoing the deletion of a namespace makes everything in it again). */
 int plan_inverse(struct arena *a, const struct step *s, struct step **out, size_t *n, struct err *e);

@@ -25,7 +25,8 @@ bool want_has_sandbox(const struct container *c)
 
 static int want_host(const struct world *w, const struct netconf *c, struct kstate *out, struct err *e)
 {
-	struct kobj fwd = {.kind = K_HOSTCTL, .unit = {UNIT_HOST, ""}, .ctl = {.path = "net/ipv4/ip_forward", .value = "1"}};
+	struct kobj fwd = {
+		.kind = K_HOSTCTL, .unit = {UNIT_HOST, ""}, .ctl = {.path = "net/ipv4/ip_forward", .value = "1"}};
 	try(fw_want_host(w, c, out, e));
 	if (c->ip_forward && kstate_add(out, &fwd) < 0)
 		return err_nomem(e);
@@ -33,15 +34,21 @@ static int want_host(const struct world *w, const struct netconf *c, struct ksta
 }
 
 static int want_file(const struct world *w, const struct netconf *c, const struct container *ct, const char *file,
-	int (*text)(const struct world *, const struct netconf *, const struct container *, struct buf *, struct err *), struct kstate *out, struct err *e)
+	int (*text)(const struct world *, const struct netconf *, const struct container *, struct buf *, struct err *),
+	struct kstate *out, struct err *e)
 {
 	OWN(own_buf) struct buf b = {0};
 	try(text(w, c, ct, &b, e));
-	struct kobj o = {.kind = K_FILE, .unit = {UNIT_SANDBOX, ct->id}, .file = {.path = want_file_path(c, ct->id, file, out->mem), .text = arena_dup(out->mem, buf_str(&b)), .mode = 0644}};
+	struct kobj o = {.kind = K_FILE,
+		.unit = {UNIT_SANDBOX, ct->id},
+		.file = {.path = want_file_path(c, ct->id, file, out->mem),
+			.text = arena_dup(out->mem, buf_str(&b)),
+			.mode = 0644}};
 	return out->mem->bad || kstate_add(out, &o) < 0 ? err_nomem(e) : 0;
 }
 
-static int want_default_route(const struct world *w, const struct container *ct, uint8_t family, struct kstate *out, struct err *e)
+static int want_default_route(
+	const struct world *w, const struct container *ct, uint8_t family, struct kstate *out, struct err *e)
 {
 	const struct endpoint *ep = join_gateway(w, out->mem, ct->id, family);
 	const struct network *n = ep ? world_network(w, ep->network) : NULL;
@@ -49,7 +56,10 @@ static int want_default_route(const struct world *w, const struct container *ct,
 	struct ip via = s ? ipam_default_gateway(s) : (struct ip){0};
 	if (!ip_is_set(&via))
 		return 0;
-	struct kobj o = {.kind = K_ROUTE, .unit = {UNIT_SANDBOX, ct->id}, .ns = ct->id, .route = {.dst = {.ip = {.family = family}}, .via = via, .link = ep->ifname}};
+	struct kobj o = {.kind = K_ROUTE,
+		.unit = {UNIT_SANDBOX, ct->id},
+		.ns = ct->id,
+		.route = {.dst = {.ip = {.family = family}}, .via = via, .link = ep->ifname}};
 	return kstate_add(out, &o) < 0 ? err_nomem(e) : 0;
 }
 
@@ -64,7 +74,8 @@ static bool any_joined(const struct world *w, struct arena *a, const char *conta
 }
 
 /* A container's namespace, its default routes and its files. In mode host there are only the files. */
-static int want_sandbox(const struct world *w, const struct netconf *c, const struct container *ct, struct kstate *out, struct err *e)
+static int want_sandbox(
+	const struct world *w, const struct netconf *c, const struct container *ct, struct kstate *out, struct err *e)
 {
 	struct unit u = {UNIT_SANDBOX, ct->id};
 	if (!any_joined(w, out->mem, ct->id))
@@ -74,7 +85,8 @@ static int want_sandbox(const struct world *w, const struct netconf *c, const st
 	try(want_file(w, c, ct, "resolv.conf", names_resolv, out, e));
 	if (!want_has_sandbox(ct))
 		return 0;
-	struct kobj ns = {.kind = K_NETNS, .unit = u, .ns = ct->id}, lo = {.kind = K_UP, .unit = u, .ns = ct->id, .up = {.link = "lo"}};
+	struct kobj ns = {.kind = K_NETNS, .unit = u, .ns = ct->id},
+		    lo = {.kind = K_UP, .unit = u, .ns = ct->id, .up = {.link = "lo"}};
 	if (kstate_add(out, &ns) < 0 || kstate_add(out, &lo) < 0)
 		return err_nomem(e);
 	try(want_default_route(w, ct, AF_INET, out, e));
@@ -151,7 +163,8 @@ static int note(struct unit_list *l, enum unit_kind kind, const char *id)
 	return 0;
 }
 
-/* A changed endpoint touches its sandbox (routes, hosts) and, through the gateway's choice, all endpoints of that sandbox. */
+/* A changed endpoint touches its sandbox (routes, hosts) and, through the gateway's choice, all endpoints of that
+ * sandbox. */
 static int note_endpoint(struct unit_list *l, const struct world *fork, const struct endpoint *ep)
 {
 	size_t n;
@@ -181,7 +194,8 @@ int want_touched(const struct world *fork, struct arena *a, struct unit **out, s
 		const struct thing *t = ch[i].after ? ch[i].after : ch[i].before;
 		if (ch[i].noun == NOUN_NETWORK) {
 			r = note(&l, UNIT_NETWORK, t->key);
-			/* The first network with IPv6 brings the firewall's IPv6 skeleton, the last one takes it away. */
+			/* The first network with IPv6 brings the firewall's IPv6 skeleton, the last one takes it away.
+			 */
 			if (r >= 0 && (has_v6(ch[i].before) || has_v6(ch[i].after)))
 				r = note(&l, UNIT_HOST, "");
 		}

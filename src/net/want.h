@@ -1,4 +1,5 @@
-/* want: the kernel state that a world stands for, unit by unit. Pure: everything else it depends on is in struct netconf. */
+/* want: the kernel state that a world stands for, unit by unit. Pure: everything else it depends on is in struct
+ * netconf. */
 #pragma once
 
 #include "model/world.h"
@@ -8,16 +9,16 @@
 struct netconf {
 	const char *data_root, *exec_root;
 	bool iptables, ip6tables, ip_forward, ip_masq, icc;
-	bool bridge_none;      /* --bridge none: no docker0, no network "bridge" */
-	const char *bridge;    /* device of the default bridge, "docker0" */
-	struct prefix bip;     /* --bip; family 0: from the pool */
+	bool bridge_none;   /* --bridge none: no docker0, no network "bridge" */
+	const char *bridge; /* device of the default bridge, "docker0" */
+	struct prefix bip;  /* --bip; family 0: from the pool */
 	struct prefix fixed_cidr;
 	struct ip default_gateway;
-	int mtu;               /* --mtu of docker0; 0 = 1500 */
-	bool policy_drop;      /* we switched forwarding on in this boot: FORWARD policy is DROP */
+	int mtu;                                  /* --mtu of docker0; 0 = 1500 */
+	bool policy_drop;                         /* we switched forwarding on in this boot: FORWARD policy is DROP */
 	struct strv dns, dns_search, dns_options; /* daemon defaults */
 	struct strv host_gateway_ips;
-	const char *hostname;  /* of the host */
+	const char *hostname;    /* of the host */
 	const char *host_resolv; /* text of the host's resolv.conf that applies ("" = none) */
 	const char *host_hosts;  /* text of the host's /etc/hosts */
 	const char *host_resolv_path;
@@ -32,9 +33,11 @@ const char *want_file_path(const struct netconf *c, const char *container, const
 /* True if the container has a network namespace of its own (not host, not container:). */
 bool want_has_sandbox(const struct container *c);
 
-/* Appends the objects of one unit as of this world (none if the unit is not in it: an unjoined endpoint wants nothing). */
+/* Appends the objects of one unit as of this world (none if the unit is not in it: an unjoined endpoint wants nothing).
+ */
 int want_unit(const struct world *w, const struct netconf *c, const struct unit *u, struct kstate *out, struct err *e);
 /* All units. */
 int want_all(const struct world *w, const struct netconf *c, struct kstate *out, struct err *e);
-/* The units that the fork's changes touch (each once): a changed endpoint: its sandbox, all endpoints of that sandbox, and nothing else. */
+/* The units that the fork's changes touch (each once): a changed endpoint: its sandbox, all endpoints of that sandbox,
+ * and nothing else. */
 int want_touched(const struct world *fork, struct arena *a, struct unit **out, size_t *n, struct err *e);

@@ -1,5 +1,5 @@
-/* Text of iptables-save: other programs' rules are in it, with comments of their choice. Parsed, recognised, and the difference to what is
- * wanted is written for iptables-restore. */
+/* Text of iptables-save: other programs' rules are in it, with comments of their choice. Parsed, recognised, and the
+ * difference to what is wanted is written for iptables-restore. */
 #include <stdint.h>
 #include <string.h>
 
@@ -7,7 +7,8 @@
 
 static struct world *networks(void)
 {
-	static const char *const ids[] = {"dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
+	static const char *const ids[] = {"dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd",
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
 	struct world *w = world_new();
 	for (int i = 0; w && i < 2; i++) {
 		struct network *n = network_new(ids[i], i ? "plain" : "bridge", DRIVER_BRIDGE);

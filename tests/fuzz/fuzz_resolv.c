@@ -1,4 +1,5 @@
-/* The host's resolv.conf and hosts file, and a client's --add-host: read for a container on docker0, on a network of a user's, and on the host. */
+/* The host's resolv.conf and hosts file, and a client's --add-host: read for a container on docker0, on a network of a
+ * user's, and on the host. */
 #include <stdint.h>
 #include <string.h>
 
@@ -6,7 +7,8 @@
 
 static void write_one(const struct netconf *c, const char *mode, const char *extra)
 {
-	static const char id[] = "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc", net[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+	static const char id[] = "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc",
+			  net[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 	struct world *w = world_new();
 	struct arena mem = {0};
 	struct container_spec *s = arena_new(&mem, struct container_spec, 1);
@@ -41,7 +43,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	memcpy(text, data, size);
 	text[size] = '\0';
-	struct netconf c = {.bridge = "docker0", .hostname = "thehost", .host_resolv = text, .host_hosts = text, .host_resolv_path = "/etc/resolv.conf"};
+	struct netconf c = {.bridge = "docker0",
+		.hostname = "thehost",
+		.host_resolv = text,
+		.host_hosts = text,
+		.host_resolv_path = "/etc/resolv.conf"};
 	write_one(&c, "bridge", text);
 	write_one(&c, "mine", text);
 	write_one(&c, "host", text);

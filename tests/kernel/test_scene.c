@@ -1,5 +1,6 @@
-/* Worlds on the real kernel, in namespaces of this test's own: what want describes is made, observe sees it, the announcement of a new
- * container is heard, and when the k-th step fails, for every k, what there was before is there again. */
+/* Worlds on the real kernel, in namespaces of this test's own: what want describes is made, observe sees it, the
+ * announcement of a new container is heard, and when the k-th step fails, for every k, what there was before is there
+ * again. */
 #include <fcntl.h>
 #include <net/if.h>
 #include <netpacket/packet.h>
@@ -29,7 +30,8 @@ static bool open_lab(struct lab *l)
 	static char data[80], exec[80];
 	struct err e = {0};
 	*l = (struct lab){.c = fix_conf(), .dir = "/tmp/pontoon-scene-XXXXXX"};
-	if (geteuid() != 0 || unshare(CLONE_NEWNET | CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || !mkdtemp(l->dir) ||
+	if (geteuid() != 0 || unshare(CLONE_NEWNET | CLONE_NEWNS) < 0 ||
+		mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || !mkdtemp(l->dir) ||
 		mount("lab", l->dir, "tmpfs", 0, "mode=755") < 0)
 		return false;
 	snprintf(data, sizeof(data), "%s/data", l->dir);
@@ -104,7 +106,8 @@ static bool settled(struct lab *l, const struct world *w)
 	struct plan p = drift(l, w);
 	struct buf text = {0};
 	plan_text(&p, &l->a, &text);
-	for (char *save, *line = p.n ? strtok_r(text.data, "\n", &save) : NULL; line; line = strtok_r(NULL, "\n", &save))
+	for (char *save, *line = p.n ? strtok_r(text.data, "\n", &save) : NULL; line;
+		line = strtok_r(NULL, "\n", &save))
 		printf("# | %s\n", line);
 	buf_free(&text);
 	return p.n == 0;
@@ -209,7 +212,8 @@ TEST(removal_fails_at_each_step)
 
 static bool is_announcement(const unsigned char *f, ssize_t n, const struct ip *a)
 {
-	return n >= 42 && f[12] == 0x08 && f[13] == 0x06 && memcmp(f + 28, a->b, 4) == 0 && memcmp(f + 38, a->b, 4) == 0;
+	return n >= 42 && f[12] == 0x08 && f[13] == 0x06 && memcmp(f + 28, a->b, 4) == 0 &&
+	       memcmp(f + 38, a->b, 4) == 0;
 }
 
 /* Heard at another port of the bridge. */
@@ -223,7 +227,9 @@ TEST(new_address_is_announced)
 	fix_joined(two, &l.c, 'b', "b", "bridge");
 	REQUIRE(bring_up(&l, one));
 	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, htons(ETH_P_ALL));
-	struct sockaddr_ll at = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = (int)if_nametoindex("vetha111111")};
+	struct sockaddr_ll at = {.sll_family = AF_PACKET,
+		.sll_protocol = htons(ETH_P_ALL),
+		.sll_ifindex = (int)if_nametoindex("vetha111111")};
 	REQUIRE(fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0);
 	struct plan p = between(&l, one, two);
 	REQUIRE(apply(&l, l.k, &p, two));
@@ -269,7 +275,8 @@ static int run_alone(const struct test *t, size_t n, int argc, char **argv)
 		if (pid == 0) {
 			setvbuf(stdout, NULL, _IOLBF, 0);
 			t[i].run();
-			printf("%s %zu - %s%s%s\n", test_failed ? "not ok" : "ok", i + 1, t[i].name, test_skip ? " # SKIP " : "", test_skip ? test_skip : "");
+			printf("%s %zu - %s%s%s\n", test_failed ? "not ok" : "ok", i + 1, t[i].name,
+				test_skip ? " # SKIP " : "", test_skip ? test_skip : "");
 			fflush(stdout);
 			_exit(test_failed);
 		}
@@ -285,7 +292,8 @@ static int run_alone(const struct test *t, size_t n, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	static const struct test tests[] = {T(made_and_seen), T(start_fails_before_each_step), T(start_fails_after_each_step), T(network_fails_at_each_step), T(removal_fails_at_each_step),
+	static const struct test tests[] = {T(made_and_seen), T(start_fails_before_each_step),
+		T(start_fails_after_each_step), T(network_fails_at_each_step), T(removal_fails_at_each_step),
 		T(new_address_is_announced), T(lost_bridge)};
 	return run_alone(tests, ARRAY_LEN(tests), argc, argv);
 }

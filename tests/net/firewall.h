@@ -1,4 +1,5 @@
-/* firewall: what the tests of fw share: worlds of networks, and an iptables in a page that runs what fw_render writes. */
+/* firewall: what the tests of fw share: worlds of networks, and an iptables in a page that runs what fw_render writes.
+ */
 #pragma once
 
 #include "fixture.h"
@@ -63,7 +64,9 @@ struct toy_fw {
 
 UNUSED static struct toy_fw *toy_fw_new(void)
 {
-	static const char *const builtin[FW_TABLE_N][5] = {[FW_RAW] = {"PREROUTING", "OUTPUT"}, [FW_NAT] = {"PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"}, [FW_FILTER] = {"INPUT", "FORWARD", "OUTPUT"}};
+	static const char *const builtin[FW_TABLE_N][5] = {[FW_RAW] = {"PREROUTING", "OUTPUT"},
+		[FW_NAT] = {"PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"},
+		[FW_FILTER] = {"INPUT", "FORWARD", "OUTPUT"}};
 	struct toy_fw *k = calloc(1, sizeof(*k));
 	for (int t = 0; t < FW_TABLE_N; t++) {
 		for (int i = 0; builtin[t][i]; i++) {
@@ -248,7 +251,8 @@ struct fw_host {
 	void *arg;
 };
 
-UNUSED static struct kstate fw_observe(const struct fw_host *h, const struct world *known, const struct strv *marked, const struct netconf *c, struct arena *a)
+UNUSED static struct kstate fw_observe(const struct fw_host *h, const struct world *known, const struct strv *marked,
+	const struct netconf *c, struct arena *a)
 {
 	struct kstate s = {.mem = a};
 	for (int f = 0; f < FW_FAMILY_N; f++) {
@@ -269,14 +273,16 @@ UNUSED static struct kstate fw_observe(const struct fw_host *h, const struct wor
 	return s;
 }
 
-UNUSED static const char *fw_step_text(const struct fw_host *h, const struct step *s, const struct world *known, const struct netconf *c, struct arena *a)
+UNUSED static const char *fw_step_text(const struct fw_host *h, const struct step *s, const struct world *known,
+	const struct netconf *c, struct arena *a)
 {
 	struct fw_listing l[FW_TABLE_N];
 	struct kstate seen = {.mem = a};
 	struct err e = {0};
 	struct buf out = {0};
 	char *text = h->save(h->arg, s->family, true, s->table);
-	if (fw_parse(text, s->family, a, l, &e) < 0 || fw_recognise(&l[s->table], known, NULL, c, &seen, &e) < 0 || fw_render(s, &l[s->table], &out, &e) < 0) {
+	if (fw_parse(text, s->family, a, l, &e) < 0 || fw_recognise(&l[s->table], known, NULL, c, &seen, &e) < 0 ||
+		fw_render(s, &l[s->table], &out, &e) < 0) {
 		printf("# %s\n", e.msg);
 		abort();
 	}
@@ -287,7 +293,8 @@ UNUSED static const char *fw_step_text(const struct fw_host *h, const struct ste
 }
 
 /* Brings the firewall from `have` to `want`, or back again; false when a run failed. */
-UNUSED static bool fw_apply(const struct fw_host *h, struct kstate *have, struct kstate *want, const struct world *known, const struct netconf *c, bool back, struct arena *a)
+UNUSED static bool fw_apply(const struct fw_host *h, struct kstate *have, struct kstate *want,
+	const struct world *known, const struct netconf *c, bool back, struct arena *a)
 {
 	struct plan p;
 	struct err e = {0};

@@ -33,8 +33,18 @@ UNUSED static struct ip fix_ip(const char *s)
 
 UNUSED static struct netconf fix_conf(void)
 {
-	return (struct netconf){.data_root = "/data", .exec_root = "/exec", .iptables = true, .ip6tables = true, .ip_forward = true, .ip_masq = true, .icc = true, .bridge = "docker0",
-		.policy_drop = true, .hostname = "thehost", .host_resolv = "nameserver 192.0.2.53\nsearch example.org\n", .host_hosts = "127.0.0.1 localhost thehost\n",
+	return (struct netconf){.data_root = "/data",
+		.exec_root = "/exec",
+		.iptables = true,
+		.ip6tables = true,
+		.ip_forward = true,
+		.ip_masq = true,
+		.icc = true,
+		.bridge = "docker0",
+		.policy_drop = true,
+		.hostname = "thehost",
+		.host_resolv = "nameserver 192.0.2.53\nsearch example.org\n",
+		.host_hosts = "127.0.0.1 localhost thehost\n",
 		.host_resolv_path = "/etc/resolv.conf"};
 }
 
@@ -101,7 +111,8 @@ UNUSED static struct container_spec *fix_spec(struct arena *a, const char *mode)
 	return s;
 }
 
-UNUSED static const struct container *fix_container(struct world *w, char id, const char *name, struct container_spec *s, struct arena *mem)
+UNUSED static const struct container *fix_container(
+	struct world *w, char id, const char *name, struct container_spec *s, struct arena *mem)
 {
 	char text[ID_TEXT];
 	fix_id(text, id);
@@ -112,7 +123,8 @@ UNUSED static const struct container *fix_container(struct world *w, char id, co
 }
 
 /* A joined container on `mode`, with endpoint ids made of the digits '1', '2', ... */
-UNUSED static const struct container *fix_joined(struct world *w, const struct netconf *c, char id, const char *name, const char *mode)
+UNUSED static const struct container *fix_joined(
+	struct world *w, const struct netconf *c, char id, const char *name, const char *mode)
 {
 	struct arena mem = {0};
 	struct err e = {0};

@@ -105,7 +105,8 @@ TEST(new_network_text)
 	lab_open(&l);
 	struct world *w = fix_world();
 	CHECK(mend(&l, w, NULL));
-	toy_fw_run(l.k[FW_V4], "*filter\n-I FORWARD 2 -s 198.51.100.1/32 -j DROP\n-I FORWARD 4 -s 198.51.100.2/32 -j DROP\n-I FORWARD 5 -s 198.51.100.3/32 -j DROP\nCOMMIT\n");
+	toy_fw_run(l.k[FW_V4], "*filter\n-I FORWARD 2 -s 198.51.100.1/32 -j DROP\n-I FORWARD 4 -s 198.51.100.2/32 -j "
+			       "DROP\n-I FORWARD 5 -s 198.51.100.3/32 -j DROP\nCOMMIT\n");
 	struct kstate before = fw_want(w, &l.c, &l.a);
 	struct network *n = fix_network('a', "plain", "172.18.0.0/16", 10);
 	fix_put(w, n);
@@ -128,7 +129,8 @@ TEST(foreign_rules_at_every_place)
 	static const struct {
 		enum fw_table t;
 		const char *chain;
-	} chains[] = {{FW_FILTER, "FORWARD"}, {FW_FILTER, "DOCKER"}, {FW_FILTER, "DOCKER-ISOLATION-STAGE-1"}, {FW_FILTER, "DOCKER-ISOLATION-STAGE-2"}, {FW_FILTER, "DOCKER-USER"}, {FW_NAT, "PREROUTING"},
+	} chains[] = {{FW_FILTER, "FORWARD"}, {FW_FILTER, "DOCKER"}, {FW_FILTER, "DOCKER-ISOLATION-STAGE-1"},
+		{FW_FILTER, "DOCKER-ISOLATION-STAGE-2"}, {FW_FILTER, "DOCKER-USER"}, {FW_NAT, "PREROUTING"},
 		{FW_NAT, "OUTPUT"}, {FW_NAT, "POSTROUTING"}, {FW_NAT, "DOCKER"}, {FW_RAW, "PREROUTING"}};
 	struct world *with = fw_world(), *without = fw_world();
 	struct err e = {0};
@@ -140,9 +142,11 @@ TEST(foreign_rules_at_every_place)
 			struct lab l;
 			char text[256];
 			lab_open(&l);
-			struct kstate none = {.mem = &l.a}, small = fw_want(without, &l.c, &l.a), big = fw_want(with, &l.c, &l.a);
+			struct kstate none = {.mem = &l.a}, small = fw_want(without, &l.c, &l.a),
+				      big = fw_want(with, &l.c, &l.a);
 			REQUIRE(fw_apply(&l.h, &none, &small, without, &l.c, false, &l.a));
-			snprintf(text, sizeof(text), "*%s\n-I %s %d -s 198.51.100.1/32 -j LOG\nCOMMIT\n", fw_table_name(chains[c].t), chains[c].chain, place);
+			snprintf(text, sizeof(text), "*%s\n-I %s %d -s 198.51.100.1/32 -j LOG\nCOMMIT\n",
+				fw_table_name(chains[c].t), chains[c].chain, place);
 			toy_fw_run(l.k[FW_V4], text);
 			bool beyond = l.k[FW_V4]->error[0];
 			l.k[FW_V4]->error[0] = '\0';
@@ -152,7 +156,8 @@ TEST(foreign_rules_at_every_place)
 			ok = ok && fw_apply(&l.h, &big, &small, with, &l.c, false, &l.a);
 			char *after = listing(l.k[FW_V4]);
 			bool on_top = streq(chains[c].chain, "FORWARD") && place == 1;
-			if (!ok || (!on_top && !streq(before, after)) || (!beyond && !strstr(after, "198.51.100.1/32 -j LOG"))) {
+			if (!ok || (!on_top && !streq(before, after)) ||
+				(!beyond && !strstr(after, "198.51.100.1/32 -j LOG"))) {
 				printf("# %s %d:\n%s", chains[c].chain, place, after);
 				test_failed = true;
 			}
@@ -192,11 +197,13 @@ TEST(drift_is_mended)
 {
 	static const char *const drifts[] = {
 		"*filter\n-F FORWARD\nCOMMIT\n",
-		"*filter\n-F FORWARD\n-F DOCKER-ISOLATION-STAGE-1\n-F DOCKER-ISOLATION-STAGE-2\n-X DOCKER-ISOLATION-STAGE-2\nCOMMIT\n",
+		"*filter\n-F FORWARD\n-F DOCKER-ISOLATION-STAGE-1\n-F DOCKER-ISOLATION-STAGE-2\n-X "
+		"DOCKER-ISOLATION-STAGE-2\nCOMMIT\n",
 		"*filter\n-P FORWARD ACCEPT\nCOMMIT\n",
 		"*filter\n-D FORWARD -j DOCKER-USER\n-A FORWARD -j DOCKER-USER\nCOMMIT\n",
 		"*filter\n-I FORWARD 1 -s 198.51.100.1/32 -j LOG\nCOMMIT\n",
-		"*filter\n-D FORWARD -i docker0 -o docker0 -j ACCEPT\n-I FORWARD 1 -i docker0 -o docker0 -j ACCEPT\nCOMMIT\n",
+		"*filter\n-D FORWARD -i docker0 -o docker0 -j ACCEPT\n-I FORWARD 1 -i docker0 -o docker0 -j "
+		"ACCEPT\nCOMMIT\n",
 		"*filter\n-D FORWARD -j DOCKER-ISOLATION-STAGE-1\n-A FORWARD -j DOCKER-ISOLATION-STAGE-1\nCOMMIT\n",
 		"*filter\n-D DOCKER-ISOLATION-STAGE-1 -j RETURN\n-I DOCKER-ISOLATION-STAGE-1 1 -j RETURN\nCOMMIT\n",
 		"*nat\n-F POSTROUTING\n-F PREROUTING\n-F DOCKER\nCOMMIT\n",
@@ -229,8 +236,10 @@ TEST(what_is_ours)
 	lab_open(&l);
 	struct world *w = fix_world();
 	REQUIRE(mend(&l, w, NULL));
-	toy_fw_run(l.k[FW_V4], "*filter\n-A FORWARD -i br-0123456789ab -o br-0123456789ab -j ACCEPT\n-A FORWARD -i docker0 -o docker0 -j ACCEPT\n-A FORWARD -i eth0 -o eth0 -j DROP\n"
-			       "-A DOCKER-USER -s 198.51.100.9/32 -j DROP\nCOMMIT\n*nat\n-A POSTROUTING -s 10.1.0.0/16 ! -o br-0123456789ab -j MASQUERADE\nCOMMIT\n");
+	toy_fw_run(l.k[FW_V4], "*filter\n-A FORWARD -i br-0123456789ab -o br-0123456789ab -j ACCEPT\n-A FORWARD -i "
+			       "docker0 -o docker0 -j ACCEPT\n-A FORWARD -i eth0 -o eth0 -j DROP\n"
+			       "-A DOCKER-USER -s 198.51.100.9/32 -j DROP\nCOMMIT\n*nat\n-A POSTROUTING -s 10.1.0.0/16 "
+			       "! -o br-0123456789ab -j MASQUERADE\nCOMMIT\n");
 	char *before = listing(l.k[FW_V4]);
 	CHECK(mend(&l, w, NULL));
 	char *after = listing(l.k[FW_V4]);
@@ -280,7 +289,8 @@ TEST(races_with_others)
 	const char *first = strstr(text, "-A FORWARD -j DOCKER-USER");
 	CHECK(first && !strstr(first + 1, "-A FORWARD -j DOCKER-USER"));
 	free(text);
-	toy_fw_run(l.k[FW_V4], "*filter\n-F FORWARD\n-F DOCKER-ISOLATION-STAGE-1\nCOMMIT\n*nat\n-F DOCKER\nCOMMIT\n*raw\n-F PREROUTING\nCOMMIT\n");
+	toy_fw_run(l.k[FW_V4], "*filter\n-F FORWARD\n-F DOCKER-ISOLATION-STAGE-1\nCOMMIT\n*nat\n-F "
+			       "DOCKER\nCOMMIT\n*raw\n-F PREROUTING\nCOMMIT\n");
 	CHECK(fw_apply(&l.h, &all, &small, big, &l.c, false, &l.a));
 	world_free(w);
 	world_free(big);
@@ -299,7 +309,8 @@ TEST(parse)
 		{"*filter\n:FORWARD DROP [0:0]\n-A FORWARD -j X\nCOMMIT\n", true, 1},
 		{"*filter\n:FORWARD DROP\n[3:180] -A FORWARD -j X\nCOMMIT\n", true, 1},
 		{"*mangle\n:FORWARD ACCEPT [0:0]\n-A FORWARD -j X\nCOMMIT\n", true, 0},
-		{"*filter\n-A FORWARD -m comment --comment \"two\nlines \\\" of it\" -j X\n-A FORWARD -j Y\nCOMMIT\n", true, 2},
+		{"*filter\n-A FORWARD -m comment --comment \"two\nlines \\\" of it\" -j X\n-A FORWARD -j Y\nCOMMIT\n",
+			true, 2},
 		{"*filter\n-A FORWARD -j X\n", false, 0},
 		{"*filter\nsurprise\nCOMMIT\n", false, 0},
 		{"-A FORWARD -j X\n", false, 0},
@@ -321,7 +332,8 @@ TEST(parse)
 /* Nearly ours is not ours. */
 TEST(near_misses)
 {
-	static const char *const t[] = {"-i docker0 -o docker1 -j ACCEPT", "-i docker0 -o docker0 -j ACCEPT -m comment", "-i docker0 -o docker0 -j  ACCEPT", "-i  -o  -j ACCEPT", "-j DOCKER-USER2", "-j DOCKER-USE",
+	static const char *const t[] = {"-i docker0 -o docker1 -j ACCEPT", "-i docker0 -o docker0 -j ACCEPT -m comment",
+		"-i docker0 -o docker0 -j  ACCEPT", "-i  -o  -j ACCEPT", "-j DOCKER-USER2", "-j DOCKER-USE",
 		"-o docker0 -j DOCKER2", "-i 0123456789abcdef -o 0123456789abcdef -j ACCEPT", ""};
 	struct arena a = {0};
 	struct world *w = fix_world();
@@ -358,5 +370,6 @@ TEST(many_networks)
 	lab_close(&l);
 }
 
-TESTS(T(empty_daemon), T(all_sorts_of_networks), T(options_of_the_daemon), T(new_network_text), T(foreign_rules_at_every_place), T(undo), T(drift_is_mended), T(what_is_ours), T(subnet_of_docker0_changes),
+TESTS(T(empty_daemon), T(all_sorts_of_networks), T(options_of_the_daemon), T(new_network_text),
+	T(foreign_rules_at_every_place), T(undo), T(drift_is_mended), T(what_is_ours), T(subnet_of_docker0_changes),
 	T(races_with_others), T(parse), T(near_misses), T(many_networks))

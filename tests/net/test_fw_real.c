@@ -1,5 +1,5 @@
-/* The texts of fw against the real programs, both variants, in a network namespace of its own: what is written loads, what is loaded is
- * recognised, and foreign rules between any two of ours disturb nothing. */
+/* The texts of fw against the real programs, both variants, in a network namespace of its own: what is written loads,
+ * what is loaded is recognised, and foreign rules between any two of ours disturb nothing. */
 #include <sched.h>
 
 #include "base/spawn.h"
@@ -10,8 +10,10 @@ struct variant {
 	char error[2048];
 };
 static struct variant variants[] = {
-	{.save = {"iptables-nft-save", "ip6tables-nft-save"}, .restore = {"iptables-nft-restore", "ip6tables-nft-restore"}},
-	{.save = {"iptables-legacy-save", "ip6tables-legacy-save"}, .restore = {"iptables-legacy-restore", "ip6tables-legacy-restore"}},
+	{.save = {"iptables-nft-save", "ip6tables-nft-save"},
+		.restore = {"iptables-nft-restore", "ip6tables-nft-restore"}},
+	{.save = {"iptables-legacy-save", "ip6tables-legacy-save"},
+		.restore = {"iptables-legacy-restore", "ip6tables-legacy-restore"}},
 };
 
 static int run(const char *const *argv, const char *in, struct buf *out, struct buf *err)
@@ -104,7 +106,8 @@ static void prints_as_golden(struct variant *v)
 		struct fw_listing real[FW_TABLE_N], want[FW_TABLE_N];
 		struct err e = {0};
 		char *x = save(v, (enum fw_family)f, false, FW_RAW), *y = toy_fw_save(k[f], false, FW_RAW);
-		REQUIRE(fw_parse(x, (enum fw_family)f, &a, real, &e) == 0 && fw_parse(y, (enum fw_family)f, &a, want, &e) == 0);
+		REQUIRE(fw_parse(x, (enum fw_family)f, &a, real, &e) == 0 &&
+			fw_parse(y, (enum fw_family)f, &a, want, &e) == 0);
 		for (int t = 0; t < FW_TABLE_N; t++) {
 			size_t same = 0;
 			REQUIRE(real[t].n == want[t].n);
@@ -142,7 +145,8 @@ static void foreign_rules(struct variant *v)
 	static const struct {
 		enum fw_table t;
 		const char *chain;
-	} chains[] = {{FW_FILTER, "FORWARD"}, {FW_FILTER, "DOCKER-ISOLATION-STAGE-1"}, {FW_NAT, "PREROUTING"}, {FW_NAT, "POSTROUTING"}, {FW_RAW, "PREROUTING"}};
+	} chains[] = {{FW_FILTER, "FORWARD"}, {FW_FILTER, "DOCKER-ISOLATION-STAGE-1"}, {FW_NAT, "PREROUTING"},
+		{FW_NAT, "POSTROUTING"}, {FW_RAW, "PREROUTING"}};
 	if (!enter(v))
 		SKIP("needs root and the iptables programs");
 	struct fw_host h = {.save = save, .run = restore, .arg = v};
@@ -154,8 +158,10 @@ static void foreign_rules(struct variant *v)
 	for (size_t i = 0; i < ARRAY_LEN(chains); i++) {
 		for (int place = 1; place < 20; place++) {
 			char text[256], rule[128];
-			snprintf(rule, sizeof(rule), "-s 198.51.100.1/32 -m comment --comment \"not \\\"ours\\\" -j\" -j RETURN");
-			snprintf(text, sizeof(text), "*%s\n-I %s %d %s\nCOMMIT\n", fw_table_name(chains[i].t), chains[i].chain, place, rule);
+			snprintf(rule, sizeof(rule),
+				"-s 198.51.100.1/32 -m comment --comment \"not \\\"ours\\\" -j\" -j RETURN");
+			snprintf(text, sizeof(text), "*%s\n-I %s %d %s\nCOMMIT\n", fw_table_name(chains[i].t),
+				chains[i].chain, place, rule);
 			if (restore(v, FW_V4, text))
 				break; /* beyond the end */
 			char *before = save(v, FW_V4, true, chains[i].t);
@@ -172,7 +178,8 @@ static void foreign_rules(struct variant *v)
 			}
 			free(before);
 			free(after);
-			snprintf(text, sizeof(text), "*%s\n-D %s %s\nCOMMIT\n", fw_table_name(chains[i].t), chains[i].chain, rule);
+			snprintf(text, sizeof(text), "*%s\n-D %s %s\nCOMMIT\n", fw_table_name(chains[i].t),
+				chains[i].chain, rule);
 			REQUIRE(!restore(v, FW_V4, text));
 		}
 	}
@@ -206,4 +213,5 @@ TEST(legacy_foreign_rules)
 	foreign_rules(&variants[1]);
 }
 
-TESTS(T(nft_loads), T(legacy_loads), T(nft_prints_as_golden), T(legacy_prints_as_golden), T(nft_foreign_rules), T(legacy_foreign_rules))
+TESTS(T(nft_loads), T(legacy_loads), T(nft_prints_as_golden), T(legacy_prints_as_golden), T(nft_foreign_rules),
+	T(legacy_foreign_rules))

@@ -68,7 +68,8 @@ TEST(hints)
 	CHECK_STR(pick(w, n, "172.17.0.1"), "Address already in use"); /* the gateway */
 	CHECK_STR(pick(w, n, "172.17.0.0"), "Address already in use");
 	CHECK_STR(pick(w, n, "172.17.255.255"), "Address already in use");
-	CHECK_STR(pick(w, n, "10.1.1.1"), "invalid address 10.1.1.1: It does not belong to any of this network's subnets");
+	CHECK_STR(pick(w, n, "10.1.1.1"),
+		"invalid address 10.1.1.1: It does not belong to any of this network's subnets");
 	CHECK_STR(pick(w, n, "fd00::1"), "network bridge has no IPv6 subnet");
 	world_free(w);
 }
@@ -83,7 +84,8 @@ TEST(exhaustion)
 	fix_put(w, d);
 	const struct network *n = by_name(w, "bridge");
 	char want[512];
-	const char *in_range[] = {"172.17.5.0", "172.17.5.1", "172.17.5.2", "172.17.5.3"}; /* first and last of a range are no subnet's */
+	const char *in_range[] = {
+		"172.17.5.0", "172.17.5.1", "172.17.5.2", "172.17.5.3"}; /* first and last of a range are no subnet's */
 	for (unsigned i = 0; i < 4; i++) {
 		CHECK_STR(pick(w, n, NULL), in_range[i]);
 		occupy(w, n, i, in_range[i]);
@@ -148,9 +150,12 @@ TEST(small_subnets)
 	check_all("10.0.0.0/31", NULL, (const char *[]){"10.0.0.0", "10.0.0.1", NULL}); /* isolated: no gateway */
 	check_all("10.0.0.7/32", NULL, (const char *[]){"10.0.0.7", NULL});
 	check_all("255.255.255.252/30", "255.255.255.253", (const char *[]){"255.255.255.254", NULL});
-	check_all("fd00::/126", "fd00::1", (const char *[]){"fd00::2", "fd00::3", NULL}); /* the first is the routers' anycast address */
+	check_all("fd00::/126", "fd00::1",
+		(const char *[]){"fd00::2", "fd00::3", NULL}); /* the first is the routers' anycast address */
 	check_all("fd00::/127", NULL, (const char *[]){"fd00::", "fd00::1", NULL});
-	check_all("ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe/127", NULL, (const char *[]){"ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", NULL});
+	check_all("ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe/127", NULL,
+		(const char *[]){
+			"ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", NULL});
 }
 
 /* In one operation that frees an address and takes one: the fork counts. */
@@ -185,8 +190,10 @@ static const char *subnet(const struct world *w, const struct netconf *c)
 
 TEST(pools)
 {
-	static const char *const want[] = {"172.17.0.0/16", "172.18.0.0/16", "172.19.0.0/16", "172.20.0.0/16", "172.21.0.0/16", "172.22.0.0/16", "172.23.0.0/16", "172.24.0.0/16", "172.25.0.0/16",
-		"172.26.0.0/16", "172.27.0.0/16", "172.28.0.0/16", "172.29.0.0/16", "172.30.0.0/16", "172.31.0.0/16", "192.168.0.0/20", "192.168.16.0/20"};
+	static const char *const want[] = {"172.17.0.0/16", "172.18.0.0/16", "172.19.0.0/16", "172.20.0.0/16",
+		"172.21.0.0/16", "172.22.0.0/16", "172.23.0.0/16", "172.24.0.0/16", "172.25.0.0/16", "172.26.0.0/16",
+		"172.27.0.0/16", "172.28.0.0/16", "172.29.0.0/16", "172.30.0.0/16", "172.31.0.0/16", "192.168.0.0/20",
+		"192.168.16.0/20"};
 	struct world *w = world_new();
 	struct netconf c = fix_conf();
 	for (int i = 0; i < 31; i++) {
@@ -212,7 +219,8 @@ TEST(pools_avoid_routes)
 {
 	struct world *w = world_new();
 	struct netconf c = fix_conf();
-	const struct prefix routes[] = {fix_prefix("172.17.3.0/24"), fix_prefix("172.18.0.1/32"), fix_prefix("fd00::/8"), fix_prefix("172.16.0.0/13")};
+	const struct prefix routes[] = {fix_prefix("172.17.3.0/24"), fix_prefix("172.18.0.1/32"),
+		fix_prefix("fd00::/8"), fix_prefix("172.16.0.0/13")};
 	c.host_routes = routes;
 	c.nhost_routes = 3;
 	CHECK_STR(subnet(w, &c), "172.19.0.0/16");
@@ -233,23 +241,66 @@ struct bridge_case {
 static const struct bridge_case bridges[] = {
 	{.name = "default", .want = "172.17.0.0/16 172.17.0.1 172.17.0.0/16"},
 	{.name = "bip", .bip = "10.1.2.3/24", .want = "10.1.2.0/24 10.1.2.3 10.1.2.0/24"},
-	{.name = "bip, kept from pool", .bip = "10.1.2.3/24", .now = "172.17.0.0/16", .now_gateway = "172.17.0.1", .want = "10.1.2.0/24 10.1.2.3 10.1.2.0/24"},
-	{.name = "bip with fixed-cidr", .bip = "10.1.0.1/16", .fixed = "10.1.5.0/24", .want = "10.1.0.0/16 10.1.0.1 10.1.5.0/24"},
-	{.name = "fixed-cidr elsewhere", .bip = "10.1.0.1/16", .fixed = "10.2.0.0/24", .want = "invalid fixed-cidr 10.2.0.0/24: parent subnet 10.1.0.0/16 doesn't contain it"},
-	{.name = "fixed-cidr too large", .bip = "10.1.0.1/24", .fixed = "10.1.0.0/16", .want = "invalid fixed-cidr 10.1.0.0/16: parent subnet 10.1.0.0/24 doesn't contain it"},
+	{.name = "bip, kept from pool",
+		.bip = "10.1.2.3/24",
+		.now = "172.17.0.0/16",
+		.now_gateway = "172.17.0.1",
+		.want = "10.1.2.0/24 10.1.2.3 10.1.2.0/24"},
+	{.name = "bip with fixed-cidr",
+		.bip = "10.1.0.1/16",
+		.fixed = "10.1.5.0/24",
+		.want = "10.1.0.0/16 10.1.0.1 10.1.5.0/24"},
+	{.name = "fixed-cidr elsewhere",
+		.bip = "10.1.0.1/16",
+		.fixed = "10.2.0.0/24",
+		.want = "invalid fixed-cidr 10.2.0.0/24: parent subnet 10.1.0.0/16 doesn't contain it"},
+	{.name = "fixed-cidr too large",
+		.bip = "10.1.0.1/24",
+		.fixed = "10.1.0.0/16",
+		.want = "invalid fixed-cidr 10.1.0.0/16: parent subnet 10.1.0.0/24 doesn't contain it"},
 	{.name = "fixed-cidr alone", .fixed = "10.3.0.0/24", .want = "10.3.0.0/24 10.3.0.1 10.3.0.0/24"},
-	{.name = "fixed-cidr in what it has", .fixed = "172.17.9.0/24", .now = "172.17.0.0/16", .now_gateway = "172.17.0.1", .want = "172.17.0.0/16 172.17.0.1 172.17.9.0/24"},
-	{.name = "fixed-cidr not in what it has", .fixed = "10.3.0.0/24", .now = "172.17.0.0/16", .now_gateway = "172.17.0.1", .want = "10.3.0.0/24 10.3.0.1 10.3.0.0/24"},
-	{.name = "what it has stays", .now = "10.9.0.0/24", .now_gateway = "10.9.0.254", .want = "10.9.0.0/24 10.9.0.254 10.9.0.0/24"},
+	{.name = "fixed-cidr in what it has",
+		.fixed = "172.17.9.0/24",
+		.now = "172.17.0.0/16",
+		.now_gateway = "172.17.0.1",
+		.want = "172.17.0.0/16 172.17.0.1 172.17.9.0/24"},
+	{.name = "fixed-cidr not in what it has",
+		.fixed = "10.3.0.0/24",
+		.now = "172.17.0.0/16",
+		.now_gateway = "172.17.0.1",
+		.want = "10.3.0.0/24 10.3.0.1 10.3.0.0/24"},
+	{.name = "what it has stays",
+		.now = "10.9.0.0/24",
+		.now_gateway = "10.9.0.254",
+		.want = "10.9.0.0/24 10.9.0.254 10.9.0.0/24"},
 	{.name = "/31", .bip = "10.0.0.0/31", .want = "10.0.0.0/31 10.0.0.0 10.0.0.0/31"},
-	{.name = "/32", .bip = "10.0.0.1/32", .want = "the default bridge's subnet 10.0.0.1/32 has no room for a gateway and containers: give an IPv4 subnet of at most /31"},
-	{.name = "fixed /32", .fixed = "10.0.0.1/32", .want = "the default bridge's subnet 10.0.0.1/32 has no room for a gateway and containers: give an IPv4 subnet of at most /31"},
-	{.name = "IPv6", .bip = "fd00::1/64", .want = "the default bridge's subnet fd00::/64 has no room for a gateway and containers: give an IPv4 subnet of at most /31"},
-	{.name = "network address", .bip = "10.0.0.0/24", .want = "bip 10.0.0.0/24: a network's first and last address are no host's"},
-	{.name = "broadcast address", .bip = "10.0.0.255/24", .want = "bip 10.0.0.255/24: a network's first and last address are no host's"},
-	{.name = "default gateway", .gateway = "172.17.0.254", .want = "172.17.0.0/16 172.17.0.1 172.17.0.0/16 172.17.0.254"},
-	{.name = "default gateway elsewhere", .gateway = "10.0.0.1", .want = "default gateway ip must be part of the network"},
-	{.name = "overlap with another network", .bip = "192.0.2.129/25", .want = "invalid pool request: Pool overlaps with other one on this address space"},
+	{.name = "/32",
+		.bip = "10.0.0.1/32",
+		.want = "the default bridge's subnet 10.0.0.1/32 has no room for a gateway and containers: give an "
+			"IPv4 subnet of at most /31"},
+	{.name = "fixed /32",
+		.fixed = "10.0.0.1/32",
+		.want = "the default bridge's subnet 10.0.0.1/32 has no room for a gateway and containers: give an "
+			"IPv4 subnet of at most /31"},
+	{.name = "IPv6",
+		.bip = "fd00::1/64",
+		.want = "the default bridge's subnet fd00::/64 has no room for a gateway and containers: give an IPv4 "
+			"subnet of at most /31"},
+	{.name = "network address",
+		.bip = "10.0.0.0/24",
+		.want = "bip 10.0.0.0/24: a network's first and last address are no host's"},
+	{.name = "broadcast address",
+		.bip = "10.0.0.255/24",
+		.want = "bip 10.0.0.255/24: a network's first and last address are no host's"},
+	{.name = "default gateway",
+		.gateway = "172.17.0.254",
+		.want = "172.17.0.0/16 172.17.0.1 172.17.0.0/16 172.17.0.254"},
+	{.name = "default gateway elsewhere",
+		.gateway = "10.0.0.1",
+		.want = "default gateway ip must be part of the network"},
+	{.name = "overlap with another network",
+		.bip = "192.0.2.129/25",
+		.want = "invalid pool request: Pool overlaps with other one on this address space"},
 };
 
 TEST(default_bridge)
@@ -280,7 +331,8 @@ TEST(default_bridge)
 		} else {
 			struct ip via = ipam_default_gateway(&n->v4);
 			bool own = !ip_eq(&via, &n->v4.gateway);
-			snprintf(got, sizeof(got), "%s %s %s%s%s", prefix_format(&n->v4.net, a), ip_format(&n->v4.gateway, b), prefix_format(&n->v4.range, r), own ? " " : "",
+			snprintf(got, sizeof(got), "%s %s %s%s%s", prefix_format(&n->v4.net, a),
+				ip_format(&n->v4.gateway, b), prefix_format(&n->v4.range, r), own ? " " : "",
 				own ? ip_format(&via, g) : "");
 		}
 		if (!streq(got, t->want))
@@ -291,4 +343,5 @@ TEST(default_bridge)
 	}
 }
 
-TESTS(T(lowest_free), T(hints), T(exhaustion), T(aux_addresses_and_gateway_in_range), T(small_subnets), T(forks), T(pools), T(pools_avoid_routes), T(default_bridge))
+TESTS(T(lowest_free), T(hints), T(exhaustion), T(aux_addresses_and_gateway_in_range), T(small_subnets), T(forks),
+	T(pools), T(pools_avoid_routes), T(default_bridge))

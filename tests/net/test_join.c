@@ -77,8 +77,10 @@ static const char *joined(const struct lab *l)
 	for (size_t seq = 0; seq < n; seq++)
 		for (size_t i = 0; i < n; i++)
 			if (eps[i]->joined && (size_t)eps[i]->seq == seq)
-				snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s=%s/%s/%s", *text ? " " : "", world_network(l->w, eps[i]->network)->name, eps[i]->ifname,
-					ip_format(ip_is_set(&eps[i]->ip4) ? &eps[i]->ip4 : &eps[i]->ip6, t), mac_is_set(&eps[i]->mac) ? mac_format(&eps[i]->mac, m) : "");
+				snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s=%s/%s/%s",
+					*text ? " " : "", world_network(l->w, eps[i]->network)->name, eps[i]->ifname,
+					ip_format(ip_is_set(&eps[i]->ip4) ? &eps[i]->ip4 : &eps[i]->ip6, t),
+					mac_is_set(&eps[i]->mac) ? mac_format(&eps[i]->mac, m) : "");
 	arena_free(&a);
 	return text;
 }
@@ -99,9 +101,11 @@ TEST(default_network)
 	fix_id(id, 'c');
 	CHECK(join_leave_all(l.w, id, &e) == 0);
 	ep = at(&l, "bridge");
-	CHECK(ep && !ep->joined && !ip_is_set(&ep->ip4) && !ep->veth[0] && !ep->ifname[0] && !ep->id[0] && !mac_is_set(&ep->mac));
+	CHECK(ep && !ep->joined && !ip_is_set(&ep->ip4) && !ep->veth[0] && !ep->ifname[0] && !ep->id[0] &&
+		!mac_is_set(&ep->mac));
 	struct ip ip;
-	CHECK(ipam_pick_address(l.w, world_network_by_name(l.w, "bridge"), AF_INET, NULL, &ip, &e) == 0 && ip4_host(&ip) == 0xac110002);
+	CHECK(ipam_pick_address(l.w, world_network_by_name(l.w, "bridge"), AF_INET, NULL, &ip, &e) == 0 &&
+		ip4_host(&ip) == 0xac110002);
 	close_lab(&l);
 }
 
@@ -117,7 +121,8 @@ TEST(in_one_fork)
 	l.w = world_fork(base);
 	CHECK_STR(configure(&l, 51), "");
 	CHECK_STR(join(&l), "");
-	CHECK_STR(joined(&l), "n2=eth0/10.2.0.2/02:42:0a:02:00:02 inside=eth1/10.3.0.2/02:42:0a:03:00:02 n1=eth2/10.1.0.2/02:42:0a:01:00:02");
+	CHECK_STR(joined(&l), "n2=eth0/10.2.0.2/02:42:0a:02:00:02 inside=eth1/10.3.0.2/02:42:0a:03:00:02 "
+			      "n1=eth2/10.1.0.2/02:42:0a:01:00:02");
 	world_free(l.w);
 	l.w = base;
 	close_lab(&l);
@@ -165,7 +170,8 @@ TEST(network_disabled)
 }
 
 /* One wrong thing each, and its sentence. */
-static const char *refused(const char *mode, const char *network, int api, void (*change)(struct lab *, struct endpoint_settings *))
+static const char *refused(
+	const char *mode, const char *network, int api, void (*change)(struct lab *, struct endpoint_settings *))
 {
 	static char text[2100];
 	struct lab l;
@@ -234,24 +240,35 @@ static void slash_ifname(struct lab *l, struct endpoint_settings *s)
 TEST(refusals)
 {
 	CHECK_STR(refused("zz", "zz", 51, NULL), "network zz not found");
-	CHECK_STR(refused("bridge", "bridge", 51, static_ip), "user-specified IP address is supported on user-defined networks only");
-	CHECK_STR(refused("default", "default", 51, static_ip), "user-specified IP address is supported on user-defined networks only");
+	CHECK_STR(refused("bridge", "bridge", 51, static_ip),
+		"user-specified IP address is supported on user-defined networks only");
+	CHECK_STR(refused("default", "default", 51, static_ip),
+		"user-specified IP address is supported on user-defined networks only");
 	CHECK_STR(refused("n1", "n1", 51, static_ip), "");
 	CHECK_STR(refused("n1", "n1", 51, bad_ip), "invalid IPv4 address: 10.1.0");
 	CHECK_STR(refused("n1", "n1", 51, six_as_four), "invalid IPv4 address: fd00::1");
-	CHECK_STR(refused("n1", "n1", 51, outside), "invalid config for network n1: invalid endpoint settings:\nno configured subnet contains IP address 10.9.0.9");
-	CHECK_STR(refused("bridge", "bridge", 51, alias), "network-scoped aliases are only supported for user-defined networks");
+	CHECK_STR(refused("n1", "n1", 51, outside), "invalid config for network n1: invalid endpoint settings:\nno "
+						    "configured subnet contains IP address 10.9.0.9");
+	CHECK_STR(refused("bridge", "bridge", 51, alias),
+		"network-scoped aliases are only supported for user-defined networks");
 	CHECK_STR(refused("n1", "n1", 51, alias), "");
 	CHECK_STR(refused("n1", "n1", 51, bad_mac), "invalid MAC address: 02:42");
-	CHECK_STR(refused("n1", "n1", 51, two_macs), "the container-wide MAC address must match the endpoint-specific MAC address for the main network, or be left empty");
+	CHECK_STR(refused("n1", "n1", 51, two_macs), "the container-wide MAC address must match the endpoint-specific "
+						     "MAC address for the main network, or be left empty");
 	CHECK_STR(refused("n1", "n1", 51, same_macs), "");
-	CHECK_STR(refused("n1", "n1", 43, second), "Container cannot be created with multiple network endpoints: n1, n2");
+	CHECK_STR(
+		refused("n1", "n1", 43, second), "Container cannot be created with multiple network endpoints: n1, n2");
 	CHECK_STR(refused("n1", "n1", 44, second), "");
-	CHECK_STR(refused("none", "none", 51, second), "container cannot be connected to multiple networks with one of the networks in private (none) mode");
-	CHECK_STR(refused("host", "host", 51, second), "container sharing network namespace with another container or host cannot be connected to any other network");
-	CHECK_STR(refused("container:x", "n1", 51, NULL), "container sharing network namespace with another container or host cannot be connected to any other network");
-	CHECK_STR(refused("n1", "n1", 51, long_ifname), "invalid interface name \"sixteen_bytes_xx\": 1 to 15 bytes without blanks and slashes");
-	CHECK_STR(refused("n1", "n1", 51, slash_ifname), "invalid interface name \"../x\": 1 to 15 bytes without blanks and slashes");
+	CHECK_STR(refused("none", "none", 51, second),
+		"container cannot be connected to multiple networks with one of the networks in private (none) mode");
+	CHECK_STR(refused("host", "host", 51, second), "container sharing network namespace with another container or "
+						       "host cannot be connected to any other network");
+	CHECK_STR(refused("container:x", "n1", 51, NULL), "container sharing network namespace with another container "
+							  "or host cannot be connected to any other network");
+	CHECK_STR(refused("n1", "n1", 51, long_ifname),
+		"invalid interface name \"sixteen_bytes_xx\": 1 to 15 bytes without blanks and slashes");
+	CHECK_STR(refused("n1", "n1", 51, slash_ifname),
+		"invalid interface name \"../x\": 1 to 15 bytes without blanks and slashes");
 }
 
 TEST(too_many)
@@ -398,5 +415,6 @@ TEST(gateway_choice)
 	close_lab(&l);
 }
 
-TESTS(T(default_network), T(in_one_fork), T(host_and_none), T(container_mode_has_none), T(network_disabled), T(refusals), T(too_many), T(configured_things_are_used), T(settings_by_id_are_not_lost),
-	T(interface_names), T(v6_only_mac_is_of_the_id), T(full_bridge), T(gateway_choice))
+TESTS(T(default_network), T(in_one_fork), T(host_and_none), T(container_mode_has_none), T(network_disabled),
+	T(refusals), T(too_many), T(configured_things_are_used), T(settings_by_id_are_not_lost), T(interface_names),
+	T(v6_only_mac_is_of_the_id), T(full_bridge), T(gateway_choice))

@@ -41,7 +41,8 @@ static void close_lab(struct lab *l)
 	world_free(l->w);
 }
 
-typedef int (*names_fn)(const struct world *, const struct netconf *, const struct container *, struct buf *, struct err *);
+typedef int (*names_fn)(
+	const struct world *, const struct netconf *, const struct container *, struct buf *, struct err *);
 
 static char *text_of(struct lab *l, names_fn fn)
 {
@@ -75,58 +76,186 @@ struct resolv_case {
 };
 
 #define FALLBACK "nameserver 8.8.8.8|nameserver 8.8.4.4"
-#define LONG     "x123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
+#define LONG "x123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
 
 static const struct resolv_case cases[] = {
 	{.name = "plain", .mode = "bridge", .host = "nameserver 192.0.2.1\n", .want = "nameserver 192.0.2.1"},
-	{.name = "no trailing newline", .mode = "bridge", .host = "nameserver 192.0.2.1", .want = "nameserver 192.0.2.1"},
+	{.name = "no trailing newline",
+		.mode = "bridge",
+		.host = "nameserver 192.0.2.1",
+		.want = "nameserver 192.0.2.1"},
 	{.name = "empty host file", .mode = "bridge", .host = "", .want = FALLBACK},
-	{.name = "only comments", .mode = "bridge", .host = "# nameserver 1.1.1.1\n; nameserver 1.1.1.1\n\n", .want = FALLBACK},
-	{.name = "crlf", .mode = "bridge", .host = "nameserver 192.0.2.1\r\nsearch a\r\n", .want = "nameserver 192.0.2.1|search a"},
-	{.name = "tabs and blanks", .mode = "bridge", .host = "  nameserver\t 192.0.2.1  \n", .want = "nameserver 192.0.2.1"},
-	{.name = "order is kept", .mode = "bridge", .host = "nameserver 192.0.2.2\nnameserver 192.0.2.1\n", .want = "nameserver 192.0.2.2|nameserver 192.0.2.1"},
-	{.name = "loopback goes", .mode = "bridge", .host = "nameserver 127.0.0.1\nnameserver 192.0.2.1\n", .want = "nameserver 192.0.2.1"},
+	{.name = "only comments",
+		.mode = "bridge",
+		.host = "# nameserver 1.1.1.1\n; nameserver 1.1.1.1\n\n",
+		.want = FALLBACK},
+	{.name = "crlf",
+		.mode = "bridge",
+		.host = "nameserver 192.0.2.1\r\nsearch a\r\n",
+		.want = "nameserver 192.0.2.1|search a"},
+	{.name = "tabs and blanks",
+		.mode = "bridge",
+		.host = "  nameserver\t 192.0.2.1  \n",
+		.want = "nameserver 192.0.2.1"},
+	{.name = "order is kept",
+		.mode = "bridge",
+		.host = "nameserver 192.0.2.2\nnameserver 192.0.2.1\n",
+		.want = "nameserver 192.0.2.2|nameserver 192.0.2.1"},
+	{.name = "loopback goes",
+		.mode = "bridge",
+		.host = "nameserver 127.0.0.1\nnameserver 192.0.2.1\n",
+		.want = "nameserver 192.0.2.1"},
 	{.name = "only loopback", .mode = "bridge", .host = "nameserver 127.0.0.1\n", .want = FALLBACK},
-	{.name = "127.0.0.53", .mode = "bridge", .host = "nameserver 127.0.0.53\noptions edns0 trust-ad\nsearch lan\n", .want = FALLBACK "|search lan|options edns0 trust-ad"},
+	{.name = "127.0.0.53",
+		.mode = "bridge",
+		.host = "nameserver 127.0.0.53\noptions edns0 trust-ad\nsearch lan\n",
+		.want = FALLBACK "|search lan|options edns0 trust-ad"},
 	{.name = "127.255", .mode = "bridge", .host = "nameserver 127.255.255.254\n", .want = FALLBACK},
-	{.name = "::1 goes", .mode = "bridge", .host = "nameserver ::1\nnameserver 192.0.2.1\n", .want = "nameserver 192.0.2.1"},
-	{.name = "v6 goes on a v4 network", .mode = "bridge", .host = "nameserver 2001:db8::1\nnameserver 192.0.2.1\n", .want = "nameserver 192.0.2.1"},
+	{.name = "::1 goes",
+		.mode = "bridge",
+		.host = "nameserver ::1\nnameserver 192.0.2.1\n",
+		.want = "nameserver 192.0.2.1"},
+	{.name = "v6 goes on a v4 network",
+		.mode = "bridge",
+		.host = "nameserver 2001:db8::1\nnameserver 192.0.2.1\n",
+		.want = "nameserver 192.0.2.1"},
 	{.name = "only v6 on a v4 network", .mode = "bridge", .host = "nameserver 2001:db8::1\n", .want = FALLBACK},
-	{.name = "link-local with zone", .mode = "bridge", .host = "nameserver fe80::1%eth0\nnameserver 192.0.2.1\n", .want = "nameserver 192.0.2.1"},
-	{.name = "bad address", .mode = "bridge", .host = "nameserver one.one.one.one\nnameserver 1.2.3\nnameserver 192.0.2.1\n", .want = "nameserver 192.0.2.1"},
-	{.name = "nameserver without address", .mode = "bridge", .host = "nameserver\nnameserver 192.0.2.1\n", .want = "nameserver 192.0.2.1"},
-	{.name = "a second word is ignored", .mode = "bridge", .host = "nameserver 192.0.2.1 192.0.2.2\n", .want = "nameserver 192.0.2.1"},
-	{.name = "unlike directive", .mode = "bridge", .host = "nameservers 192.0.2.9\nnameserver 192.0.2.1\n", .want = "nameserver 192.0.2.1|nameservers 192.0.2.9"},
-	{.name = "search", .mode = "bridge", .host = "nameserver 192.0.2.1\nsearch a.example b.example\n", .want = "nameserver 192.0.2.1|search a.example b.example"},
-	{.name = "the last search counts", .mode = "bridge", .host = "search a\nnameserver 192.0.2.1\nsearch b\n", .want = "nameserver 192.0.2.1|search b"},
-	{.name = "domain is search", .mode = "bridge", .host = "search a b\ndomain c\nnameserver 192.0.2.1\n", .want = "nameserver 192.0.2.1|search c"},
-	{.name = "search after domain", .mode = "bridge", .host = "domain c\nsearch a b\nnameserver 192.0.2.1\n", .want = "nameserver 192.0.2.1|search a b"},
-	{.name = "an empty search clears", .mode = "bridge", .host = "search a b\nsearch\nnameserver 192.0.2.1\n", .want = "nameserver 192.0.2.1"},
-	{.name = "options add up", .mode = "bridge", .host = "options ndots:2\noptions timeout:1 rotate\nnameserver 192.0.2.1\n", .want = "nameserver 192.0.2.1|options ndots:2 timeout:1 rotate"},
-	{.name = "unknown directives pass", .mode = "bridge", .host = "sortlist 10.0.0.0\nnameserver 192.0.2.1\nfamily inet4\n", .want = "nameserver 192.0.2.1|sortlist 10.0.0.0|family inet4"},
-	{.name = "line too long", .mode = "bridge",
-		.host = "search " LONG LONG LONG LONG LONG LONG LONG LONG LONG LONG LONG "\nnameserver 192.0.2.1\n", .want = "nameserver 192.0.2.1"},
-	{.name = "--dns", .mode = "bridge", .host = "nameserver 192.0.2.1\nsearch a\noptions rotate\n", .dns = {"203.0.113.1", "203.0.113.2"},
+	{.name = "link-local with zone",
+		.mode = "bridge",
+		.host = "nameserver fe80::1%eth0\nnameserver 192.0.2.1\n",
+		.want = "nameserver 192.0.2.1"},
+	{.name = "bad address",
+		.mode = "bridge",
+		.host = "nameserver one.one.one.one\nnameserver 1.2.3\nnameserver 192.0.2.1\n",
+		.want = "nameserver 192.0.2.1"},
+	{.name = "nameserver without address",
+		.mode = "bridge",
+		.host = "nameserver\nnameserver 192.0.2.1\n",
+		.want = "nameserver 192.0.2.1"},
+	{.name = "a second word is ignored",
+		.mode = "bridge",
+		.host = "nameserver 192.0.2.1 192.0.2.2\n",
+		.want = "nameserver 192.0.2.1"},
+	{.name = "unlike directive",
+		.mode = "bridge",
+		.host = "nameservers 192.0.2.9\nnameserver 192.0.2.1\n",
+		.want = "nameserver 192.0.2.1|nameservers 192.0.2.9"},
+	{.name = "search",
+		.mode = "bridge",
+		.host = "nameserver 192.0.2.1\nsearch a.example b.example\n",
+		.want = "nameserver 192.0.2.1|search a.example b.example"},
+	{.name = "the last search counts",
+		.mode = "bridge",
+		.host = "search a\nnameserver 192.0.2.1\nsearch b\n",
+		.want = "nameserver 192.0.2.1|search b"},
+	{.name = "domain is search",
+		.mode = "bridge",
+		.host = "search a b\ndomain c\nnameserver 192.0.2.1\n",
+		.want = "nameserver 192.0.2.1|search c"},
+	{.name = "search after domain",
+		.mode = "bridge",
+		.host = "domain c\nsearch a b\nnameserver 192.0.2.1\n",
+		.want = "nameserver 192.0.2.1|search a b"},
+	{.name = "an empty search clears",
+		.mode = "bridge",
+		.host = "search a b\nsearch\nnameserver 192.0.2.1\n",
+		.want = "nameserver 192.0.2.1"},
+	{.name = "options add up",
+		.mode = "bridge",
+		.host = "options ndots:2\noptions timeout:1 rotate\nnameserver 192.0.2.1\n",
+		.want = "nameserver 192.0.2.1|options ndots:2 timeout:1 rotate"},
+	{.name = "unknown directives pass",
+		.mode = "bridge",
+		.host = "sortlist 10.0.0.0\nnameserver 192.0.2.1\nfamily inet4\n",
+		.want = "nameserver 192.0.2.1|sortlist 10.0.0.0|family inet4"},
+	{.name = "line too long",
+		.mode = "bridge",
+		.host = "search " LONG LONG LONG LONG LONG LONG LONG LONG LONG LONG LONG "\nnameserver 192.0.2.1\n",
+		.want = "nameserver 192.0.2.1"},
+	{.name = "--dns",
+		.mode = "bridge",
+		.host = "nameserver 192.0.2.1\nsearch a\noptions rotate\n",
+		.dns = {"203.0.113.1", "203.0.113.2"},
 		.want = "nameserver 203.0.113.1|nameserver 203.0.113.2|search a|options rotate"},
-	{.name = "--dns loopback is the user's choice", .mode = "bridge", .host = "nameserver 192.0.2.1\n", .dns = {"127.0.0.1"}, .want = "nameserver 127.0.0.1"},
-	{.name = "--dns-search", .mode = "bridge", .host = "nameserver 192.0.2.1\nsearch a\n", .search = {"x", "y"}, .want = "nameserver 192.0.2.1|search x y"},
-	{.name = "--dns-search . is none", .mode = "bridge", .host = "nameserver 192.0.2.1\nsearch a\n", .search = {"."}, .want = "nameserver 192.0.2.1"},
-	{.name = "--dns-option replaces", .mode = "bridge", .host = "nameserver 192.0.2.1\noptions rotate\n", .options = {"ndots:3"}, .want = "nameserver 192.0.2.1|options ndots:3"},
-	{.name = "daemon's dns", .mode = "bridge", .host = "nameserver 192.0.2.1\n", .daemon_dns = "203.0.113.9", .want = "nameserver 203.0.113.9"},
-	{.name = "the container's before the daemon's", .mode = "bridge", .host = "", .dns = {"203.0.113.1"}, .daemon_dns = "203.0.113.9", .daemon_search = "d", .daemon_option = "rotate",
+	{.name = "--dns loopback is the user's choice",
+		.mode = "bridge",
+		.host = "nameserver 192.0.2.1\n",
+		.dns = {"127.0.0.1"},
+		.want = "nameserver 127.0.0.1"},
+	{.name = "--dns-search",
+		.mode = "bridge",
+		.host = "nameserver 192.0.2.1\nsearch a\n",
+		.search = {"x", "y"},
+		.want = "nameserver 192.0.2.1|search x y"},
+	{.name = "--dns-search . is none",
+		.mode = "bridge",
+		.host = "nameserver 192.0.2.1\nsearch a\n",
+		.search = {"."},
+		.want = "nameserver 192.0.2.1"},
+	{.name = "--dns-option replaces",
+		.mode = "bridge",
+		.host = "nameserver 192.0.2.1\noptions rotate\n",
+		.options = {"ndots:3"},
+		.want = "nameserver 192.0.2.1|options ndots:3"},
+	{.name = "daemon's dns",
+		.mode = "bridge",
+		.host = "nameserver 192.0.2.1\n",
+		.daemon_dns = "203.0.113.9",
+		.want = "nameserver 203.0.113.9"},
+	{.name = "the container's before the daemon's",
+		.mode = "bridge",
+		.host = "",
+		.dns = {"203.0.113.1"},
+		.daemon_dns = "203.0.113.9",
+		.daemon_search = "d",
+		.daemon_option = "rotate",
 		.want = "nameserver 203.0.113.1|search d|options rotate"},
-	{.name = "user-defined network", .mode = "mine", .host = "nameserver 192.0.2.1\nsearch a\noptions rotate\n", .want = "nameserver 127.0.0.11|search a|options rotate ndots:0"},
-	{.name = "user-defined, ndots kept", .mode = "mine", .host = "nameserver 192.0.2.1\noptions ndots:2\n", .want = "nameserver 127.0.0.11|options ndots:2"},
-	{.name = "user-defined, invalid ndots of the host", .mode = "mine", .host = "options ndots:many rotate\n", .want = "nameserver 127.0.0.11|options rotate ndots:0"},
-	{.name = "user-defined, negative ndots of the host", .mode = "mine", .host = "options ndots:-1\n", .want = "nameserver 127.0.0.11|options ndots:0"},
-	{.name = "user-defined, empty host file", .mode = "mine", .host = "", .want = "nameserver 127.0.0.11|options ndots:0"},
-	{.name = "user-defined with --dns", .mode = "mine", .host = "nameserver 192.0.2.1\n", .dns = {"203.0.113.1"}, .want = "nameserver 127.0.0.11|options ndots:0"},
-	{.name = "user-defined, own ndots", .mode = "mine", .host = "options ndots:2\n", .options = {"ndots:5"}, .want = "nameserver 127.0.0.11|options ndots:5"},
+	{.name = "user-defined network",
+		.mode = "mine",
+		.host = "nameserver 192.0.2.1\nsearch a\noptions rotate\n",
+		.want = "nameserver 127.0.0.11|search a|options rotate ndots:0"},
+	{.name = "user-defined, ndots kept",
+		.mode = "mine",
+		.host = "nameserver 192.0.2.1\noptions ndots:2\n",
+		.want = "nameserver 127.0.0.11|options ndots:2"},
+	{.name = "user-defined, invalid ndots of the host",
+		.mode = "mine",
+		.host = "options ndots:many rotate\n",
+		.want = "nameserver 127.0.0.11|options rotate ndots:0"},
+	{.name = "user-defined, negative ndots of the host",
+		.mode = "mine",
+		.host = "options ndots:-1\n",
+		.want = "nameserver 127.0.0.11|options ndots:0"},
+	{.name = "user-defined, empty host file",
+		.mode = "mine",
+		.host = "",
+		.want = "nameserver 127.0.0.11|options ndots:0"},
+	{.name = "user-defined with --dns",
+		.mode = "mine",
+		.host = "nameserver 192.0.2.1\n",
+		.dns = {"203.0.113.1"},
+		.want = "nameserver 127.0.0.11|options ndots:0"},
+	{.name = "user-defined, own ndots",
+		.mode = "mine",
+		.host = "options ndots:2\n",
+		.options = {"ndots:5"},
+		.want = "nameserver 127.0.0.11|options ndots:5"},
 	{.name = "v6 network", .mode = "six", .host = "", .want = "nameserver 127.0.0.11|options ndots:0"},
 	{.name = "none", .mode = "none", .host = "nameserver 127.0.0.1\n", .want = FALLBACK},
-	{.name = "host mode copies", .mode = "host", .host = "nameserver 127.0.0.1\noptions ndots:-1\n", .want = "nameserver 127.0.0.1|options ndots:-1"},
-	{.name = "host mode with --dns", .mode = "host", .host = "nameserver 127.0.0.1\nsearch a\n", .dns = {"203.0.113.1"}, .want = "nameserver 203.0.113.1|search a"},
-	{.name = "host mode with --dns-search", .mode = "host", .host = "nameserver 127.0.0.1\nsearch a\n", .search = {"b"}, .want = "nameserver 127.0.0.1|search b"},
+	{.name = "host mode copies",
+		.mode = "host",
+		.host = "nameserver 127.0.0.1\noptions ndots:-1\n",
+		.want = "nameserver 127.0.0.1|options ndots:-1"},
+	{.name = "host mode with --dns",
+		.mode = "host",
+		.host = "nameserver 127.0.0.1\nsearch a\n",
+		.dns = {"203.0.113.1"},
+		.want = "nameserver 203.0.113.1|search a"},
+	{.name = "host mode with --dns-search",
+		.mode = "host",
+		.host = "nameserver 127.0.0.1\nsearch a\n",
+		.search = {"b"},
+		.want = "nameserver 127.0.0.1|search b"},
 };
 
 static struct strv list(struct arena *a, const char *const v[4])
@@ -167,7 +296,8 @@ TEST(resolv_text)
 {
 	struct lab l;
 	open_lab(&l, "bridge");
-	l.c.host_resolv = "# the host's\nnameserver 127.0.0.53\nnameserver 192.0.2.1\nsearch example.org lan\noptions edns0\nsortlist 10.0.0.0\n";
+	l.c.host_resolv = "# the host's\nnameserver 127.0.0.53\nnameserver 192.0.2.1\nsearch example.org lan\noptions "
+			  "edns0\nsortlist 10.0.0.0\n";
 	start(&l);
 	char *t = text_of(&l, names_resolv);
 	GOLDEN("net/resolv_bridge.txt", t);
@@ -184,7 +314,8 @@ TEST(resolv_text)
 
 TEST(hosts_text)
 {
-	static const char *const extra[] = {"db:192.0.2.7", "six=[2001:db8::7]", "gw:host-gateway", "colon:2001:db8::8"};
+	static const char *const extra[] = {
+		"db:192.0.2.7", "six=[2001:db8::7]", "gw:host-gateway", "colon:2001:db8::8"};
 	struct lab l;
 	open_lab(&l, "bridge");
 	start(&l);
@@ -225,7 +356,9 @@ TEST(hosts_cases)
 	check_hosts("host", NULL, NULL, "127.0.0.1 localhost thehost\n");
 	check_hosts("host", NULL, "db:192.0.2.7", "127.0.0.1\tlocalhost\n192.0.2.7\tdb\n");
 	check_hosts("six", NULL, NULL,
-		"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\nff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n"
+		"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost "
+		"ip6-loopback\nfe00::\tip6-localnet\nff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-"
+		"allrouters\n"
 		"fd00:1::2\tcccccccccccc\n");
 }
 
@@ -286,11 +419,24 @@ TEST(extra_host_syntax)
 	static const struct {
 		const char *s, *error; /* NULL: good */
 	} t[] = {
-		{"a:1.2.3.4", NULL}, {"a=1.2.3.4", NULL}, {"a:host-gateway", NULL}, {"a:::1", NULL}, {"a:[::1]", NULL}, {"a=[::1]", NULL}, {"a=::1", NULL},
-		{"a", "bad format for add-host: \"a\""}, {"", "bad format for add-host: \"\""}, {":1.2.3.4", "bad format for add-host: \":1.2.3.4\""}, {"a:", "bad format for add-host: \"a:\""},
-		{"a b:1.2.3.4", "bad format for add-host: \"a b:1.2.3.4\""}, {"a\n1.1.1.1 b:1.2.3.4", "bad format for add-host: \"a\n1.1.1.1 b:1.2.3.4\""},
-		{"a:1.2.3", "invalid IP address in add-host: \"1.2.3\""}, {"a:[1.2.3.4", "invalid IP address in add-host: \"[1.2.3.4\""}, {"a:b", "invalid IP address in add-host: \"b\""},
-		{"a:[]", "invalid IP address in add-host: \"[]\""}, {"a:1.2.3.4 ", "invalid IP address in add-host: \"1.2.3.4 \""},
+		{"a:1.2.3.4", NULL},
+		{"a=1.2.3.4", NULL},
+		{"a:host-gateway", NULL},
+		{"a:::1", NULL},
+		{"a:[::1]", NULL},
+		{"a=[::1]", NULL},
+		{"a=::1", NULL},
+		{"a", "bad format for add-host: \"a\""},
+		{"", "bad format for add-host: \"\""},
+		{":1.2.3.4", "bad format for add-host: \":1.2.3.4\""},
+		{"a:", "bad format for add-host: \"a:\""},
+		{"a b:1.2.3.4", "bad format for add-host: \"a b:1.2.3.4\""},
+		{"a\n1.1.1.1 b:1.2.3.4", "bad format for add-host: \"a\n1.1.1.1 b:1.2.3.4\""},
+		{"a:1.2.3", "invalid IP address in add-host: \"1.2.3\""},
+		{"a:[1.2.3.4", "invalid IP address in add-host: \"[1.2.3.4\""},
+		{"a:b", "invalid IP address in add-host: \"b\""},
+		{"a:[]", "invalid IP address in add-host: \"[]\""},
+		{"a:1.2.3.4 ", "invalid IP address in add-host: \"1.2.3.4 \""},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
 		struct err e = {0};
@@ -303,4 +449,5 @@ TEST(extra_host_syntax)
 	}
 }
 
-TESTS(T(resolv_cases), T(resolv_text), T(hosts_text), T(hosts_cases), T(host_gateway), T(hostname), T(extra_host_syntax))
+TESTS(T(resolv_cases), T(resolv_text), T(hosts_text), T(hosts_cases), T(host_gateway), T(hostname),
+	T(extra_host_syntax))

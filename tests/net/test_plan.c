@@ -30,7 +30,8 @@ static bool toy_link(const struct toy *k, const char *ns, const char *name)
 		const struct kobj *o = &k->v[i];
 		if (o->kind == K_BRIDGE && !ns && streq(o->bridge.name, name))
 			return true;
-		if (o->kind == K_VETH && ((!ns && streq(o->veth.name, name)) || (ns && same(o->ns, ns) && streq(o->veth.inner, name))))
+		if (o->kind == K_VETH &&
+			((!ns && streq(o->veth.name, name)) || (ns && same(o->ns, ns) && streq(o->veth.inner, name))))
 			return true;
 	}
 	return ns && streq(name, "lo");
@@ -73,7 +74,8 @@ static void toy_fail(struct toy *k, const char *why, const struct kobj *o)
 static bool toy_has_addr(const struct toy *k, const struct kobj *o)
 {
 	for (size_t i = 0; i < k->n; i++)
-		if (k->v[i].kind == K_ADDR && same(k->v[i].ns, o->ns) && streq(k->v[i].addr.link, o->addr.link) && prefix_eq(&k->v[i].addr.addr, &o->addr.addr))
+		if (k->v[i].kind == K_ADDR && same(k->v[i].ns, o->ns) && streq(k->v[i].addr.link, o->addr.link) &&
+			prefix_eq(&k->v[i].addr.addr, &o->addr.addr))
 			return true;
 	return false;
 }
@@ -88,7 +90,9 @@ static void toy_add(struct toy *k, const struct kobj *o)
 		return toy_fail(k, "no namespace", o);
 	if (o->kind == K_VETH && o->veth.master && !toy_link(k, NULL, o->veth.master))
 		return toy_fail(k, "no bridge", o);
-	if ((o->kind == K_ADDR && !toy_link(k, o->ns, o->addr.link)) || (o->kind == K_UP && !toy_link(k, o->ns, o->up.link)) || (o->kind == K_ROUTE && !toy_link(k, o->ns, o->route.link)) ||
+	if ((o->kind == K_ADDR && !toy_link(k, o->ns, o->addr.link)) ||
+		(o->kind == K_UP && !toy_link(k, o->ns, o->up.link)) ||
+		(o->kind == K_ROUTE && !toy_link(k, o->ns, o->route.link)) ||
 		(o->kind == K_NSCTL && ctl_link(o, link) && !toy_link(k, o->ns, link)))
 		return toy_fail(k, "no link", o);
 	if (o->kind == K_ADDR)
@@ -100,7 +104,8 @@ static void toy_add(struct toy *k, const struct kobj *o)
 			if (i == k->n)
 				reachable = false;
 			else
-				ok = k->v[i].kind == K_ADDR && same(k->v[i].ns, o->ns) && streq(k->v[i].addr.link, o->route.link);
+				ok = k->v[i].kind == K_ADDR && same(k->v[i].ns, o->ns) &&
+				     streq(k->v[i].addr.link, o->route.link);
 		}
 		if (!reachable)
 			return toy_fail(k, "gateway not reachable", o);
@@ -170,7 +175,8 @@ static void toy_del(struct toy *k, const struct kobj *which)
 	}
 	if (primary)
 		for (i = k->n; i-- > 0;)
-			if (k->v[i].kind == K_ADDR && k->secondary[i] && on(&k->v[i], o.ns, o.addr.link) && prefix_eq(&k->v[i].addr.addr, &o.addr.addr))
+			if (k->v[i].kind == K_ADDR && k->secondary[i] && on(&k->v[i], o.ns, o.addr.link) &&
+				prefix_eq(&k->v[i].addr.addr, &o.addr.addr))
 				toy_drop(k, i);
 	if (o.kind == K_ADDR) {
 		bool left = false;
@@ -198,7 +204,10 @@ static void toy_fw(struct toy *k, const struct step *s)
 {
 	for (size_t i = 0; i < s->nfw; i++) {
 		const struct fw_change *c = &s->fw[i];
-		struct kobj chain = {.kind = K_CHAIN, .chain = {.family = s->family, .table = s->table, .chain = c->o->kind == K_RULE ? c->o->rule.chain : ""}};
+		struct kobj chain = {.kind = K_CHAIN,
+			.chain = {.family = s->family,
+				.table = s->table,
+				.chain = c->o->kind == K_RULE ? c->o->rule.chain : ""}};
 		if (c->o->kind == K_POLICY) {
 			size_t at = toy_find(k, c->o);
 			if (at < k->n)
@@ -206,7 +215,8 @@ static void toy_fw(struct toy *k, const struct step *s)
 			else
 				toy_add(k, c->o);
 		} else if (c->add) {
-			if (c->o->kind == K_RULE && str_starts(c->o->rule.chain, "DOCKER") && toy_find(k, &chain) == k->n)
+			if (c->o->kind == K_RULE && str_starts(c->o->rule.chain, "DOCKER") &&
+				toy_find(k, &chain) == k->n)
 				toy_fail(k, "no chain", c->o);
 			toy_add(k, c->o);
 		} else {
@@ -246,16 +256,24 @@ static void put(struct kstate *s, struct kobj o)
 
 static void random_rule(struct kstate *s, const char *chain, const char *device, int seq, int k)
 {
-	put(s, (struct kobj){.kind = K_RULE, .rule = {.family = FW_V4, .table = FW_FILTER, .chain = chain, .text = arena_printf(s->mem, "-i %s -j X%d", device, k), .rank = {2, seq, k}}});
+	put(s, (struct kobj){.kind = K_RULE,
+		       .rule = {.family = FW_V4,
+			       .table = FW_FILTER,
+			       .chain = chain,
+			       .text = arena_printf(s->mem, "-i %s -j X%d", device, k),
+			       .rank = {2, seq, k}}});
 }
 
 static void random_network(struct kstate *s, int i)
 {
 	const char *name = arena_printf(s->mem, "br-%d", i);
-	put(s, (struct kobj){.kind = K_BRIDGE, .bridge = {.name = name, .mtu = dice(2) ? 0 : 1400, .alias = "pontoon:x"}});
-	put(s, (struct kobj){.kind = K_NSCTL, .ctl = {.path = arena_printf(s->mem, "net/ipv6/conf/%s/accept_ra", name), .value = "0"}});
+	put(s, (struct kobj){
+		       .kind = K_BRIDGE, .bridge = {.name = name, .mtu = dice(2) ? 0 : 1400, .alias = "pontoon:x"}});
+	put(s, (struct kobj){.kind = K_NSCTL,
+		       .ctl = {.path = arena_printf(s->mem, "net/ipv6/conf/%s/accept_ra", name), .value = "0"}});
 	unsigned first = 1 + dice(3); /* an address that moves within its subnet, or between networks */
-	put(s, (struct kobj){.kind = K_ADDR, .addr = {.link = name, .addr = {.ip = ip4(0x0a000000u + 256u * dice(2) + first), .len = 24}}});
+	put(s, (struct kobj){.kind = K_ADDR,
+		       .addr = {.link = name, .addr = {.ip = ip4(0x0a000000u + 256u * dice(2) + first), .len = 24}}});
 	put(s, (struct kobj){.kind = K_UP, .up = {.link = name}});
 	random_rule(s, "FORWARD", name, (int)dice(4), 0);
 	random_rule(s, "DOCKER", name, i, 1);
@@ -263,18 +281,36 @@ static void random_network(struct kstate *s, int i)
 
 static void random_endpoint(struct kstate *s, const char *ns, int box, int i, unsigned networks)
 {
-	const char *veth = arena_printf(s->mem, "veth%d%d", dice(4) ? box : 7, i), *inner = arena_printf(s->mem, "eth%d", dice(5) ? i : i + 4);
+	const char *veth = arena_printf(s->mem, "veth%d%d", dice(4) ? box : 7, i),
+		   *inner = arena_printf(s->mem, "eth%d", dice(5) ? i : i + 4);
 	struct mac mac = {.b = {2, 0x42, 0, 0, 0, (uint8_t)dice(3)}};
 	for (size_t k = 0; k < s->n; k++)
-		if (s->v[k].kind == K_VETH && (streq(s->v[k].veth.name, veth) || (same(s->v[k].ns, ns) && streq(s->v[k].veth.inner, inner))))
+		if (s->v[k].kind == K_VETH &&
+			(streq(s->v[k].veth.name, veth) || (same(s->v[k].ns, ns) && streq(s->v[k].veth.inner, inner))))
 			return;
-	put(s, (struct kobj){.kind = K_VETH, .ns = ns,
-		.veth = {.name = veth, .inner = inner, .mac = mac, .mtu = dice(2) ? 0 : 1400, .master = networks ? arena_printf(s->mem, "br-%d", dice(networks)) : NULL, .alias = "pontoon:x/y"}});
-	put(s, (struct kobj){.kind = K_NSCTL, .ns = ns, .ctl = {.path = arena_printf(s->mem, "net/ipv6/conf/%s/disable_ipv6", inner), .value = dice(2) ? "1" : "0"}});
-	put(s, (struct kobj){.kind = K_ADDR, .ns = ns, .addr = {.link = inner, .addr = {.ip = ip4(0x0a010000u + 256u * (unsigned)i + 1 + dice(3)), .len = 24}}});
+	put(s, (struct kobj){.kind = K_VETH,
+		       .ns = ns,
+		       .veth = {.name = veth,
+			       .inner = inner,
+			       .mac = mac,
+			       .mtu = dice(2) ? 0 : 1400,
+			       .master = networks ? arena_printf(s->mem, "br-%d", dice(networks)) : NULL,
+			       .alias = "pontoon:x/y"}});
+	put(s, (struct kobj){.kind = K_NSCTL,
+		       .ns = ns,
+		       .ctl = {.path = arena_printf(s->mem, "net/ipv6/conf/%s/disable_ipv6", inner),
+			       .value = dice(2) ? "1" : "0"}});
+	put(s, (struct kobj){.kind = K_ADDR,
+		       .ns = ns,
+		       .addr = {.link = inner,
+			       .addr = {.ip = ip4(0x0a010000u + 256u * (unsigned)i + 1 + dice(3)), .len = 24}}});
 	put(s, (struct kobj){.kind = K_UP, .up = {.link = veth}});
 	put(s, (struct kobj){.kind = K_UP, .ns = ns, .up = {.link = inner}});
-	struct kobj route = {.kind = K_ROUTE, .ns = ns, .route = {.dst = {.ip = {.family = AF_INET}}, .via = ip4(0x0a010000u + 256u * (unsigned)i + 254), .link = inner}};
+	struct kobj route = {.kind = K_ROUTE,
+		.ns = ns,
+		.route = {.dst = {.ip = {.family = AF_INET}},
+			.via = ip4(0x0a010000u + 256u * (unsigned)i + 254),
+			.link = inner}};
 	for (size_t k = 0; k < s->n; k++)
 		if (kobj_cmp_key(&s->v[k], &route) == 0)
 			return;
@@ -287,8 +323,13 @@ static struct kstate random_state(struct arena *a)
 	struct kstate s = {.mem = a};
 	unsigned networks = dice(4), boxes = dice(4);
 	for (size_t i = 0; i < 2; i++)
-		put(&s, (struct kobj){.kind = K_CHAIN, .chain = {.family = FW_V4, .table = FW_FILTER, .chain = i ? "DOCKER" : "DOCKER-USER", .keep = i == 0}});
-	put(&s, (struct kobj){.kind = K_POLICY, .policy = {.family = FW_V4, .chain = "FORWARD", .value = dice(2) ? "DROP" : "ACCEPT"}});
+		put(&s, (struct kobj){.kind = K_CHAIN,
+				.chain = {.family = FW_V4,
+					.table = FW_FILTER,
+					.chain = i ? "DOCKER" : "DOCKER-USER",
+					.keep = i == 0}});
+	put(&s, (struct kobj){.kind = K_POLICY,
+			.policy = {.family = FW_V4, .chain = "FORWARD", .value = dice(2) ? "DROP" : "ACCEPT"}});
 	put(&s, (struct kobj){.kind = K_HOSTCTL, .ctl = {.path = "net/ipv4/ip_forward", .value = dice(2) ? "1" : "0"}});
 	for (unsigned i = 0; i < networks; i++)
 		random_network(&s, (int)i);
@@ -302,7 +343,10 @@ static struct kstate random_state(struct arena *a)
 			continue;
 		put(&s, o);
 		put(&s, (struct kobj){.kind = K_UP, .ns = ns, .up = {.link = "lo"}});
-		put(&s, (struct kobj){.kind = K_FILE, .file = {.path = arena_printf(a, "/x/%s/hosts", ns), .text = dice(2) ? "a" : "b", .mode = 0644}});
+		put(&s, (struct kobj){.kind = K_FILE,
+				.file = {.path = arena_printf(a, "/x/%s/hosts", ns),
+					.text = dice(2) ? "a" : "b",
+					.mode = 0644}});
 		for (unsigned i = 0, n = dice(3); i < n; i++)
 			random_endpoint(&s, ns, (int)b, (int)i, networks);
 	}
@@ -330,7 +374,8 @@ static bool toy_equals(const struct toy *k, const struct kstate *s, const char *
 			*why = arena_printf(a, "missing: %s", kobj_text(&s->v[i], a));
 			return false;
 		}
-		if (!kobj_equal(&s->v[i], &k->v[at]) || (s->v[i].kind == K_BRIDGE && s->v[i].bridge.mtu && s->v[i].bridge.mtu != k->v[at].bridge.mtu)) {
+		if (!kobj_equal(&s->v[i], &k->v[at]) ||
+			(s->v[i].kind == K_BRIDGE && s->v[i].bridge.mtu && s->v[i].bridge.mtu != k->v[at].bridge.mtu)) {
 			*why = arena_printf(a, "differs: %s", kobj_text(&s->v[i], a));
 			return false;
 		}
@@ -377,13 +422,15 @@ static bool round_trip(uint64_t number)
 		for (size_t i = 0; i < n; i++)
 			toy_run(&k, &p.v[i]);
 		if (n == p.n && (k.error || !toy_equals(&k, &want, &why, &a))) {
-			printf("# round %llu: after the plan: %s\n", (unsigned long long)number, k.error ? k.error : why);
+			printf("# round %llu: after the plan: %s\n", (unsigned long long)number,
+				k.error ? k.error : why);
 			ok = false;
 			break;
 		}
 		undo_from(&k, &p, n, &a);
 		if (k.error || !toy_equals(&k, &have, &why, &a)) {
-			printf("# round %llu: after %zu of %zu steps and their undo: %s\n", (unsigned long long)number, n, p.n, k.error ? k.error : why);
+			printf("# round %llu: after %zu of %zu steps and their undo: %s\n", (unsigned long long)number,
+				n, p.n, k.error ? k.error : why);
 			ok = false;
 		}
 	}
@@ -433,7 +480,8 @@ TEST(lost_bridge_keeps_the_ports)
 	struct arena a = {0};
 	struct buf text = {0};
 	struct kstate have = {.mem = &a}, want = {.mem = &a};
-	struct kobj veth = {.kind = K_VETH, .ns = "box", .veth = {.name = "veth1", .inner = "eth0", .alias = "pontoon:a/b"}};
+	struct kobj veth = {
+		.kind = K_VETH, .ns = "box", .veth = {.name = "veth1", .inner = "eth0", .alias = "pontoon:a/b"}};
 	put(&have, (struct kobj){.kind = K_NETNS, .ns = "box"});
 	put(&want, (struct kobj){.kind = K_NETNS, .ns = "box"});
 	put(&have, veth);
@@ -453,7 +501,8 @@ TEST(permanent_things_stay)
 	struct kstate have = {.mem = &a}, want = {.mem = &a};
 	put(&have, (struct kobj){.kind = K_HOSTCTL, .ctl = {.path = "net/ipv4/ip_forward", .value = "1"}});
 	put(&have, (struct kobj){.kind = K_POLICY, .policy = {.family = FW_V4, .chain = "FORWARD", .value = "DROP"}});
-	put(&have, (struct kobj){.kind = K_CHAIN, .chain = {.family = FW_V4, .table = FW_FILTER, .chain = "DOCKER-USER", .keep = true}});
+	put(&have, (struct kobj){.kind = K_CHAIN,
+			   .chain = {.family = FW_V4, .table = FW_FILTER, .chain = "DOCKER-USER", .keep = true}});
 	put(&have, (struct kobj){.kind = K_BRIDGE, .bridge = {.name = "mine", .adopt = true}});
 	put(&have, (struct kobj){.kind = K_UP, .up = {.link = "mine", .keep = true}});
 	CHECK_INT(diff(&a, &have, &want).n, 0);
@@ -481,7 +530,11 @@ TEST(one_step_a_table)
 	for (int f = 0; f < FW_FAMILY_N; f++)
 		for (int t = 0; t < FW_TABLE_N; t++)
 			for (int i = 0; i < 3; i++)
-				put(&want, (struct kobj){.kind = K_RULE, .rule = {.family = (enum fw_family)f, .table = (enum fw_table)t, .chain = "C", .text = arena_printf(&a, "-j %d", i)}});
+				put(&want, (struct kobj){.kind = K_RULE,
+						   .rule = {.family = (enum fw_family)f,
+							   .table = (enum fw_table)t,
+							   .chain = "C",
+							   .text = arena_printf(&a, "-j %d", i)}});
 	struct plan p = diff(&a, &have, &want);
 	REQUIRE(p.n == 6);
 	for (size_t i = 0; i < p.n; i++)
@@ -489,4 +542,5 @@ TEST(one_step_a_table)
 	arena_free(&a);
 }
 
-TESTS(T(random_states_and_every_undo), T(moved_address_goes_first), T(lost_bridge_keeps_the_ports), T(permanent_things_stay), T(policy_is_put_back), T(one_step_a_table))
+TESTS(T(random_states_and_every_undo), T(moved_address_goes_first), T(lost_bridge_keeps_the_ports),
+	T(permanent_things_stay), T(policy_is_put_back), T(one_step_a_table))

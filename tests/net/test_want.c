@@ -146,7 +146,8 @@ static const char *touched(struct world *fork, struct arena *a)
 	if (want_touched(fork, a, &u, &n, &e) < 0)
 		abort();
 	for (size_t i = 0; i < n; i++)
-		buf_printf(&b, "%s%s%s%.2s%s%.2s", b.len ? " " : "", kinds[u[i].kind], *u[i].id ? ":" : "", u[i].id, strchr(u[i].id, '/') ? "/" : "", strchr(u[i].id, '/') ? strchr(u[i].id, '/') + 1 : "");
+		buf_printf(&b, "%s%s%s%.2s%s%.2s", b.len ? " " : "", kinds[u[i].kind], *u[i].id ? ":" : "", u[i].id,
+			strchr(u[i].id, '/') ? "/" : "", strchr(u[i].id, '/') ? strchr(u[i].id, '/') + 1 : "");
 	const char *t = arena_dup(a, buf_str(&b));
 	buf_free(&b);
 	return t;
@@ -242,8 +243,12 @@ TEST(bridge_check)
 		enum gw_mode mode;
 		const char *error;
 	} t[] = {
-		{true, false, 0, GW_NAT, ""}, {true, false, 65536, GW_ROUTED, ""}, {false, false, 0, GW_NAT, "IPv4 or IPv6 must be enabled"}, {true, false, -1, GW_NAT, "invalid MTU number: -1"},
-		{true, false, 0, GW_ISOLATED, "gateway mode 'isolated' can only be used for an internal network"}, {true, true, 0, GW_ISOLATED, ""},
+		{true, false, 0, GW_NAT, ""},
+		{true, false, 65536, GW_ROUTED, ""},
+		{false, false, 0, GW_NAT, "IPv4 or IPv6 must be enabled"},
+		{true, false, -1, GW_NAT, "invalid MTU number: -1"},
+		{true, false, 0, GW_ISOLATED, "gateway mode 'isolated' can only be used for an internal network"},
+		{true, true, 0, GW_ISOLATED, ""},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
 		struct err e = {0};
@@ -260,4 +265,5 @@ TEST(bridge_check)
 		CHECK_STR(driver_of((enum driver_kind)k)->name, driver_kind_name((enum driver_kind)k));
 }
 
-TESTS(T(two_on_docker0), T(other_modes), T(sorts_of_networks), T(plan_of_start_and_stop), T(daemon_options), T(default_gateway), T(touched_units), T(units_make_the_whole), T(bridge_check))
+TESTS(T(two_on_docker0), T(other_modes), T(sorts_of_networks), T(plan_of_start_and_stop), T(daemon_options),
+	T(default_gateway), T(touched_units), T(units_make_the_whole), T(bridge_check))
