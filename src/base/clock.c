@@ -5,6 +5,8 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "base/strv.h"
+
 #define NS 1000000000ll
 
 static int64_t now(clockid_t id)
@@ -49,6 +51,41 @@ const char *time_format(int64_t ns, char out[static TIME_TEXT])
 	return out;
 }
 
+/* Exactly n digits. */
+static bool digits(const char **s, int n, int *out)
+{
+	int v = 0;
+	for (int i = 0; i < n; i++, (*s)++) {
+		if (**s < '0' || **s > '9')
+			return false;
+		v = v * 10 + (**s - '0');
+	}
+	*out = v;
+	return true;
+}
+
+static bool sign(const char **s, char c)
+{
+	return **s == c && (*s)++;
+}
+
+/* ".5" as nanoseconds, 0 without a dot; what is finer is cut off. */
+static bool fraction(const char **s, int64_t *out)
+{
+	int64_t unit = NS / 10;
+	int d;
+	*out = 0;
+	if (!sign(s, '.'))
+		return true;
+	if (!digits(s, 1, &d))
+		return false;
+	do {
+		*out += d * unit;
+		unit /= 10;
+	} while (digits(s, 1, &d));
+	return true;
+}
+
 /* "1h30m", "10m", "1.5s", "200ms": Go's time.ParseDuration for what people write. */
 static int parse_duration(const char *s, int64_t *out)
 {
@@ -56,83 +93,89 @@ static int parse_duration(const char *s, int64_t *out)
 		const char *name;
 		int64_t ns;
 	} units[] = {{"ns", 1}, {"us", 1000}, {"ms", 1000000}, {"s", NS}, {"m", 60 * NS}, {"h", 3600 * NS}};
-	double total = 0;
+	int64_t total = 0;
 	while (*s) {
-		char *end;
-		if (*s < '0' || *s > '9')
+		int64_t whole = 0, frac, part;
+		int d;
+		if (!digits(&s, 1, &d))
 			return -EINVAL;
-		double v = strtod(s, &end);
-		size_t n = strcspn(end, "0123456789."), i = 0;
-		while (i < ARRAY_LEN(units) && (strlen(units[i].name) != n || strncmp(units[i].name, end, n) != 0))
+		do {
+			if (__builtin_mul_overflow(whole, 10, &whole) || __builtin_add_overflow(whole, d, &whole))
+				return -EINVAL;
+		} while (digits(&s, 1, &d));
+		if (!fraction(&s, &frac))
+			return -EINVAL;
+		size_t n = strcspn(s, "0123456789."), i = 0;
+		while (i < ARRAY_LEN(units) && (strlen(units[i].name) != n || strncmp(units[i].name, s, n) != 0))
 			i++;
-		if (i == ARRAY_LEN(units))
+		if (i == ARRAY_LEN(units) || __builtin_mul_overflow(whole, units[i].ns, &part) || __builtin_add_overflow(total, part, &total))
 			return -EINVAL;
-		total += v * (double)units[i].ns;
-		s = end + n;
+		/* at most an hour's worth: 3600 s in steps that cannot overflow */
+		part = units[i].ns >= NS ? frac * (units[i].ns / NS) : frac * units[i].ns / NS;
+		if (__builtin_add_overflow(total, part, &total))
+			return -EINVAL;
+		s += n;
 	}
-	if (total > 9e18)
-		return -EINVAL;
-	*out = (int64_t)total;
+	*out = total;
 	return 0;
 }
 
-/* "1700000000", "1700000000.123456789" */
+/* "1700000000", "1700000000.123456789", "-1.5" */
 static int parse_unix(const char *s, int64_t *out)
 {
-	char *end;
-	errno = 0;
-	long long sec = strtoll(s, &end, 10);
-	if (errno || end == s || sec > INT64_MAX / NS || sec < INT64_MIN / NS)
+	bool minus = sign(&s, '-');
+	int64_t sec = 0, frac;
+	int d;
+	if (!digits(&s, 1, &d))
 		return -EINVAL;
-	int64_t frac = 0, unit = NS / 10;
-	if (*end == '.') {
-		for (end++; *end >= '0' && *end <= '9'; end++, unit /= 10)
-			frac += (*end - '0') * unit;
-	}
-	if (*end)
+	do {
+		sec = sec * 10 + d;
+		if (sec > INT64_MAX / NS)
+			return -EINVAL;
+	} while (digits(&s, 1, &d));
+	if (!fraction(&s, &frac) || *s || __builtin_add_overflow(sec * NS, frac, &sec))
 		return -EINVAL;
-	if (__builtin_mul_overflow(sec, NS, out) || __builtin_add_overflow(*out, frac, out))
-		return -EINVAL;
+	*out = minus ? -sec : sec;
 	return 0;
 }
 
+static int parse_offset(const char *s, int64_t *out)
+{
+	int h, m;
+	if (!*s || streq(s, "Z")) {
+		*out = 0;
+		return 0;
+	}
+	int64_t way = *s == '+' ? 1 : *s == '-' ? -1 : 0;
+	s++;
+	if (!way || !digits(&s, 2, &h) || !sign(&s, ':') || !digits(&s, 2, &m) || *s || h > 23 || m > 59)
+		return -EINVAL;
+	*out = way * (h * 3600ll + m * 60ll);
+	return 0;
+}
+
+/* Also without seconds, without an offset (then UTC) and the date alone: people write these on command lines. */
 static int parse_rfc3339(const char *s, int64_t *out)
 {
 	struct tm tm = {0};
-	int n = 0;
-	if (sscanf(s, "%4d-%2d-%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &n) != 3)
+	int64_t frac = 0, offset;
+	if (!digits(&s, 4, &tm.tm_year) || !sign(&s, '-') || !digits(&s, 2, &tm.tm_mon) || !sign(&s, '-') || !digits(&s, 2, &tm.tm_mday))
 		return -EINVAL;
-	s += n;
-	int64_t frac = 0, offset = 0;
-	if (*s == 'T' || *s == ' ') {
-		if (sscanf(s + 1, "%2d:%2d%n", &tm.tm_hour, &tm.tm_min, &n) != 2)
+	if (sign(&s, 'T') || sign(&s, ' ')) {
+		if (!digits(&s, 2, &tm.tm_hour) || !sign(&s, ':') || !digits(&s, 2, &tm.tm_min))
 			return -EINVAL;
-		s += 1 + n;
-		if (*s == ':') {
-			if (sscanf(s + 1, "%2d%n", &tm.tm_sec, &n) != 1)
-				return -EINVAL;
-			s += 1 + n;
-		}
-		if (*s == '.') {
-			int64_t unit = NS / 10;
-			for (s++; *s >= '0' && *s <= '9'; s++, unit /= 10)
-				frac += (*s - '0') * unit;
-		}
-		if (*s == 'Z') {
-			s++;
-		} else if (*s == '+' || *s == '-') {
-			int h, m;
-			if (sscanf(s + 1, "%2d:%2d%n", &h, &m, &n) != 2)
-				return -EINVAL;
-			offset = (*s == '-' ? -1 : 1) * (h * 3600ll + m * 60ll);
-			s += 1 + n;
-		}
+		if (sign(&s, ':') && (!digits(&s, 2, &tm.tm_sec) || !fraction(&s, &frac)))
+			return -EINVAL;
 	}
-	if (*s || tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour < 0 || tm.tm_hour > 23 || tm.tm_min < 0 ||
-		tm.tm_min > 59 || tm.tm_sec < 0 || tm.tm_sec > 60 || tm.tm_year < 1700 || tm.tm_year > 2200)
+	try(parse_offset(s, &offset));
+	if (tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60 || tm.tm_year < 1700 || tm.tm_year > 2200)
 		return -EINVAL;
 	tm.tm_year -= 1900;
 	tm.tm_mon--;
+	int day = tm.tm_mday, month = tm.tm_mon;
+	struct tm noon = {.tm_year = tm.tm_year, .tm_mon = month, .tm_mday = day, .tm_hour = 12};
+	if (timegm(&noon) == -1 || noon.tm_mday != day || noon.tm_mon != month) /* 30 February became 2 March */
+		return -EINVAL;
 	*out = ((int64_t)timegm(&tm) - offset) * NS + frac;
 	return 0;
 }

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -64,6 +65,7 @@ struct child {
 	struct spawn_fd fds[SPAWN_FDS];
 	size_t nfds;
 	sigset_t mask; /* of the new program */
+	pid_t parent;
 	int failed;    /* errno of what failed */
 	const char *what;
 };
@@ -111,6 +113,10 @@ static int child_main(void *arg)
 		child_fail(c, "setsid");
 	if (s->die_signal && prctl(PR_SET_PDEATHSIG, s->die_signal) < 0)
 		child_fail(c, "prctl");
+	if (s->die_signal && getppid() != c->parent) { /* killed before the line above: nobody would send the signal any more */
+		errno = ESRCH;
+		child_fail(c, "its parent");
+	}
 	if (s->cwd && chdir(s->cwd) < 0)
 		child_fail(c, "chdir");
 	place_fds(c);
@@ -129,7 +135,8 @@ static int find_program(const char *name, char out[static PATH_MAX], struct err 
 		path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 	for (; *path; path += strcspn(path, ":"), path += *path == ':') {
 		int n = (int)strcspn(path, ":");
-		if (n && snprintf(out, PATH_MAX, "%.*s/%s", n, path, name) < PATH_MAX && access(out, X_OK) == 0)
+		struct stat st; /* a directory passes access() too */
+		if (n && snprintf(out, PATH_MAX, "%.*s/%s", n, path, name) < PATH_MAX && access(out, X_OK) == 0 && stat(out, &st) == 0 && S_ISREG(st.st_mode))
 			return 0;
 	}
 	return err_set(e, -ENOENT, "%s: not found in PATH", name);
@@ -158,7 +165,7 @@ int spawn_start(const struct spawn *s, pid_t *out, struct err *e)
 		char *const *out;
 	} argv = {.in = s->argv}, env = {.in = s->env};
 	char path[PATH_MAX];
-	struct child c = {.s = s, .path = path, .argv = argv.out, .env = s->env ? env.out : environ};
+	struct child c = {.s = s, .path = path, .argv = argv.out, .env = s->env ? env.out : environ, .parent = getpid()};
 	sigset_t all, old;
 	try(find_program(s->argv[0], path, e));
 	OWN(own_fd) int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -281,29 +288,55 @@ static void feed(int *fd, const struct spawn_io *io, size_t *done)
 		close(STEAL_FD(*fd)); /* a child that does not read its input says so by its status */
 }
 
-/* Moves bytes until both outputs are at their end. */
-static int pump(struct pipes *p, const struct spawn_io *io)
+/* Milliseconds until `end` for poll, rounded up so that none of them is spent spinning; -1 without an end. */
+static int time_left(int64_t end)
+{
+	int64_t ms = end ? (end - clock_mono_ns() + 999999) / 1000000 : -1;
+	return !end ? -1 : ms < 0 ? 0 : ms > INT_MAX ? INT_MAX : (int)ms;
+}
+
+/* Moves bytes until both outputs are at their end and the input is fed: a child may close the first and still read. */
+static int pump(struct pipes *p, const struct spawn_io *io, int64_t end)
 {
 	size_t max = io->max ? io->max : LIMIT_CHILD_OUTPUT, done = 0;
-	int64_t end = io->timeout_ms ? clock_mono_ns() + (int64_t)io->timeout_ms * 1000000 : 0;
 	int result = 0;
 	if (!io->in_len)
 		close(STEAL_FD(p->in[1]));
-	while ((p->out[0] >= 0 || p->err[0] >= 0) && result == 0) {
+	while ((p->out[0] >= 0 || p->err[0] >= 0 || p->in[1] >= 0) && result == 0) {
 		struct pollfd f[3] = {{.fd = p->out[0], .events = POLLIN}, {.fd = p->err[0], .events = POLLIN}, {.fd = p->in[1], .events = POLLOUT}};
-		int64_t left = end ? (end - clock_mono_ns()) / 1000000 : -1;
-		if (end && left < 0)
-			return -ETIMEDOUT;
-		if (poll(f, 3, (int)left) < 0 && errno != EINTR)
+		int n = poll(f, 3, time_left(end));
+		if (n < 0 && errno != EINTR)
 			return -errno;
+		if (n == 0)
+			return -ETIMEDOUT;
+		if (n < 0)
+			continue;
 		if (f[0].revents)
 			drain(&p->out[0], io->out, max, &result);
 		if (f[1].revents)
 			drain(&p->err[0], io->err, max, &result);
 		if (f[2].revents)
 			feed(&p->in[1], io, &done);
+		if (end && result == 0 && clock_mono_ns() > end)
+			return -ETIMEDOUT; /* an endless talker never lets poll run out of time */
 	}
 	return result;
+}
+
+/* The outputs may be closed long before the child is done: the time limit is for the child. */
+static int wait_until(pid_t pid, int64_t end)
+{
+	if (!end)
+		return 0;
+	OWN(own_fd) int fd = (int)syscall(SYS_pidfd_open, pid, 0u);
+	struct pollfd f = {.fd = fd, .events = POLLIN};
+	int n;
+	if (fd < 0)
+		return -errno;
+	while ((n = poll(&f, 1, time_left(end))) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return n ? 0 : -ETIMEDOUT;
 }
 
 int spawn_run(const struct spawn *s, const struct spawn_io *io, int *status, struct err *e)
@@ -334,17 +367,20 @@ int spawn_run(const struct spawn *s, const struct spawn_io *io, int *status, str
 	sigemptyset(&pipe_set);
 	sigaddset(&pipe_set, SIGPIPE);
 	pthread_sigmask(SIG_BLOCK, &pipe_set, &old); /* a child that closes its input early must not kill us */
-	int r = pump(&p, io);
+	int64_t end = io->timeout_ms ? clock_mono_ns() + (int64_t)io->timeout_ms * 1000000 : 0;
+	int r = pump(&p, io, end);
 	struct timespec none = {0};
 	while (sigtimedwait(&pipe_set, NULL, &none) > 0)
 		;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (r >= 0)
+		r = wait_until(pid, end);
 	if (r < 0)
 		kill(pid, SIGKILL);
 	try(spawn_wait(pid, status, e));
 	if (r == -ETIMEDOUT)
 		return err_set(e, r, "%s: did not finish within %d ms", s->argv[0], io->timeout_ms);
 	if (r < 0)
-		return err_errno(e, r, "%s: its output", s->argv[0]);
+		return err_errno(e, r, "%s: its input and output", s->argv[0]);
 	return (io->out && io->out->bad) || (io->err && io->err->bad) ? err_nomem(e) : 0;
 }
