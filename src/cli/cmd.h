@@ -1,0 +1,63 @@
+/* cmd: what the commands share. A command returns its exit status; errors are printed by fail(). */
+#pragma once
+
+#include "base/json.h"
+#include "cli/flags.h"
+#include "cli/http.h"
+
+#define TAIL_RUN 125 /* what run and create answer for errors that are not the container's */
+
+struct command {
+	const char *name;   /* "run" */
+	const char *group;  /* "container", "image", "network", "system"; NULL: top level only */
+	bool top;           /* also at the top level */
+	const char *usage;  /* "IMAGE [COMMAND] [ARG...]" */
+	const char *help;
+	const struct flag *flags;
+	size_t nflags;
+	bool stop_at_first;
+	int min, max; /* arguments; max -1: any */
+	int (*run)(const struct parsed *p, struct arena *a);
+	const char *alias;
+};
+
+extern const struct command commands_container[], commands_run[], commands_image[], commands_system[];
+
+/* "pontoon: text" on stderr; returns the status. */
+int fail(const struct err *e, int status);
+/* Runs each argument through fn; prints the argument when it went well. 1 if any failed. */
+int each_argument(const struct parsed *p, int (*fn)(const char *name, const struct parsed *p, struct err *e));
+/* "/containers/<escaped>/<tail>" */
+const char *path_of(struct arena *a, const char *noun, const char *name, const char *tail);
+/* A listing: rows are JSON objects of texts; columns "HEAD\0field". format NULL: the table; "json"; a template, with `table ` in front for a header. */
+struct column {
+	const char *head, *field;
+};
+int print_rows(json_t *const *rows, size_t n, const struct column *cols, size_t ncols, const char *format, struct err *e);
+int print_template(const char *format, const json_t *v, struct err *e); /* with a newline after */
+const char *arg_filters(struct arena *a, const struct strv *filters, struct err *e); /* JSON, escaped for a query; NULL when there are none or on error */
+const char *int_text(struct arena *a, int64_t v);
+
+/* streams (stream.c) */
+/* Copies between the terminal or pipes and a hijacked connection. stdin_on: input goes too. 1: detached by keys, 0: the stream ended. */
+struct streams {
+	struct http *h;
+	bool tty, stdin_on;
+	const char *detach_keys;
+	void (*resize)(void *arg, int rows, int cols); /* called at once and when the window changes */
+	void *arg;
+};
+int streams_run(const struct streams *s, struct err *e);
+/* Splits 8-byte frames to stdout and stderr; a plain stream goes to stdout. */
+int demux(struct http *h, bool multiplexed, struct err *e);
+bool terminal_raw(void);  /* false when stdin is no terminal */
+void terminal_restore(void);
+bool terminal_size(int *rows, int *cols);
+
+/* run_body.c: the body of POST /containers/create from the flags of run and create */
+#define RUN_FLAGS 78
+extern const struct flag run_flags[RUN_FLAGS];
+json_t *run_body(const struct parsed *p, struct arena *a, struct err *e);
+/* ports.c: -p and --expose. Adds to "PortBindings" and "ExposedPorts" with the error texts of Docker's clients. */
+int ports_publish(const char *spec, json_t *exposed, json_t *bindings, struct err *e);
+int ports_expose(const char *spec, json_t *exposed, struct err *e);

@@ -1,0 +1,244 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/ref.h"
+#include "cli/cmd.h"
+#include "cli/units.h"
+
+#define FLAGS(t) t, ARRAY_LEN(t)
+
+static const struct flag images_flags[] = {{"all", 'a', NULL, "Show all images"}, {"digests", 0, NULL, "Show digests"}, {"filter", 'f', "filter", "Filter by conditions"}, {"format", 0, "string", "table, json or a template"},
+	{"no-trunc", 0, NULL, "Do not shorten"}, {"quiet", 'q', NULL, "Only IDs"}};
+static const struct column image_columns[] = {{"REPOSITORY", "Repository"}, {"TAG", "Tag"}, {"IMAGE ID", "ID"}, {"CREATED", "CreatedSince"}, {"SIZE", "Size"}};
+
+static const char *text_of(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+	return s ? s : "";
+}
+
+static json_t *image_row(const json_t *img, const char *tag, bool trunc, struct arena *a)
+{
+	char when[TIME_TEXT];
+	const char *colon = tag ? strrchr(tag, ':') : NULL, *id = text_of(img, "Id");
+	int64_t created = json_integer_value(json_object_get(img, "Created"));
+	time_format(created * 1000000000, when);
+	when[10] = ' ';
+	if (trunc && str_starts(id, "sha256:"))
+		id = arena_printf(a, "%.12s", id + 7);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "Repository", colon ? arena_dupn(a, tag, (size_t)(colon - tag)) : "<none>", "Tag", colon ? colon + 1 : "<none>", "ID", id, "CreatedSince",
+		arena_printf(a, "%s ago", units_duration(clock_real_ns() / 1000000000 - created, a)), "CreatedAt", arena_printf(a, "%.19s +0000 UTC", when), "Size",
+		units_size(json_integer_value(json_object_get(img, "Size")), a), "Digest", "<none>", "Containers", "N/A");
+}
+
+static int run_images(const struct parsed *p, struct arena *a)
+{
+	struct err e = {0};
+	OWN(own_json) json_t *list = NULL, *rows = json_array();
+	struct strv filters = strv_copy(a, flag_list(p, "filter"));
+	size_t i, k;
+	json_t *img, *tag;
+	if (p->args.n)
+		strv_add(a, &filters, arena_printf(a, "reference=%s", p->args.v[0]));
+	const char *f = arg_filters(a, &filters, &e);
+	if (!f || http_call("GET", arena_printf(a, "/images/json?all=%d&filters=%s", flag_on(p, "all"), f), NULL, &list, &e) < 0)
+		return fail(&e, 1);
+	bool trunc = !flag_on(p, "no-trunc");
+	json_array_foreach(list, i, img)
+	{
+		const json_t *tags = json_object_get(img, "RepoTags");
+		if (!json_array_size(tags))
+			json_array_append_new(rows, image_row(img, NULL, trunc, a));
+		json_array_foreach(tags, k, tag)
+			json_array_append_new(rows, image_row(img, json_string_value(tag), trunc, a));
+	}
+	size_t n = json_array_size(rows);
+	json_t **v = arena_new(a, json_t *, n + 1);
+	for (i = 0; v && i < n; i++)
+		v[i] = json_array_get(rows, i);
+	if (!v)
+		return 1;
+	if (flag_on(p, "quiet"))
+		return print_rows(v, n, image_columns, ARRAY_LEN(image_columns), "{{.ID}}", &e) < 0 ? fail(&e, 1) : 0;
+	return print_rows(v, n, image_columns, ARRAY_LEN(image_columns), flag_get(p, "format"), &e) < 0 ? fail(&e, 1) : 0;
+}
+
+/* Lines of progress: texts are printed, an error ends it. */
+static int progress(struct http *h, bool quiet, struct err *e)
+{
+	OWN(own_buf) struct buf b = {0};
+	char block[16384];
+	ssize_t n;
+	if (h->status >= 400)
+		return http_error(h, e);
+	while ((n = http_read(h, block, sizeof(block), e)) > 0) {
+		char *nl;
+		buf_put(&b, block, (size_t)n);
+		while (b.len && (nl = memchr(b.data, '\n', b.len))) {
+			OWN(own_json) json_t *j = NULL;
+			size_t len = (size_t)(nl - b.data);
+			if (json_parse(b.data, len, &j, NULL) >= 0) {
+				const char *bad = json_string_value(json_object_get(j, "error")), *text = json_string_value(json_object_get(j, "stream")), *status = json_string_value(json_object_get(j, "status"));
+				if (bad)
+					return err_set(e, -EIO, "%s", bad);
+				if (text)
+					fputs(text, stdout);
+				else if (status && !quiet && !json_object_get(j, "progressDetail"))
+					puts(status);
+			}
+			buf_drop(&b, len + 1);
+		}
+		if (b.bad)
+			return err_nomem(e);
+	}
+	return n < 0 ? (int)n : 0;
+}
+
+static int upload(const char *path, int fd, bool quiet, struct err *e)
+{
+	OWN(own_http) struct http h = HTTP_NONE;
+	try(http_open(&h, e));
+	try(http_send_fd(&h, "POST", path, fd, "application/x-tar", e));
+	return progress(&h, quiet, e);
+}
+
+static const struct flag import_flags[] = {{"change", 'c', "list", "Apply a Dockerfile instruction"}, {"message", 'm', "string", "Commit message"}, {"platform", 0, "string", "Platform of the image"}};
+
+static int open_input(const char *name, int *fd, struct err *e)
+{
+	*fd = !name || streq(name, "-") ? dup(STDIN_FILENO) : open(name, O_RDONLY | O_CLOEXEC);
+	return *fd < 0 ? err_errno(e, -errno, "open %s", name ? name : "standard input") : 0;
+}
+
+static void add_query(struct buf *q, const char *key, const char *value)
+{
+	if (str_empty(value))
+		return;
+	buf_printf(q, "&%s=", key);
+	http_escape(q, value);
+}
+
+static int run_import(const struct parsed *p, struct arena *a)
+{
+	struct err e = {0};
+	OWN(own_fd) int fd = -1;
+	OWN(own_buf) struct buf q = {0};
+	const char *ref = p->args.n > 1 ? p->args.v[1] : NULL, *colon = ref ? strrchr(ref, ':') : NULL;
+	const struct strv *changes = flag_list(p, "change");
+	if (colon && strchr(colon, '/'))
+		colon = NULL; /* the port of a registry */
+	buf_puts(&q, "/images/create?fromSrc=-");
+	add_query(&q, "repo", colon ? arena_dupn(a, ref, (size_t)(colon - ref)) : ref);
+	add_query(&q, "tag", colon ? colon + 1 : NULL);
+	add_query(&q, "message", flag_get(p, "message"));
+	add_query(&q, "platform", flag_get(p, "platform"));
+	for (size_t i = 0; i < changes->n; i++)
+		add_query(&q, "changes", changes->v[i]);
+	int r = open_input(p->args.v[0], &fd, &e);
+	if (r >= 0)
+		r = upload(buf_str(&q), fd, false, &e);
+	return r < 0 ? fail(&e, 1) : 0;
+}
+
+static const struct flag load_flags[] = {{"input", 'i', "string", "Read from this file instead of STDIN"}, {"quiet", 'q', NULL, "No progress"}, {"platform", 0, "string", "Platform of the image"}};
+
+static int run_load(const struct parsed *p, struct arena *a)
+{
+	struct err e = {0};
+	OWN(own_fd) int fd = -1;
+	const char *input = flag_get(p, "input");
+	(void)a;
+	if (!input && isatty(STDIN_FILENO)) {
+		fprintf(stderr, "requested load from stdin, but stdin is empty\n");
+		return 1;
+	}
+	int r = open_input(input, &fd, &e);
+	if (r >= 0)
+		r = upload(flag_on(p, "quiet") ? "/images/load?quiet=1" : "/images/load?quiet=0", fd, flag_on(p, "quiet"), &e);
+	return r < 0 ? fail(&e, 1) : 0;
+}
+
+static const struct flag rmi_flags[] = {{"force", 'f', NULL, "Remove although it is in use or has several names"}, {"no-prune", 0, NULL, "Keep untagged parents"}};
+
+static int run_rmi(const struct parsed *p, struct arena *a)
+{
+	int status = 0;
+	for (size_t i = 0; i < p->args.n; i++) {
+		struct err e = {0};
+		OWN(own_json) json_t *j = NULL;
+		size_t k;
+		json_t *row, *v;
+		const char *key;
+		if (http_call("DELETE", arena_printf(a, "%s?force=%d&noprune=%d", path_of(a, "images", p->args.v[i], NULL), flag_on(p, "force"), flag_on(p, "no-prune")), NULL, &j, &e) < 0) {
+			status = fail(&e, 1);
+			continue;
+		}
+		json_array_foreach(j, k, row)
+		{
+			json_object_foreach(row, key, v)
+				printf("%s: %s\n", key, json_string_value(v));
+		}
+	}
+	return status;
+}
+
+static int run_tag(const struct parsed *p, struct arena *a)
+{
+	struct err e = {0};
+	struct ref ref;
+	char repo[REF_TEXT];
+	OWN(own_buf) struct buf q = {0};
+	if (ref_parse_tagged(p->args.v[1], &ref, &e) < 0)
+		return fail(&e, 1);
+	buf_puts(&q, "tag?x");
+	add_query(&q, "repo", ref_repo(&ref, repo));
+	add_query(&q, "tag", ref.tag);
+	return http_call("POST", path_of(a, "images", p->args.v[0], buf_str(&q)), NULL, NULL, &e) < 0 ? fail(&e, 1) : 0;
+}
+
+static const struct flag history_flags[] = {{"format", 0, "string", "table, json or a template"}, {"human", 'H', NULL, NULL}, {"no-trunc", 0, NULL, "Do not shorten"}, {"quiet", 'q', NULL, "Only IDs"}};
+static const struct column history_columns[] = {{"IMAGE", "ID"}, {"CREATED", "CreatedSince"}, {"CREATED BY", "CreatedBy"}, {"SIZE", "Size"}, {"COMMENT", "Comment"}};
+
+static int run_history(const struct parsed *p, struct arena *a)
+{
+	struct err e = {0};
+	OWN(own_json) json_t *list = NULL, *rows = json_array();
+	size_t i;
+	json_t *h;
+	bool trunc = !flag_on(p, "no-trunc");
+	if (http_call("GET", path_of(a, "images", p->args.v[0], "history"), NULL, &list, &e) < 0)
+		return fail(&e, 1);
+	json_t **v = arena_new(a, json_t *, json_array_size(list) + 1);
+	json_array_foreach(list, i, h)
+	{
+		const char *id = text_of(h, "Id"), *by = text_of(h, "CreatedBy");
+		if (trunc && str_starts(id, "sha256:"))
+			id = arena_printf(a, "%.12s", id + 7);
+		if (trunc && strlen(by) > 45)
+			by = arena_printf(a, "%.44s…", by);
+		json_t *row = json_pack("{s:s, s:s, s:s, s:s, s:s}", "ID", id, "CreatedSince",
+			arena_printf(a, "%s ago", units_duration(clock_real_ns() / 1000000000 - json_integer_value(json_object_get(h, "Created")), a)), "CreatedBy", by, "Size",
+			units_size(json_integer_value(json_object_get(h, "Size")), a), "Comment", text_of(h, "Comment"));
+		json_array_append_new(rows, row);
+		if (v)
+			v[i] = row;
+	}
+	if (!v)
+		return 1;
+	return print_rows(v, json_array_size(list), history_columns, ARRAY_LEN(history_columns), flag_on(p, "quiet") ? "{{.ID}}" : flag_get(p, "format"), &e) < 0 ? fail(&e, 1) : 0;
+}
+
+const struct command commands_image[] = {
+	{"images", NULL, true, "[REPOSITORY[:TAG]]", "List images", FLAGS(images_flags), false, 0, 1, run_images, NULL},
+	{"ls", "image", false, "[REPOSITORY[:TAG]]", "List images", FLAGS(images_flags), false, 0, 1, run_images, "list"},
+	{"import", "image", true, "file|- [REPOSITORY[:TAG]]", "Make an image of a tarball of a file system", FLAGS(import_flags), false, 1, 2, run_import, NULL},
+	{"load", "image", true, "", "Load images from a saved archive", FLAGS(load_flags), false, 0, 0, run_load, NULL},
+	{"rmi", NULL, true, "IMAGE [IMAGE...]", "Remove images", FLAGS(rmi_flags), false, 1, -1, run_rmi, NULL},
+	{"rm", "image", false, "IMAGE [IMAGE...]", "Remove images", FLAGS(rmi_flags), false, 1, -1, run_rmi, NULL},
+	{"tag", "image", true, "SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]", "Give an image a further name", NULL, 0, false, 2, 2, run_tag, NULL},
+	{"history", "image", true, "IMAGE", "Show how an image was made", FLAGS(history_flags), false, 1, 1, run_history, NULL},
+	{NULL, NULL, false, NULL, NULL, NULL, 0, false, 0, 0, NULL, NULL},
+};

@@ -1,0 +1,279 @@
+#include <errno.h>
+
+#include "base/clock.h"
+#include "cli/cmd.h"
+
+#define FLAGS(t) t, ARRAY_LEN(t)
+
+static const char *text_of(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+	return s ? s : "";
+}
+
+/* --- inspect --- */
+
+static const struct flag inspect_flags[] = {{"format", 'f', "string", "Print by a template"}, {"size", 's', NULL, "Show sizes of containers"}, {"type", 0, "string", "container, image or network"}};
+
+static const char *const probes[] = {"containers", "images", "networks"};
+
+/* 1 found, 0 not there, -errno */
+static int probe(const char *noun, const char *name, struct arena *a, json_t **out, struct err *e)
+{
+	int r = http_call("GET", path_of(a, noun, name, streq(noun, "networks") ? NULL : "json"), NULL, out, e);
+	return r == -ENOENT ? 0 : r < 0 ? r : 1;
+}
+
+static int find(const char *name, const char *only, struct arena *a, json_t **out, struct err *e)
+{
+	for (size_t i = 0; i < ARRAY_LEN(probes); i++) {
+		if (only && strncmp(only, probes[i], strlen(only)) != 0)
+			continue;
+		int r = probe(probes[i], name, a, out, e);
+		if (r != 0)
+			return r < 0 ? r : 0;
+	}
+	return only ? -ENOENT : err_set(e, -ENOENT, "Error: No such object: %s", name);
+}
+
+static int inspect_all(const struct parsed *p, struct arena *a, const char *only)
+{
+	OWN(own_json) json_t *found = json_array();
+	const char *format = flag_get(p, "format");
+	int status = 0;
+	for (size_t i = 0; i < p->args.n; i++) {
+		struct err e = {0};
+		json_t *j = NULL;
+		if (find(p->args.v[i], only, a, &j, &e) < 0) {
+			status = fail(&e, 1);
+			continue;
+		}
+		if (format && !streq(format, "json") && print_template(format, j, &e) < 0)
+			status = fail(&e, 1);
+		json_array_append_new(found, j);
+	}
+	if (format && !streq(format, "json"))
+		return status;
+	OWN(own_free) char *text = json_dumps(found, format ? JSON_COMPACT : JSON_INDENT(4));
+	puts(text ? text : "[]");
+	return status;
+}
+
+static int run_inspect(const struct parsed *p, struct arena *a)
+{
+	return inspect_all(p, a, flag_get(p, "type"));
+}
+static int run_inspect_container(const struct parsed *p, struct arena *a)
+{
+	return inspect_all(p, a, "container");
+}
+static int run_inspect_image(const struct parsed *p, struct arena *a)
+{
+	return inspect_all(p, a, "image");
+}
+static int run_inspect_network(const struct parsed *p, struct arena *a)
+{
+	return inspect_all(p, a, "network");
+}
+
+/* --- networks --- */
+
+static const struct flag netls_flags[] = {{"filter", 'f', "filter", "Filter by conditions"}, {"format", 0, "string", "table, json or a template"}, {"no-trunc", 0, NULL, "Do not shorten"},
+	{"quiet", 'q', NULL, "Only IDs"}};
+static const struct column net_columns[] = {{"NETWORK ID", "ID"}, {"NAME", "Name"}, {"DRIVER", "Driver"}, {"SCOPE", "Scope"}};
+
+static int run_network_ls(const struct parsed *p, struct arena *a)
+{
+	struct err e = {0};
+	OWN(own_json) json_t *list = NULL, *rows = json_array();
+	size_t i;
+	json_t *n;
+	const char *f = arg_filters(a, flag_list(p, "filter"), &e);
+	if (!f || http_call("GET", arena_printf(a, "/networks?filters=%s", f), NULL, &list, &e) < 0)
+		return fail(&e, 1);
+	json_t **v = arena_new(a, json_t *, json_array_size(list) + 1);
+	json_array_foreach(list, i, n)
+	{
+		const char *id = text_of(n, "Id");
+		json_t *row = json_pack("{s:s%, s:s, s:s, s:s, s:s, s:s, s:s}", "ID", id, flag_on(p, "no-trunc") ? strlen(id) : (size_t)12, "Name", text_of(n, "Name"), "Driver", text_of(n, "Driver"), "Scope",
+			text_of(n, "Scope"), "Internal", json_is_true(json_object_get(n, "Internal")) ? "true" : "false", "IPv6", json_is_true(json_object_get(n, "EnableIPv6")) ? "true" : "false", "CreatedAt",
+			text_of(n, "Created"));
+		json_array_append_new(rows, row);
+		if (v)
+			v[i] = row;
+	}
+	if (!v)
+		return 1;
+	return print_rows(v, json_array_size(list), net_columns, ARRAY_LEN(net_columns), flag_on(p, "quiet") ? "{{.ID}}" : flag_get(p, "format"), &e) < 0 ? fail(&e, 1) : 0;
+}
+
+/* --- version, info --- */
+
+static const struct flag format_flags[] = {{"format", 'f', "string", "Print by a template"}};
+
+static int run_version(const struct parsed *p, struct arena *a)
+{
+	struct err e = {0};
+	OWN(own_json) json_t *server = NULL;
+	const char *format = flag_get(p, "format");
+	size_t i;
+	json_t *c;
+	(void)a;
+	int r = http_call("GET", "/version", NULL, &server, &e);
+	if (format) {
+		OWN(own_json) json_t *all = json_pack("{s:{s:s, s:s}, s:O?}", "Client", "Version", PONTOON_VERSION, "ApiVersion", HTTP_PREFIX + 2, "Server", server);
+		return print_template(format, all, &e) < 0 ? fail(&e, 1) : r < 0;
+	}
+	printf("Client: Pontoon\n Version:           %s\n API version:       %s\n", PONTOON_VERSION, HTTP_PREFIX + 2);
+	if (r < 0)
+		return fail(&e, 1);
+	printf("\nServer: %s\n", text_of(json_object_get(server, "Platform"), "Name"));
+	json_array_foreach(json_object_get(server, "Components"), i, c)
+		printf(" %s:\n  Version:          %s\n", text_of(c, "Name"), text_of(c, "Version"));
+	printf(" API version:       %s (minimum version %s)\n OS/Arch:           %s/%s\n Kernel:            %s\n", text_of(server, "ApiVersion"), text_of(server, "MinAPIVersion"), text_of(server, "Os"),
+		text_of(server, "Arch"), text_of(server, "KernelVersion"));
+	return 0;
+}
+
+static int run_info(const struct parsed *p, struct arena *a)
+{
+	static const char *const rows[][2] = {{"Containers", "Containers"}, {" Running", "ContainersRunning"}, {" Paused", "ContainersPaused"}, {" Stopped", "ContainersStopped"}, {"Images", "Images"},
+		{"Server Version", "ServerVersion"}, {"Storage Driver", "Driver"}, {"Logging Driver", "LoggingDriver"}, {"Cgroup Driver", "CgroupDriver"}, {"Cgroup Version", "CgroupVersion"},
+		{"Default Runtime", "DefaultRuntime"}, {"Init Binary", "InitBinary"}, {"Kernel Version", "KernelVersion"}, {"Operating System", "OperatingSystem"}, {"Architecture", "Architecture"}, {"CPUs", "NCPU"},
+		{"Name", "Name"}, {"ID", "ID"}, {"Root Dir", "DockerRootDir"}, {"Live Restore Enabled", "LiveRestoreEnabled"}};
+	struct err e = {0};
+	OWN(own_json) json_t *j = NULL;
+	size_t i;
+	json_t *w;
+	(void)a;
+	if (http_call("GET", "/info", NULL, &j, &e) < 0)
+		return fail(&e, 1);
+	if (flag_get(p, "format"))
+		return print_template(flag_get(p, "format"), j, &e) < 0 ? fail(&e, 1) : 0;
+	for (i = 0; i < ARRAY_LEN(rows); i++) {
+		const json_t *v = json_object_get(j, rows[i][1]);
+		if (json_is_string(v))
+			printf("%s: %s\n", rows[i][0], json_string_value(v));
+		else if (json_is_integer(v))
+			printf("%s: %" JSON_INTEGER_FORMAT "\n", rows[i][0], json_integer_value(v));
+		else
+			printf("%s: %s\n", rows[i][0], json_is_true(v) ? "true" : "false");
+	}
+	json_array_foreach(json_object_get(j, "Warnings"), i, w)
+		fprintf(stderr, "%s\n", json_string_value(w));
+	return 0;
+}
+
+/* --- events --- */
+
+static const struct flag events_flags[] = {{"filter", 'f', "filter", "Filter by conditions"}, {"format", 0, "string", "json or a template"}, {"since", 0, "string", "Since a time"}, {"until", 0, "string", "Until a time"}};
+
+static int print_event(const json_t *ev, const char *format, struct err *e)
+{
+	const json_t *actor = json_object_get(ev, "Actor"), *attrs = json_object_get(actor, "Attributes");
+	char when[TIME_TEXT];
+	const char *key;
+	json_t *v;
+	bool first = true;
+	if (format)
+		return print_template(format, ev, e);
+	printf("%s %s %s %s", time_format(json_integer_value(json_object_get(ev, "timeNano")), when), text_of(ev, "Type"), text_of(ev, "Action"), text_of(actor, "ID"));
+	json_object_foreach((json_t *)(uintptr_t)attrs, key, v)
+	{
+		printf("%s%s=%s", first ? " (" : ", ", key, json_string_value(v));
+		first = false;
+	}
+	puts(first ? "" : ")");
+	return 0;
+}
+
+static int read_events(struct http *h, const char *format, struct err *e)
+{
+	OWN(own_buf) struct buf b = {0};
+	char block[16384], *nl;
+	ssize_t n;
+	while ((n = http_read(h, block, sizeof(block), e)) > 0) {
+		buf_put(&b, block, (size_t)n);
+		while (b.len && (nl = memchr(b.data, '\n', b.len))) {
+			OWN(own_json) json_t *j = NULL;
+			size_t len = (size_t)(nl - b.data);
+			try(json_parse(b.data, len, &j, e));
+			try(print_event(j, format, e));
+			fflush(stdout);
+			buf_drop(&b, len + 1);
+		}
+	}
+	return n < 0 ? (int)n : 0;
+}
+
+static int run_events(const struct parsed *p, struct arena *a)
+{
+	static const char *const times[] = {"since", "until"};
+	struct err e = {0};
+	OWN(own_http) struct http h = HTTP_NONE;
+	OWN(own_buf) struct buf q = {0};
+	const char *f = arg_filters(a, flag_list(p, "filter"), &e);
+	if (!f)
+		return fail(&e, 1);
+	buf_printf(&q, "/events?filters=%s", f);
+	for (size_t i = 0; i < 2; i++) {
+		int64_t ns;
+		const char *t = flag_get(p, times[i]);
+		if (t && time_parse(t, clock_real_ns(), &ns) < 0) {
+			err_as(&e, ERR_INVALID, "invalid value for --%s: %s", times[i], t);
+			return fail(&e, 1);
+		}
+		if (t)
+			buf_printf(&q, "&%s=%lld.%09lld", times[i], (long long)(ns / 1000000000), (long long)(ns % 1000000000));
+	}
+	int r = http_open(&h, &e);
+	if (r >= 0)
+		r = http_send(&h, "GET", buf_str(&q), NULL, 0, NULL, false, &e);
+	if (r >= 0)
+		r = h.status >= 400 ? http_error(&h, &e) : read_events(&h, flag_get(p, "format"), &e);
+	return r < 0 ? fail(&e, 1) : 0;
+}
+
+/* --- doctor --- */
+
+static const struct flag doctor_flags[] = {{"repair", 0, NULL, "Make the kernel what it should be"}, {"format", 0, "string", "json or a template"}};
+
+static int run_doctor(const struct parsed *p, struct arena *a)
+{
+	struct err e = {0};
+	OWN(own_json) json_t *j = NULL;
+	bool repair = flag_on(p, "repair");
+	size_t i;
+	json_t *d;
+	(void)a;
+	if (http_call(repair ? "POST" : "GET", repair ? "/pontoon/doctor?repair=1" : "/pontoon/doctor", NULL, &j, &e) < 0)
+		return fail(&e, 1);
+	const json_t *list = json_object_get(j, "Differences");
+	if (flag_get(p, "format"))
+		return print_template(flag_get(p, "format"), j, &e) < 0 ? fail(&e, 1) : json_array_size(list) > 0 && !repair;
+	json_array_foreach(list, i, d)
+	{
+		bool differs = streq(text_of(d, "Kind"), "different");
+		printf("%-10s %-24s %s\n", text_of(d, "Kind"), text_of(d, "Unit"), text_of(d, "Object"));
+		if (differs)
+			printf("%-10s %-24s   is: %s\n", "", "", text_of(d, "Have"));
+	}
+	if (!json_array_size(list))
+		puts("The kernel's network is as it should be.");
+	else
+		printf("%zu difference%s%s\n", json_array_size(list), json_array_size(list) == 1 ? "" : "s", repair ? ", repaired" : "; `pontoon doctor --repair` mends them");
+	return json_array_size(list) > 0 && !repair;
+}
+
+const struct command commands_system[] = {
+	{"inspect", NULL, true, "NAME|ID [NAME|ID...]", "Show everything about containers, images and networks", FLAGS(inspect_flags), false, 1, -1, run_inspect, NULL},
+	{"inspect", "container", false, "CONTAINER [CONTAINER...]", "Show everything about containers", FLAGS(inspect_flags), false, 1, -1, run_inspect_container, NULL},
+	{"inspect", "image", false, "IMAGE [IMAGE...]", "Show everything about images", FLAGS(inspect_flags), false, 1, -1, run_inspect_image, NULL},
+	{"inspect", "network", false, "NETWORK [NETWORK...]", "Show everything about networks", FLAGS(inspect_flags), false, 1, -1, run_inspect_network, NULL},
+	{"ls", "network", false, "", "List networks", FLAGS(netls_flags), false, 0, 0, run_network_ls, "list"},
+	{"version", NULL, true, "", "Show versions", FLAGS(format_flags), false, 0, 0, run_version, NULL},
+	{"info", "system", true, "", "Show what the daemon is and has", FLAGS(format_flags), false, 0, 0, run_info, NULL},
+	{"events", "system", true, "", "Print what happens", FLAGS(events_flags), false, 0, 0, run_events, NULL},
+	{"doctor", "system", true, "", "Compare the kernel's network with what it should be", FLAGS(doctor_flags), false, 0, 0, run_doctor, NULL},
+	{NULL, NULL, false, NULL, NULL, NULL, 0, false, 0, 0, NULL, NULL},
+};
