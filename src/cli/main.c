@@ -40,7 +40,7 @@ static void list(const char *group)
 
 static int usage(const char *group)
 {
-	printf("Usage:  pontoon %s%sCOMMAND\n\nContainers and their networks.\n\nCommands:\n", group ? group : "[OPTIONS]", group ? " " : " ");
+	printf("Usage:  pontoon %s%sCOMMAND\n\nContainers and their networks.\n\nCommands:\n", group ? group : "[OPTIONS]", " ");
 	list(group);
 	if (!group)
 		printf("\nManagement Commands:\n  container, image, network, system\n\nOptions:\n  -H, --host string   Daemon socket (default $PONTOON_HOST, $DOCKER_HOST, unix://%s)\n  -v, --version       Print the version\n\n"

@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <string.h>
 #include <strings.h>
 
 const char *units_size(int64_t bytes, struct arena *a)
