@@ -6,6 +6,8 @@
 
 #include "base/limits.h"
 
+static int decode_fields(const json_t *j, const struct json_field *t, void *obj, struct arena *a, struct err *e);
+
 /* jansson bounds nesting at 2,048 by itself; ours is counted before it parses, so that its recursion never goes deeper. */
 static bool too_deep(const char *text, size_t len)
 {
@@ -76,6 +78,8 @@ static int name_field(const char *name, struct err *e)
 {
 	if (!e)
 		return -EINVAL;
+	if (e->code != -EINVAL)
+		return e->code; /* out of memory: no field's fault */
 	/* Nested fields join with a dot: "HostConfig" + "Memory: expected ..." */
 	char text[sizeof(e->msg)];
 	bool leaf = str_starts(e->msg, "expected ");
@@ -151,9 +155,9 @@ static int get_strv(const json_t *j, unsigned flags, struct arena *a, struct str
 		return wrong_type("a list of strings", j, e);
 	json_array_foreach(j, i, v)
 	{
-		if (!json_is_string(v))
+		if (!json_is_string(v) && !json_is_null(v))
 			return wrong_type("a list of strings", v, e);
-		if (strv_add(a, &l, json_string_value(v)) < 0)
+		if (strv_add(a, &l, json_is_null(v) ? "" : json_string_value(v)) < 0)
 			return err_nomem(e);
 	}
 	*out = l;
@@ -202,6 +206,12 @@ static int get_set(const json_t *j, struct arena *a, struct strv *out, struct er
 	return 0;
 }
 
+/* An element of a list or map: null is an object in which nothing is given, as in Go. */
+static int get_item(const json_t *j, const struct json_field *t, void *obj, struct arena *a, struct err *e)
+{
+	return json_is_null(j) ? decode_fields(NULL, t, obj, a, e) : json_decode(j, t, obj, a, e);
+}
+
 static int get_objv(const json_t *j, const struct json_field *f, struct arena *a, struct json_vec *out, struct err *e)
 {
 	size_t i;
@@ -212,7 +222,7 @@ static int get_objv(const json_t *j, const struct json_field *f, struct arena *a
 	if (!items)
 		return err_nomem(e);
 	json_array_foreach(j, i, v)
-		try(json_decode(v, f->sub, items + i * f->size, a, e));
+		try(get_item(v, f->sub, items + i * f->size, a, e));
 	*out = (struct json_vec){.v = items, .n = i};
 	return 0;
 }
@@ -231,9 +241,7 @@ static int get_map(const json_t *j, const struct json_field *f, struct arena *a,
 	{
 		char *item = items + i++ * f->size;
 		*(const char **)item = arena_dup(a, key);
-		if (json_is_null(v))
-			continue;
-		if (json_decode(v, f->sub, item, a, e) < 0)
+		if (get_item(v, f->sub, item, a, e) < 0)
 			return name_field(key, e);
 	}
 	*out = (struct json_vec){.v = items, .n = i};
@@ -333,21 +341,26 @@ static int get_field(const json_t *j, const struct json_field *f, void *at, stru
 	return -EINVAL;
 }
 
-int json_decode(const json_t *j, const struct json_field *t, void *obj, struct arena *a, struct err *e)
+/* j is an object, or NULL: then every field is absent. */
+static int decode_fields(const json_t *j, const struct json_field *t, void *obj, struct arena *a, struct err *e)
 {
-	if (!json_is_object(j))
-		return wrong_type("an object", j, e);
 	for (; t->name; t++) {
 		void *at = (char *)obj + t->off;
-		const json_t *v = field_of(j, t->name);
-		if (t->kind == J_TRI && (!v || json_is_null(v)))
+		const json_t *v = j ? field_of(j, t->name) : NULL;
+		bool absent = !v || json_is_null(v);
+		if (absent && t->kind == J_TRI)
 			*(int8_t *)at = -1;
-		if (!v || json_is_null(v))
-			continue;
-		if (get_field(v, t, at, a, e) < 0)
+		if (absent && t->kind == J_OBJ) /* it may hold J_TRI */
+			try(decode_fields(NULL, t->sub, at, a, e));
+		if (!absent && get_field(v, t, at, a, e) < 0)
 			return name_field(t->name, e);
 	}
 	return 0;
+}
+
+int json_decode(const json_t *j, const struct json_field *t, void *obj, struct arena *a, struct err *e)
+{
+	return json_is_object(j) ? decode_fields(j, t, obj, a, e) : wrong_type("an object", j, e);
 }
 
 int json_decode_text(const char *text, size_t len, const struct json_field *t, void *obj, struct arena *a, struct err *e)

@@ -209,13 +209,16 @@ int ref_parse_tagged(const char *s, struct ref *out, struct err *e)
 	return 0;
 }
 
+/* The short form must be read as the same repository again: without its domain docker.io/a.b/c would be c on the host a.b, and 64 hex
+ * digits would be an id. */
 const char *ref_repo(const struct ref *r, char out[static REF_TEXT])
 {
-	bool hub = streq(r->domain, "docker.io");
-	const char *path = r->path;
-	if (hub && str_starts(path, "library/") && !strchr(path + 8, '/'))
+	const char *path = r->path, *slash = strchr(path, '/');
+	bool official = str_starts(path, "library/") && !strchr(path + 8, '/');
+	bool brief = streq(r->domain, "docker.io") && !(slash && is_domain(path, (size_t)(slash - path))) && !(official && hex_valid(path + 8, 64));
+	if (brief && official)
 		path += 8;
-	snprintf(out, REF_TEXT, "%s%s%s", hub ? "" : r->domain, hub ? "" : "/", path);
+	snprintf(out, REF_TEXT, "%s%s%s", brief ? "" : r->domain, brief ? "" : "/", path);
 	return out;
 }
 

@@ -23,7 +23,7 @@ int ref_parse(const char *s, struct ref *out, struct err *e);
 int ref_parse_tagged(const char *s, struct ref *out, struct err *e);
 /* The repository alone: "alpine", "quay.io/x/y". */
 const char *ref_repo(const struct ref *r, char out[static REF_TEXT]);
-/* The short form people use: docker.io/ and library/ left out. Returns out. */
+/* The short form people use: docker.io/ and library/ left out where that is read as the same again. Returns out. */
 const char *ref_familiar(const struct ref *r, char out[static REF_TEXT]);
 /* ref_parse_tagged, then ref_familiar: "docker.io/library/alpine" -> "alpine:latest". */
 int ref_normalise(const char *s, char out[static REF_TEXT], struct err *e);

@@ -501,6 +501,7 @@ int change_apply(struct change_config *c, const char *text, struct arena *a, str
 
 	if (!copy)
 		return err_nomem(e);
+	str_make_utf8(copy); /* it goes into JSON */
 	while (next) {
 		char *s = strsep(&next, "\n");
 		size_t n = strlen(s);

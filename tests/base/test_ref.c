@@ -24,6 +24,11 @@ TEST(normalise)
 		{"[::1]:5000/x:t", "[::1]:5000/x:t"},
 		{"a.b-c__d---e", "a.b-c__d---e:latest"},
 		{"x:_T.a-g", "x:_T.a-g"},
+		/* without docker.io/ these would be another repository, or an id */
+		{"docker.io/a.b/c", "docker.io/a.b/c:latest"},
+		{"docker.io/localhost/c", "docker.io/localhost/c:latest"},
+		{"docker.io/library/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+			"docker.io/library/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef:latest"},
 		{"x@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
 			"x@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"},
 		{"x:1@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",

@@ -142,6 +142,7 @@ TEST(lines)
 {
 	HAS("# a comment\n\n  CMD a \\\n b\r\nUSER x", "\"User\":\"x\"");
 	HAS("CMD a \\\n b", "\"Cmd\":[\"/bin/sh\",\"-c\",\"a  b\"]");
+	HAS("LABEL \xe1=\xc3\xa4", "\"Labels\":{\"?\":\"\xc3\xa4\"}"); /* what is no UTF-8 would make JSON that nobody can read */
 	FAILS("foo bar", "unknown instruction: FOO");
 	FAILS("USER a\nRUN ls", "RUN is not a valid change command");
 }
