@@ -37,8 +37,8 @@ void engine_info(const struct engine *en, struct engine_info *out);
 int engine_check_runtime(const struct engine *en, const char *name, struct err *e);
 
 /* --- root file system: data_root/containers/<id>/{upper,work,merged,...}; lower: image layers under data_root/image/layers/<dir>, top last --- */
-struct engine_layers {
-	const char *const *dirs; /* names below data_root/image/layers, bottom first */
+struct engine_layers { /* names below data_root/image/layers, bottom first */
+	const char *const *dirs;
 	size_t n;
 };
 int engine_container_make(struct engine *en, const struct container *c, const struct engine_layers *l, struct err *e);   /* directories; nothing mounted; undone by _unmake */
@@ -68,8 +68,7 @@ int engine_top(struct engine *en, const struct container *c, const char *ps_args
 /* What is there, for reconcile: containers with a live monitor (adopted by engine_adopt), with leftover mounts, bundles or directories. */
 struct engine_found {
 	char id[ID_TEXT];
-	bool running;   /* conmon and the process are alive */
-	bool exited;    /* an exit file is there */
+	bool running, exited; /* conmon and the process are alive; an exit file is there */
 	int exit_code;
 	int64_t exit_time, pid, monitor_pid;
 	bool has_dir, has_mount, has_bundle;
@@ -101,8 +100,7 @@ int engine_attach_run(struct engine_attach *at, const struct engine_stream *s, e
 /* --- logs --- (k8s-file lines joined again) */
 struct engine_logs {
 	bool want_stdout, want_stderr, follow, timestamps, multiplex;
-	int64_t tail;         /* -1 = all */
-	int64_t since, until; /* ns, 0 = open */
+	int64_t tail, since, until; /* -1 = all lines; ns, 0 = open */
 };
 /* Calls put() with pieces ready to send (framed when multiplex). put returns false to end. idle() is called while waiting in follow mode with the time to wait; it
  * returns false when the client is gone. Ends when the container has stopped and all is sent, or until is past. */
@@ -132,12 +130,10 @@ int engine_exec_start(struct engine *en, const char *exec_id, const struct conta
 int engine_exec_resize(struct engine *en, const char *exec_id, int h, int w, struct err *e);
 size_t engine_exec_ids(struct engine *en, const char *container, struct arena *a, const char ***out);
 void engine_exec_forget(struct engine *en, const char *container);
-
 /* --- images --- */
 struct image_job {
 	const char *const *argv; /* sub-command and options after the program's name: "import", "--message", ... ; --root and --job are added */
-	int input;               /* descriptor of the archive; -1 = none */
-	int output;              /* for save/export; -1 = none */
+	int input, output;       /* descriptors of the archive read or written; -1 = none */
 	const char *have;        /* lines of diff ids already stored; NULL */
 	bool (*progress)(void *arg, const char *json_line); /* false: cancel */
 	void *arg;
@@ -150,5 +146,5 @@ int engine_image_job(struct engine *en, const struct image_job *j, struct image_
 /* Moves the named layer directories from the job's place to layers/ (fsync'd), or throws them away when keep = false. */
 int engine_image_job_end(struct engine *en, struct image_job_result *r, bool keep, struct err *e);
 int engine_layer_remove(struct engine *en, const char *dir, struct err *e);
-/* Names of all directories under layers/, for reconcile; removes everything under tmp/. */
+/* Names of all directories under layers/; removes everything under tmp/. */
 int engine_layers_scan(struct engine *en, struct arena *a, struct strv *dirs, struct err *e);
