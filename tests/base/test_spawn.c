@@ -169,7 +169,6 @@ TEST(descriptors_may_trade_places)
 
 TEST(unlisted_standard_descriptors_are_dev_null)
 {
-	OWN(own_buf) struct buf out = {0};
 	struct err e = {0};
 	int p[2], status;
 	pid_t pid;
