@@ -257,7 +257,7 @@ static enum MHD_Result access_cb(void *cls, struct MHD_Connection *conn, const c
 	return send_answer(rq, r, &e);
 }
 
-static void mhd_log(void *cls, const char *fmt, va_list ap)
+static void PRINTF(2, 0) mhd_log(void *cls, const char *fmt, va_list ap)
 {
 	char text[1024];
 	(void)cls;

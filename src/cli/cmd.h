@@ -39,7 +39,7 @@ const char *arg_filters(struct arena *a, const struct strv *filters, struct err 
 const char *int_text(struct arena *a, int64_t v);
 
 /* streams (stream.c) */
-/* Copies between the terminal or pipes and a hijacked connection. stdin_on: input goes too. 1: detached by keys, 0: the stream ended. */
+/* Copies between the terminal or pipes and a hijacked connection. stdin_on: input goes too. 1: the detach keys were typed (the daemon acts on them), 0: the stream ended. */
 struct streams {
 	struct http *h;
 	bool tty, stdin_on;

@@ -163,15 +163,6 @@ static int exit_status(struct session *s, int *code, struct err *e)
 	return 0;
 }
 
-static bool still_runs(struct session *s)
-{
-	OWN(own_json) json_t *j = NULL;
-	const char *path = arena_printf(s->a, "/containers/%s/json", s->id);
-	if (!path || http_call("GET", path, NULL, &j, NULL) < 0)
-		return false;
-	return json_is_true(json_object_get(json_object_get(j, "State"), "Running"));
-}
-
 static int session_run(struct session *s, struct err *e)
 {
 	int code = 0;
@@ -179,10 +170,10 @@ static int session_run(struct session *s, struct err *e)
 	try(open_wait(s, s->rm ? "removed" : "next-exit", e));
 	try(http_call("POST", arena_printf(s->a, "/containers/%s/start", s->id), NULL, NULL, e));
 	struct streams st = {.h = &s->attach, .tty = s->tty, .stdin_on = s->in, .resize = resize_container, .arg = (void *)(uintptr_t)s->id};
-	try(streams_run(&st, e));
-	/* The stream has ended while the process runs: it was detached. Only a terminal has detach keys. */
-	if (s->tty && s->in && still_runs(s))
-		return 0;
+	st.detach_keys = s->keys;
+	int r = streams_run(&st, e);
+	if (r != 0)
+		return r < 0 ? r : 0; /* detached */
 	try(exit_status(s, &code, e));
 	return code;
 }
@@ -284,10 +275,10 @@ static int run_attach(const struct parsed *p, struct arena *a)
 	if (r >= 0) {
 		if (!s.tty && (!flag_get(p, "sig-proxy") || flag_on(p, "sig-proxy")))
 			proxy_start(&proxy, s.id);
-		struct streams st = {.h = &s.attach, .tty = s.tty, .stdin_on = s.in, .resize = resize_container, .arg = (void *)(uintptr_t)s.id};
+		struct streams st = {.h = &s.attach, .tty = s.tty, .stdin_on = s.in, .detach_keys = s.keys, .resize = resize_container, .arg = (void *)(uintptr_t)s.id};
 		r = streams_run(&st, &e);
 	}
-	if (r >= 0 && !still_runs(&s))
+	if (r == 0)
 		r = exit_status(&s, &code, &e);
 	session_close(&s);
 	return r < 0 ? fail(&e, 1) : code;
@@ -331,8 +322,10 @@ static int exec_session(const struct parsed *p, const char *id, struct err *e)
 		return 0;
 	if (h.status != 101)
 		return err_set(e, -EPROTO, "unable to upgrade to tcp, received %d", h.status);
-	struct streams st = {.h = &h, .tty = tty, .stdin_on = flag_on(p, "interactive"), .resize = resize_exec, .arg = (void *)(uintptr_t)id};
-	try(streams_run(&st, e));
+	struct streams st = {.h = &h, .tty = tty, .stdin_on = flag_on(p, "interactive"), .detach_keys = flag_get(p, "detach-keys"), .resize = resize_exec, .arg = (void *)(uintptr_t)id};
+	int r = streams_run(&st, e);
+	if (r != 0)
+		return r < 0 ? r : 0; /* detached */
 	try(http_call("GET", arena_printf(&a, "/exec/%s/json", id), NULL, &answer, e));
 	return (int)json_integer_value(json_object_get(answer, "ExitCode"));
 }

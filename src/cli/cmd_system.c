@@ -121,10 +121,10 @@ static int run_version(const struct parsed *p, struct arena *a)
 	(void)a;
 	int r = http_call("GET", "/version", NULL, &server, &e);
 	if (format) {
-		OWN(own_json) json_t *all = json_pack("{s:{s:s, s:s}, s:O?}", "Client", "Version", PONTOON_VERSION, "ApiVersion", HTTP_PREFIX + 2, "Server", server);
+		OWN(own_json) json_t *all = json_pack("{s:{s:s, s:s}, s:O?}", "Client", "Version", PONTOON_VERSION, "ApiVersion", &HTTP_PREFIX[2], "Server", server);
 		return print_template(format, all, &e) < 0 ? fail(&e, 1) : r < 0;
 	}
-	printf("Client: Pontoon\n Version:           %s\n API version:       %s\n", PONTOON_VERSION, HTTP_PREFIX + 2);
+	printf("Client: Pontoon\n Version:           %s\n API version:       %s\n", PONTOON_VERSION, &HTTP_PREFIX[2]);
 	if (r < 0)
 		return fail(&e, 1);
 	printf("\nServer: %s\n", text_of(json_object_get(server, "Platform"), "Name"));

@@ -92,6 +92,38 @@ int demux(struct http *h, bool multiplexed, struct err *e)
 	return n < 0 ? (int)n : 0;
 }
 
+/* The daemon acts on the detach keys; we only notice them, to know why the stream ends. */
+struct keys {
+	unsigned char seq[16];
+	size_t n, at;
+	bool typed;
+};
+
+static void keys_read(struct keys *k, const char *s)
+{
+	if (str_empty(s))
+		s = "ctrl-p,ctrl-q";
+	while (*s && k->n < sizeof(k->seq)) {
+		size_t n = strcspn(s, ",");
+		if (n == 6 && strncmp(s, "ctrl-", 5) == 0)
+			k->seq[k->n++] = (unsigned char)(s[5] & 0x1f);
+		else if (n == 1)
+			k->seq[k->n++] = (unsigned char)*s;
+		else
+			return; /* the daemon refuses what is wrong */
+		s += n + (s[n] == ',');
+	}
+}
+
+static void keys_note(struct keys *k, const char *p, size_t n)
+{
+	for (size_t i = 0; i < n && k->n && !k->typed; i++) {
+		unsigned char c = (unsigned char)p[i];
+		k->at = c == k->seq[k->at] ? k->at + 1 : c == k->seq[0];
+		k->typed = k->at == k->n;
+	}
+}
+
 static void tell_size(const struct streams *s)
 {
 	int rows, cols;
@@ -100,7 +132,7 @@ static void tell_size(const struct streams *s)
 }
 
 /* 1: its input has ended */
-static int from_stdin(const struct streams *s, struct err *e)
+static int from_stdin(const struct streams *s, struct keys *k)
 {
 	char buf[16384];
 	ssize_t n = read(STDIN_FILENO, buf, sizeof(buf));
@@ -110,7 +142,8 @@ static int from_stdin(const struct streams *s, struct err *e)
 		shutdown(s->h->fd, SHUT_WR);
 		return 1;
 	}
-	(void)e;
+	if (s->tty)
+		keys_note(k, buf, (size_t)n);
 	return write_all(s->h->fd, buf, (size_t)n) < 0; /* a process that reads no more: its output still counts */
 }
 
@@ -130,8 +163,10 @@ static int from_daemon(const struct streams *s, struct frames *f, struct err *e)
 static int pump(const struct streams *s, int winch, struct err *e)
 {
 	struct frames f = {0};
+	struct keys k = {0};
 	bool in = s->stdin_on;
 	int r = 0;
+	keys_read(&k, s->detach_keys);
 	if (s->h->in.len)
 		r = s->tty ? put(STDOUT_FILENO, s->h->in.data, s->h->in.len, e) : take_frames(&f, s->h->in.data, s->h->in.len, e);
 	while (r == 0) {
@@ -140,7 +175,7 @@ static int pump(const struct streams *s, int winch, struct err *e)
 			return err_errno(e, -errno, "poll");
 		if (p[0].revents)
 			r = from_daemon(s, &f, e);
-		if (r == 0 && p[1].revents && from_stdin(s, e))
+		if (r == 0 && p[1].revents && from_stdin(s, &k))
 			in = false;
 		if (p[2].revents) {
 			struct signalfd_siginfo si;
@@ -148,7 +183,7 @@ static int pump(const struct streams *s, int winch, struct err *e)
 				tell_size(s);
 		}
 	}
-	return r < 0 ? r : 0;
+	return r < 0 ? r : k.typed;
 }
 
 int streams_run(const struct streams *s, struct err *e)

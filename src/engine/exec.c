@@ -253,13 +253,6 @@ static int console_take(struct console *c, int *master, struct err *e)
 	return r < 0 ? err_errno(e, (int)r, "receive the terminal") : n != 1 ? err_set(e, -EPROTO, "the runtime handed over no terminal") : 0;
 }
 
-static void own_pair(int (*p)[2])
-{
-	for (int i = 0; i < 2; i++)
-		if ((*p)[i] >= 0)
-			close((*p)[i]);
-}
-
 struct io { /* our ends */
 	int in, out, err;
 };
@@ -274,7 +267,6 @@ static void own_io(struct io *io)
 
 static int run_runtime(struct engine *en, const struct container *c, const struct exec *x, const struct console *con, const int child[3], const char *process, const char *pidfile, struct err *e)
 {
-	OWN(own_pair) int errs[2] = {-1, -1};
 	char log[PATH_SIZE + 32], runtime[PATH_SIZE];
 	OWN(own_buf) struct buf text = {0};
 	const char *argv[20] = {runtime_path(en, c, runtime), "--root", en->root_rt, "--log", log, "exec", "--detach", "--process", process, "--pid-file", pidfile};

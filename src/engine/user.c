@@ -184,14 +184,18 @@ int user_lookup(const char *passwd, const char *group, const char *spec, const s
 static int open_inside(int root, const char *path)
 {
 	struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
-	return (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+	int fd;
+	do { /* EAGAIN: something was renamed or mounted during the walk, so the kernel could not be sure (openat2(2)) */
+		fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+	} while (fd < 0 && (errno == EAGAIN || errno == EINTR));
+	return fd;
 }
 
 static int read_inside(int root, const char *path, struct buf *out, struct err *e)
 {
 	OWN(own_fd) int fd = open_inside(root, path);
 	if (fd < 0)
-		return 0; /* an image may lack it */
+		return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? 0 /* an image may lack it */ : err_errno(e, -errno, "open %s of the container", path);
 	return read_fd(fd, USER_FILE_MAX, out, e) < 0 ? err_ctx(e, "%s of the container", path) : 0;
 }
 
