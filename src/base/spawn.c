@@ -21,6 +21,15 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
+
 #include "base/clock.h"
 #include "base/limits.h"
 
@@ -56,6 +65,15 @@ static bool is_own(pid_t pid)
 		if (o->pid == pid)
 			return true;
 	return false;
+}
+
+/* The child's frames are never left, so their poison would stay behind for whoever gets this memory next. */
+static void free_stack(void *stack)
+{
+#ifdef __SANITIZE_ADDRESS__
+	__asan_unpoison_memory_region(stack, CHILD_STACK);
+#endif
+	munmap(stack, CHILD_STACK);
 }
 
 struct child {
@@ -178,7 +196,7 @@ int spawn_start(const struct spawn *s, pid_t *out, struct err *e)
 		return err_errno(e, -errno, "mmap");
 	struct own *own = malloc(sizeof(*own));
 	if (!own) {
-		munmap(stack, CHILD_STACK);
+		free_stack(stack);
 		return err_nomem(e);
 	}
 	sigfillset(&all);
@@ -194,7 +212,7 @@ int spawn_start(const struct spawn *s, pid_t *out, struct err *e)
 	}
 	pthread_mutex_unlock(&own_lock);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	munmap(stack, CHILD_STACK);
+	free_stack(stack);
 	if (r < 0)
 		return err_errno(e, r, "start %s", s->argv[0]);
 	if (c.failed) {
