@@ -262,6 +262,8 @@ int remove_tree_at(int at, const char *path, struct err *e)
 		return errno == ENOENT ? 0 : err_errno(e, -errno, "remove %s", path);
 	if (!S_ISDIR(st.stx_mode))
 		return unlinkat(at, path, 0) < 0 && errno != ENOENT ? err_errno(e, -errno, "remove %s", path) : 0;
+	if (st.stx_attributes & STATX_ATTR_MOUNT_ROOT) /* it could not be removed anyway: what is mounted there stays whole */
+		return err_errno(e, -EBUSY, "remove %s", path);
 	int fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	int r = fd < 0 ? -errno : push(&top, fd, "");
 	if (r >= 0)

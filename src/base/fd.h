@@ -16,7 +16,7 @@ int write_file_atomic(const char *path, const void *p, size_t n, mode_t mode, bo
 /* Truncates and rewrites in place: for files that are bind-mounted. Creates with `mode` when absent. */
 int write_file(const char *path, const void *p, size_t n, mode_t mode, struct err *e);
 int mkdir_p(const char *path, mode_t mode, struct err *e); /* existing is fine */
-/* Removes a tree without following links and without crossing mount points; absent is fine. */
+/* Removes a tree without following links and without crossing mount points (-EBUSY, also for the path itself); absent is fine. */
 int remove_tree(const char *path, struct err *e);
 /* The same, relative to a directory descriptor (O_PATH will do). Few descriptors are used, however deep the tree is. */
 int remove_tree_at(int at, const char *path, struct err *e);

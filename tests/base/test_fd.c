@@ -171,6 +171,10 @@ static int with_mount(void)
 		return 2;
 	if (access(in_dir("tree/a/mnt/keep"), F_OK) < 0)
 		return 3;
+	if (remove_tree(in_dir("tree/a/mnt"), &e) != -EBUSY) /* the path itself */
+		return 7;
+	if (access(in_dir("tree/a/mnt/keep"), F_OK) < 0)
+		return 8;
 	/* another mount of the very same file system is another mount all the same */
 	if (mkdir_p(in_dir("other/keep"), 0700, &e) < 0 || mkdir_p(in_dir("bound/mnt"), 0700, &e) < 0)
 		return 4;
