@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -246,6 +247,39 @@ TEST(the_child_dies_with_its_parent)
 	close(p[0]);
 }
 
+/* In a child that goes to a network namespace of its own and starts a program back in the first one. Exit 77: not allowed here. */
+static int from_another_netns(void)
+{
+	OWN(own_buf) struct buf out = {0};
+	const char *argv[] = {"readlink", "-n", "/proc/self/ns/net", NULL};
+	char first[64] = "", second[64] = "";
+	int status;
+	OWN(own_fd) int ns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (ns < 0 || readlink(argv[2], first, sizeof(first) - 1) < 0)
+		return 1;
+	if (unshare(CLONE_NEWNET) < 0)
+		return 77;
+	struct spawn s = {.argv = argv, .netns_fd = ns};
+	if (spawn_run(&s, &(struct spawn_io){.out = &out}, &status, NULL) < 0 || status != 0)
+		return 2;
+	if (!streq(buf_str(&out), first))
+		return 3;
+	/* the parent stays where it is */
+	return readlink(argv[2], second, sizeof(second) - 1) < 0 || streq(first, second) ? 4 : 0;
+}
+
+TEST(a_child_enters_a_network_namespace)
+{
+	int status = 0;
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(from_another_netns());
+	REQUIRE(pid > 0 && waitpid(pid, &status, 0) == pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		SKIP("needs to make a network namespace");
+	CHECK_INT(status, 0);
+}
+
 static void *spawn_many(void *arg)
 {
 	size_t *good = arg;
@@ -286,4 +320,4 @@ TEST(threads_spawn_side_by_side)
 TESTS(T(both_outputs_and_the_status_come_back), T(a_large_input_comes_back_whole), T(the_input_is_fed_even_when_both_outputs_are_closed),
 	T(a_child_that_ignores_its_input_does_no_harm), T(too_much_output_kills), T(the_time_limit_holds_after_the_outputs_are_closed),
 	T(failures_before_the_program_runs_are_reported), T(only_files_are_programs), T(descriptors_may_trade_places), T(unlisted_standard_descriptors_are_dev_null),
-	T(signals_start_afresh), T(environment_directory_and_session), T(the_child_dies_with_its_parent), T(threads_spawn_side_by_side))
+	T(signals_start_afresh), T(environment_directory_and_session), T(the_child_dies_with_its_parent), T(a_child_enters_a_network_namespace), T(threads_spawn_side_by_side))
