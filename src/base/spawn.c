@@ -122,9 +122,9 @@ static int child_main(void *arg)
 {
 	struct child *c = arg;
 	const struct spawn *s = c->s;
-	struct sigaction dfl = {.sa_handler = SIG_DFL};
+	static const unsigned long dfl[8]; /* the kernel's struct sigaction: zeros are SIG_DFL */
 	for (int sig = 1; sig < NSIG; sig++)
-		(void)sigaction(sig, &dfl, NULL); /* KILL, STOP and the C library's own refuse: fine */
+		(void)syscall(SYS_rt_sigaction, sig, dfl, NULL, sizeof(uint64_t)); /* not sigaction(3), which keeps two signals for itself; KILL and STOP refuse */
 	if (s->netns_fd > 0 && setns(s->netns_fd, CLONE_NEWNET) < 0)
 		child_fail(c, "enter the network namespace");
 	if (s->new_session && setsid() < 0)
