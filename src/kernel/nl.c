@@ -88,6 +88,12 @@ int nl_call(struct nl *nl, struct nlmsghdr *m, struct err *e)
 	}
 }
 
+/* The end of a dump carries its result: what failed after the first answers is told only here. */
+static int done_code(const struct nlmsghdr *m)
+{
+	return mnl_nlmsg_get_payload_len(m) < sizeof(int) ? 0 : *(const int *)mnl_nlmsg_get_payload(m);
+}
+
 int nl_dump(struct nl *nl, struct nlmsghdr *m, int (*each)(const struct nlmsghdr *m, void *arg), void *arg, struct err *e)
 {
 	_Alignas(struct nlmsghdr) char buf[NL_READ];
@@ -104,6 +110,8 @@ int nl_dump(struct nl *nl, struct nlmsghdr *m, int (*each)(const struct nlmsghdr
 			if (h->nlmsg_seq != nl->seq)
 				continue;
 			interrupted |= (h->nlmsg_flags & NLM_F_DUMP_INTR) != 0;
+			if (h->nlmsg_type == NLMSG_DONE && done_code(h) < 0)
+				return err_errno(e, done_code(h), "netlink: a dump ended early");
 			if (h->nlmsg_type == NLMSG_DONE)
 				return r < 0 ? r : interrupted ? err_set(e, -EINTR, "netlink: the dump was interrupted by changes") : 0;
 			if (h->nlmsg_type == NLMSG_ERROR)

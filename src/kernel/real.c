@@ -103,6 +103,16 @@ static int set_alias(struct nl *nl, int index, const char *alias, struct err *e)
 	return call(nl, rtnl_link_set(buf, &c), e);
 }
 
+static int link_del(struct real *k, const char *name, struct err *e)
+{
+	char buf[NL_BUF];
+	int index = (int)if_nametoindex(name);
+	if (!index)
+		return 0; /* gone already: what was asked for */
+	int r = call(&k->nl, rtnl_link_del(buf, index), e);
+	return r == -ENODEV ? 0 : r;
+}
+
 static int bridge_add(struct real *k, const struct kobj *o, struct err *e)
 {
 	char buf[NL_BUF];
@@ -114,9 +124,10 @@ static int bridge_add(struct real *k, const struct kobj *o, struct err *e)
 	if (r < 0)
 		return r;
 	int index = real_index(o->bridge.name, e);
-	if (index < 0)
-		return index;
-	return o->bridge.alias ? set_alias(&k->nl, index, o->bridge.alias, e) : 0;
+	r = index < 0 ? index : o->bridge.alias ? set_alias(&k->nl, index, o->bridge.alias, e) : 0;
+	if (r < 0)
+		(void)link_del(k, o->bridge.name, NULL); /* the first error counts */
+	return r;
 }
 
 static int bridge_change(struct real *k, const struct kobj *o, struct err *e)
@@ -126,16 +137,6 @@ static int bridge_change(struct real *k, const struct kobj *o, struct err *e)
 	struct rtnl_link_change c = {.index = index, .up = -1, .master = -1, .mtu = o->bridge.mtu, .alias = o->bridge.adopt ? NULL : o->bridge.alias,
 		.mac = mac_is_set(&o->bridge.mac) ? &o->bridge.mac : NULL};
 	return index < 0 ? index : call(&k->nl, rtnl_link_set(buf, &c), e);
-}
-
-static int link_del(struct real *k, const char *name, struct err *e)
-{
-	char buf[NL_BUF];
-	int index = (int)if_nametoindex(name);
-	if (!index)
-		return 0; /* gone already: what was asked for */
-	int r = call(&k->nl, rtnl_link_del(buf, index), e);
-	return r == -ENODEV ? 0 : r;
 }
 
 struct search {
@@ -305,8 +306,8 @@ static int del_one(struct real *k, const struct step *s, struct err *e)
 	switch (o->kind) {
 	case K_NETNS:
 		return netns_del(k, s, e);
-	case K_BRIDGE:
-		return link_del(k, o->bridge.name, e);
+	case K_BRIDGE: /* a device of the user's: diff never asks for this, but an undo does */
+		return o->bridge.adopt ? 0 : link_del(k, o->bridge.name, e);
 	case K_VETH:
 		return link_del(k, o->veth.name, e);
 	case K_NSCTL:
@@ -317,7 +318,7 @@ static int del_one(struct real *k, const struct step *s, struct err *e)
 	case K_FILE:
 		return file_del(o, e);
 	case K_UP:
-		return inside(k, o, up_in, false, false, e);
+		return o->up.keep ? 0 : inside(k, o, up_in, false, false, e);
 	case K_ROUTE:
 		return inside(k, o, route_in, false, false, e);
 	case K_CHAIN:

@@ -260,6 +260,124 @@ TEST(lost_bridge)
 	close_lab(&l);
 }
 
+static bool answers(struct lab *l, char from, const char *to)
+{
+	char id[ID_TEXT], line[256];
+	fix_id(id, from);
+	snprintf(line, sizeof(line), "nsenter --net=%s/netns/%.12s busybox ping -c 1 -W 1 %s >/dev/null 2>&1",
+		l->c.exec_root, id, to);
+	return system(line) == 0;
+}
+
+static bool there(const char *link)
+{
+	return if_nametoindex(link) != 0;
+}
+
+/* Packets go between two sandboxes and to the gateway; one that is taken away is silent when the plan returns. */
+TEST(sandboxes_talk)
+{
+	struct lab l;
+	if (!open_lab(&l))
+		SKIP("needs root");
+	if (system("command -v busybox nsenter >/dev/null") != 0)
+		SKIP("needs busybox and nsenter");
+	struct world *one = world(&l, 1), *two = world(&l, 1);
+	fix_joined(two, &l.c, 'b', "b", "bridge");
+	REQUIRE(bring_up(&l, two));
+	CHECK(answers(&l, 'a', "172.17.0.3") && answers(&l, 'b', "172.17.0.2"));
+	CHECK(answers(&l, 'a', "172.17.0.1"));
+	struct plan p = between(&l, two, one);
+	CHECK(apply(&l, l.k, &p, one));
+	CHECK(!answers(&l, 'a', "172.17.0.3"));
+	CHECK(settled(&l, one) && answers(&l, 'a', "172.17.0.1"));
+	world_free(one);
+	world_free(two);
+	close_lab(&l);
+}
+
+/* Links and rules of others stay as they are, whatever is made and removed. */
+TEST(foreign_things_stay)
+{
+	struct lab l;
+	if (!open_lab(&l))
+		SKIP("needs root");
+	struct world *none = world(&l, 0), *two = world(&l, 2);
+	REQUIRE(bring_up(&l, none));
+	REQUIRE(system("ip link add veth0theirs type veth peer name veth1theirs && ip link add br-theirs type bridge &&"
+		       " ip addr add 172.17.9.9/32 dev docker0 && iptables -I FORWARD 3 -s 192.0.2.1 -j DROP &&"
+		       " iptables -t nat -I POSTROUTING 1 -s 192.0.2.2 -j RETURN") == 0);
+	CHECK(bring_up(&l, two) && bring_up(&l, none));
+	CHECK(there("veth0theirs") && there("veth1theirs") && there("br-theirs"));
+	CHECK(system("ip -o addr show dev docker0 | grep -q 172.17.9.9/32") == 0);
+	CHECK(system("iptables -C FORWARD -s 192.0.2.1 -j DROP && iptables -t nat -C POSTROUTING -s 192.0.2.2 -j RETURN") == 0);
+	world_free(none);
+	world_free(two);
+	close_lab(&l);
+}
+
+/* The user's own bridge is taken as it is, and an undo neither removes it nor sets it down. */
+TEST(adopted_bridge_survives_an_undo)
+{
+	struct lab l;
+	struct err e = {0};
+	if (!open_lab(&l))
+		SKIP("needs root");
+	struct kobj bridge = {.kind = K_BRIDGE, .bridge = {.name = "theirs", .adopt = true}};
+	struct kobj up = {.kind = K_UP, .up = {.link = "theirs", .keep = true}};
+	struct step v[] = {{.op = STEP_ADD, .after = &bridge}, {.op = STEP_ADD, .after = &up}};
+	struct plan p = {.v = v, .n = ARRAY_LEN(v)};
+	CHECK_INT(kernel_apply(l.k, &p, &e), -ENODEV); /* never made */
+	REQUIRE(system("ip link add theirs type bridge") == 0);
+	CHECK_INT(kernel_apply(l.k, &p, &e), 0);
+	CHECK_INT(kernel_undo(l.k, &p, &e), 0);
+	CHECK(system("ip link show theirs | grep -q '[<,]UP[,>]'") == 0);
+	close_lab(&l);
+}
+
+/* An error carries the object and the kernel's words. */
+TEST(errors_say_what)
+{
+	struct lab l;
+	struct err e = {0};
+	if (!open_lab(&l))
+		SKIP("needs root");
+	struct kobj bridge = {.kind = K_BRIDGE, .bridge = {.name = "br", .mtu = 1, .alias = "pontoon:x"}};
+	struct step s = {.op = STEP_ADD, .after = &bridge};
+	CHECK(l.k->run(l.k, &s, &e) < 0);
+	CHECK(strstr(e.msg, "br") && strstr(e.msg, "mtu less than device minimum"));
+	CHECK(!there("br"));
+	close_lab(&l);
+}
+
+static int descriptors(void)
+{
+	int n = 0;
+	for (int fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+/* Sandboxes come and go, and no descriptor stays. */
+TEST(nothing_leaks)
+{
+	struct lab l;
+	if (!open_lab(&l))
+		SKIP("needs root");
+	struct world *none = world(&l, 0), *one = world(&l, 1);
+	REQUIRE(bring_up(&l, none));
+	int before = descriptors();
+	for (int i = 0; i < 50 && !test_failed; i++) {
+		struct plan make = between(&l, none, one), drop = between(&l, one, none);
+		CHECK(apply(&l, l.k, &make, one) && apply(&l, l.k, &drop, none));
+	}
+	CHECK(settled(&l, none));
+	CHECK_INT(descriptors(), before);
+	world_free(none);
+	world_free(one);
+	close_lab(&l);
+}
+
 /* Each in a child: namespaces cannot be left. */
 static int run_alone(const struct test *t, size_t n, int argc, char **argv)
 {
@@ -294,6 +412,7 @@ int main(int argc, char **argv)
 {
 	static const struct test tests[] = {T(made_and_seen), T(start_fails_before_each_step),
 		T(start_fails_after_each_step), T(network_fails_at_each_step), T(removal_fails_at_each_step),
-		T(new_address_is_announced), T(lost_bridge)};
+		T(new_address_is_announced), T(lost_bridge), T(sandboxes_talk), T(foreign_things_stay),
+		T(adopted_bridge_survives_an_undo), T(errors_say_what), T(nothing_leaks)};
 	return run_alone(tests, ARRAY_LEN(tests), argc, argv);
 }
