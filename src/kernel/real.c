@@ -113,12 +113,27 @@ static int link_del(struct real *k, const char *name, struct err *e)
 	return r == -ENODEV ? 0 : r;
 }
 
+/* A bridge without an address of its own takes one of its ports' and changes it when that port goes (net/bridge/br_stp_if.c,
+ * br_stp_recalculate_bridge_id): every other container then talks to a gateway that is no more, until its neighbour entry is
+ * too old. One that is given at creation stays. It comes from the alias (FNV-1a), so that a lost bridge comes back with the
+ * same; 02:50 keeps it apart from the 02:42 of containers. tests/kernel/test_scene.c, sandboxes_talk and bridge_keeps_its_mac. */
+static struct mac bridge_mac(const struct kobj *o)
+{
+	uint32_t h = 2166136261u;
+	if (mac_is_set(&o->bridge.mac))
+		return o->bridge.mac;
+	for (const char *p = o->bridge.alias ? o->bridge.alias : o->bridge.name; *p; p++)
+		h = (h ^ (unsigned char)*p) * 16777619u;
+	return (struct mac){.b = {0x02, 0x50, (uint8_t)(h >> 24), (uint8_t)(h >> 16), (uint8_t)(h >> 8), (uint8_t)h}};
+}
+
 static int bridge_add(struct real *k, const struct kobj *o, struct err *e)
 {
 	char buf[NL_BUF];
 	if (o->bridge.adopt)
 		return real_index(o->bridge.name, e) < 0 ? -ENODEV : 0;
-	int r = call(&k->nl, rtnl_bridge_add(buf, o->bridge.name, &o->bridge.mac, o->bridge.mtu), e);
+	struct mac mac = bridge_mac(o);
+	int r = call(&k->nl, rtnl_bridge_add(buf, o->bridge.name, &mac, o->bridge.mtu), e);
 	if (r == -EEXIST)
 		return err_as(e, ERR_CONFLICT, "the interface %s exists and is not Pontoon's: remove it (ip link del %s) or choose another name with --bridge", o->bridge.name, o->bridge.name);
 	if (r < 0)

@@ -296,6 +296,27 @@ TEST(sandboxes_talk)
 	close_lab(&l);
 }
 
+/* Whatever ports come and go, and when it is made again. */
+TEST(bridge_keeps_its_mac)
+{
+	struct lab l;
+	if (!open_lab(&l))
+		SKIP("needs root");
+	static const char *const steps[] = {"ip link add veth0theirs type veth peer name veth1theirs",
+		"ip link set veth0theirs address 02:00:00:00:00:01 master docker0 up", "ip link del veth0theirs",
+		"ip link del docker0"};
+	struct world *w = world(&l, 0);
+	REQUIRE(bring_up(&l, w));
+	REQUIRE(system("ip -o link show docker0 | grep -q 'link/ether 02:50:'") == 0);
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		REQUIRE(system(steps[i]) == 0);
+		CHECK(bring_up(&l, w));
+		CHECK(system("ip -o link show docker0 | grep -q 'link/ether 02:50:'") == 0);
+	}
+	world_free(w);
+	close_lab(&l);
+}
+
 /* Links and rules of others stay as they are, whatever is made and removed. */
 TEST(foreign_things_stay)
 {
@@ -412,7 +433,7 @@ int main(int argc, char **argv)
 {
 	static const struct test tests[] = {T(made_and_seen), T(start_fails_before_each_step),
 		T(start_fails_after_each_step), T(network_fails_at_each_step), T(removal_fails_at_each_step),
-		T(new_address_is_announced), T(lost_bridge), T(sandboxes_talk), T(foreign_things_stay),
+		T(new_address_is_announced), T(lost_bridge), T(sandboxes_talk), T(bridge_keeps_its_mac), T(foreign_things_stay),
 		T(adopted_bridge_survives_an_undo), T(errors_say_what), T(nothing_leaks)};
 	return run_alone(tests, ARRAY_LEN(tests), argc, argv);
 }
