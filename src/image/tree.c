@@ -90,6 +90,8 @@ static int fail(int code, const char *what, const char *path, struct err *e)
 	return err_errno(e, code, "%s %s", what, name_quote(path, q));
 }
 
+#define LOOP_TRIES 64
+
 /* Opens a directory of the layer; symbolic links on the way are walked inside of the layer. */
 static int open_in(const struct tree *t, const char *path, uint64_t flags)
 {
@@ -97,12 +99,16 @@ static int open_in(const struct tree *t, const char *path, uint64_t flags)
 		.flags = flags | O_CLOEXEC | O_DIRECTORY,
 		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
 	};
-	for (;;) {
+	for (int loops = 0;;) {
 		long fd = syscall(SYS_openat2, t->root, *path ? path : ".", &how, sizeof(how));
 		if (fd >= 0)
 			return (int)fd;
 		/* EAGAIN: something was renamed or mounted anywhere during the walk, so the kernel could not be sure */
-		if (errno != EAGAIN && errno != EINTR)
+		if (errno == EAGAIN || errno == EINTR)
+			continue;
+		/* The kernel counts links on over its own second try of a walk that a rename disturbed (fs/namei.c, total_link_count), so a chain of
+		 * more than 20 may seem too long: only what stays so is. */
+		if (errno != ELOOP || ++loops == LOOP_TRIES)
 			return -errno;
 	}
 }
