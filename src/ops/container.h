@@ -15,6 +15,8 @@ void container_exited(struct core *c, const char *id, const struct exit_record *
 
 /* Resolves a term to a full id without holding anything afterwards. */
 int container_resolve(struct core *c, const char *term, char id[static ID_TEXT], struct err *e);
+/* The same, after the end of a start that is under way. */
+int container_settle(struct core *c, const char *term, char id[static ID_TEXT], struct err *e);
 /* Resolves and takes the life lock; fails if the container went meanwhile. */
 int container_lock(struct core *c, const char *term, char id[static ID_TEXT], struct err *e);
 int container_start_locked(struct core *c, const char *id, struct err *e);

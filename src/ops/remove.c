@@ -56,7 +56,7 @@ int op_container_remove(struct core *c, const char *term, bool force, bool volum
 	(void)volumes; /* anonymous volumes: there are none yet, see ops/create.c */
 	if (link)
 		return err_as(e, ERR_INVALID, "cannot remove link %s: links are not supported", term);
-	try(container_resolve(c, term, id, e));
+	try(force ? container_settle(c, term, id, e) : container_resolve(c, term, id, e));
 	const struct container *ct;
 	try(op_container_get(c, id, &ct, e));
 	bool runs = container_is_running(ct) || ct->starting;

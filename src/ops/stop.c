@@ -21,10 +21,36 @@ int op_container_get(struct core *c, const char *term, const struct container **
 	return r;
 }
 
+/* A start shows its output before it is recorded: a client may know that its container runs earlier than the world does. What asks for
+ * a running container waits for the end of its start, and of nothing else. Returns a reference. */
+static int get_settled(struct core *c, const char *term, const struct container **out, struct err *e)
+{
+	try(op_container_get(c, term, out, e));
+	if ((*out)->starting) {
+		char id[ID_TEXT];
+		STR_COPY(id, (*out)->id);
+		thing_unref((void *)(uintptr_t)*out);
+		*out = NULL;
+		try(life_lock(c, id, e));
+		life_unlock(c, id);
+		try(op_container_get(c, id, out, e));
+	}
+	return 0;
+}
+
+int container_settle(struct core *c, const char *term, char id[static ID_TEXT], struct err *e)
+{
+	const struct container *ct;
+	try(get_settled(c, term, &ct, e));
+	memcpy(id, ct->id, ID_TEXT);
+	thing_unref((void *)(uintptr_t)ct);
+	return 0;
+}
+
 int op_container_get_running(struct core *c, const char *term, const struct container **out, struct err *e)
 {
 	const struct container *ct;
-	try(op_container_get(c, term, &ct, e));
+	try(get_settled(c, term, &ct, e));
 	int r = 0;
 	if (ct->state == STATE_PAUSED)
 		r = err_as(e, ERR_CONFLICT, "Container %s is paused, unpause the container before exec", ct->id);
@@ -190,7 +216,7 @@ static void tell(struct core *c, const char *id, const char *action, const char 
 int op_container_stop(struct core *c, const char *term, int timeout, const char *signal, struct err *e)
 {
 	char id[ID_TEXT];
-	try(container_resolve(c, term, id, e));
+	try(container_settle(c, term, id, e));
 	try(container_stop_wait(c, id, timeout, signal, e));
 	tell(c, id, "stop", NULL, NULL);
 	return 0;
@@ -199,7 +225,7 @@ int op_container_stop(struct core *c, const char *term, int timeout, const char 
 int op_container_restart(struct core *c, const char *term, int timeout, const char *signal, struct err *e)
 {
 	char id[ID_TEXT];
-	try(container_resolve(c, term, id, e));
+	try(container_settle(c, term, id, e));
 	int r = container_stop_wait(c, id, timeout, signal, e);
 	if (r < 0 && r != -EALREADY)
 		return r;
@@ -215,7 +241,7 @@ int op_container_kill(struct core *c, const char *term, const char *signal, stru
 	const char *name = str_empty(signal) ? "SIGKILL" : signal;
 	if (signal_parse(name, &sig) < 0)
 		return err_as(e, ERR_INVALID, "invalid signal: %s", name);
-	try(op_container_get(c, term, &ct, e));
+	try(get_settled(c, term, &ct, e));
 	char id[ID_TEXT];
 	STR_COPY(id, ct->id);
 	bool runs = container_is_running(ct);
@@ -287,7 +313,7 @@ int op_container_resize(struct core *c, const char *term, int h, int w, struct e
 int op_container_top(struct core *c, const char *term, const char *ps_args, json_t **out, struct err *e)
 {
 	const struct container *ct;
-	try(op_container_get(c, term, &ct, e));
+	try(get_settled(c, term, &ct, e));
 	int r = container_is_running(ct) ? engine_top(c->engine, ct, ps_args, out, e)
 					 : err_as(e, ERR_CONFLICT, "container %s is not running", ct->id);
 	thing_unref((void *)(uintptr_t)ct);

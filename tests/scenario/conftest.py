@@ -195,6 +195,26 @@ def programs():
     return [(n, p) for n, p in found if pathlib.Path(p).exists()]
 
 
+class Stuck(BaseException):
+    """Not an Exception: nothing may swallow it."""
+
+
+@pytest.fixture(autouse=True)
+def watchdog():
+    """A test that hangs fails, and shows where everything stood; no healthy test comes near the limit."""
+
+    def report(*_):
+        print(subprocess.run(["ps", "axfo", "pid,ppid,stat,wchan:30,etimes,args"], capture_output=True, text=True).stdout)
+        for log in LAB.glob("*/log"):
+            print(log, log.read_text(errors="replace")[-6000:])
+        raise Stuck("stuck")
+
+    signal.signal(signal.SIGALRM, report)
+    signal.alarm(3600 if SOAK else 300)
+    yield
+    signal.alarm(0)
+
+
 @pytest.fixture(scope="session")
 def busybox(tmp_path_factory):
     tar = tmp_path_factory.mktemp("image") / "busybox.tar"

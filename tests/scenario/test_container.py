@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from conftest import LAB, wait_until
+from conftest import LAB, QUICK, wait_until
 
 
 def test_exit_codes(cli):
@@ -66,6 +66,12 @@ def test_signals(cli):
     p.terminate()
     assert p.stdout.read() == "got\n"
     assert p.wait(20) == 3
+
+
+def test_signal_as_soon_as_it_speaks(cli):
+    """Output comes before the start is recorded: a signal sent at once must still arrive."""
+    for _ in range(2 if QUICK else 8):
+        test_signals(cli)
 
 
 def test_logs(cli):
