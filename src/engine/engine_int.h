@@ -86,6 +86,7 @@ json_t *oci_capabilities(const struct host_config *h, bool privileged);
 json_t *oci_seccomp(const struct host_config *h, const json_t *caps, struct err *e); /* json_null() when unconfined */
 json_t *oci_resources(const struct host_config *h, int cgroup_version);
 json_t *oci_devices(const struct host_config *h, struct err *e); /* --device and, privileged, those of the host */
+int oci_block_io(const struct host_config *h, json_t *resources, struct err *e); /* sets "blockIO" if anything of it was asked for */
 json_t *oci_mounts(const struct oci_in *in, struct arena *a, struct err *e);
 int bind_prepare(const struct container *c, struct err *e); /* makes missing sources of -v, refuses those of --mount */
 

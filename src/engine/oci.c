@@ -1,5 +1,6 @@
 /* The OCI runtime configuration (runtime-spec 1.0) of a container: Docker's defaults, as values. Pure. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -183,10 +184,9 @@ static json_t *device_rules(const struct host_config *h)
 		allow(j, "c", nodes[i][0], nodes[i][1], "rwm");
 	allow(j, "c", 136, -1, "rwm");
 	for (size_t i = 0; i < h->device_cgroup_rules.n; i++) {
-		char type, access[4];
-		int major, minor;
-		if (sscanf(h->device_cgroup_rules.v[i], "%c %d:%d %3s", &type, &major, &minor, access) == 4)
-			allow(j, (char[]){type, '\0'}, major, minor, access);
+		char type, major[12], minor[12], access[4];
+		if (sscanf(h->device_cgroup_rules.v[i], "%c %11[0-9*]:%11[0-9*] %3s", &type, major, minor, access) == 4)
+			allow(j, (char[]){type, '\0'}, *major == '*' ? -1 : atoi(major), *minor == '*' ? -1 : atoi(minor), access);
 	}
 	return j;
 }
@@ -222,9 +222,18 @@ json_t *oci_resources(const struct host_config *h, int version)
 	json_decref(cpu);
 	if (h->pids_limit)
 		json_object_set_new(r, "pids", json_pack("{s:I}", "limit", (json_int_t)(h->pids_limit < 0 ? -1 : h->pids_limit)));
-	if (h->blkio_weight)
-		json_object_set_new(r, "blockIO", json_pack("{s:I}", "weight", (json_int_t)h->blkio_weight));
 	return r;
+}
+
+/* The nodes of --device, each with the access that was asked for. */
+static void allow_devices(json_t *rules, const struct host_config *h, const json_t *devices)
+{
+	const struct device_mapping *d = h->devices.v;
+	for (size_t i = 0; i < h->devices.n && i < json_array_size(devices); i++) {
+		const json_t *node = json_array_get(devices, i);
+		allow(rules, json_string_value(json_object_get(node, "type")), (int)json_integer_value(json_object_get(node, "major")), (int)json_integer_value(json_object_get(node, "minor")),
+			str_empty(d[i].perms) ? "rwm" : d[i].perms);
+	}
 }
 
 static void add_ns(json_t *list, const char *type, const char *path)
@@ -256,7 +265,8 @@ static json_t *namespaces(const struct oci_in *in, struct arena *a)
 		add_ns(j, "ipc", arena_printf(a, "/proc/%lld/ns/ipc", (long long)in->run->join_ipc.pid));
 	else if (!mode_host(h->ipc_mode))
 		add_ns(j, "ipc", NULL);
-	if (in->cgroup_version == 2 && !mode_host(h->cgroupns_mode))
+	bool private = str_empty(h->cgroupns_mode) ? in->cgroup_version == 2 : !mode_host(h->cgroupns_mode);
+	if (private)
 		add_ns(j, "cgroup", NULL);
 	return j;
 }
@@ -293,10 +303,13 @@ static json_t *linux_part(const struct oci_in *in, struct arena *a, struct err *
 		json_object_set_new(j, "readonlyPaths", texts(&h->readonly_paths));
 	}
 	json_t *devices = oci_devices(h, e);
-	if (!devices) {
+	if (!devices || oci_block_io(h, json_object_get(j, "resources"), e) < 0) {
+		json_decref(devices);
 		json_decref(j);
 		return NULL;
 	}
+	if (!h->privileged)
+		allow_devices(json_object_get(json_object_get(j, "resources"), "devices"), h, devices);
 	json_object_set_new(j, "devices", devices);
 	return j;
 }

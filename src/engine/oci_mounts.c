@@ -1,8 +1,5 @@
-#include <dirent.h>
 #include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #include "base/fd.h"
 #include "engine/engine_int.h"
@@ -35,7 +32,7 @@ static void standard(json_t *j, const struct oci_in *in, struct arena *a)
 	add(j, "mqueue", "mqueue", "/dev/mqueue", "nosuid,noexec,nodev");
 	if (h->ipc_mode && streq(h->ipc_mode, "host"))
 		add(j, "bind", "/dev/shm", "/dev/shm", "rbind");
-	else
+	else if (!h->ipc_mode || !streq(h->ipc_mode, "none"))
 		add(j, "tmpfs", "shm", "/dev/shm", arena_printf(a, "nosuid,noexec,nodev,mode=1777,size=%lld", (long long)h->shm_size));
 }
 
@@ -117,19 +114,64 @@ static void user_mounts(json_t *j, const struct host_config *h, struct arena *a)
 		add(j, "tmpfs", "tmpfs", h->tmpfs.v[i].key, arena_printf(a, "noexec,nosuid,nodev%s%s", *h->tmpfs.v[i].value ? "," : "", h->tmpfs.v[i].value));
 }
 
+static const char *destination(const json_t *m)
+{
+	return json_string_value(json_object_get(m, "destination"));
+}
+
+static size_t depth(const char *path)
+{
+	size_t n = 0;
+	for (; *path; path++)
+		n += *path != '/' && (path[1] == '/' || path[1] == '\0');
+	return n;
+}
+
+static bool overridden(const json_t *standard_mount, const json_t *by)
+{
+	size_t i;
+	json_t *m;
+	const char *dst = destination(standard_mount);
+	json_array_foreach(by, i, m)
+		if (streq(destination(m), dst) || (streq(destination(m), "/dev") && str_starts(dst, "/dev/")))
+			return true;
+	return false;
+}
+
+/* The standard mounts that the user did not replace, then all others, those nearer to the root first: a mount must not hide one that was made below it. */
+static json_t *in_order(const json_t *std, const json_t *others)
+{
+	size_t i, left = json_array_size(others);
+	json_t *m, *j = json_array();
+	json_array_foreach(std, i, m)
+		if (!overridden(m, others))
+			json_array_append(j, m);
+	for (size_t d = 0; left; d++) {
+		json_array_foreach(others, i, m) {
+			if (depth(destination(m)) != d)
+				continue;
+			json_array_append(j, m);
+			left--;
+		}
+	}
+	return j;
+}
+
 json_t *oci_mounts(const struct oci_in *in, struct arena *a, struct err *e)
 {
-	json_t *j = json_array();
-	if (!j) {
-		err_nomem(e);
-		return NULL;
+	OWN(own_json) json_t *std = json_array(), *others = json_array();
+	json_t *j = NULL;
+	if (std && others) {
+		standard(std, in, a);
+		network_files(others, in);
+		if (*in->init)
+			add(others, "bind", in->init, "/sbin/docker-init", "bind,ro");
+		user_binds(others, &in->run->c->spec->host, a);
+		user_mounts(others, &in->run->c->spec->host, a);
+		j = in_order(std, others);
 	}
-	standard(j, in, a);
-	network_files(j, in);
-	if (*in->init)
-		add(j, "bind", in->init, "/sbin/docker-init", "bind,ro");
-	user_binds(j, &in->run->c->spec->host, a);
-	user_mounts(j, &in->run->c->spec->host, a);
+	if (!j)
+		err_nomem(e);
 	return j;
 }
 
@@ -151,48 +193,4 @@ int bind_prepare(const struct container *c, struct err *e)
 		if (streq(m[i].type, "bind") && access(m[i].source, F_OK) < 0)
 			return err_as(e, ERR_INVALID, "invalid mount config for type \"bind\": bind source path does not exist: %s", m[i].source);
 	return 0;
-}
-
-static int add_device(json_t *list, const char *host, const char *inside, struct err *e)
-{
-	struct stat st;
-	if (stat(host, &st) < 0)
-		return err_as(e, ERR_INVALID, "error gathering device information while adding custom device \"%s\": no such file or directory", host);
-	if (!S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode))
-		return err_as(e, ERR_INVALID, "error gathering device information while adding custom device \"%s\": not a device node", host);
-	json_array_append_new(list, json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:i}", "path", inside, "type", S_ISCHR(st.st_mode) ? "c" : "b", "major", (int)major(st.st_rdev), "minor", (int)minor(st.st_rdev),
-		"fileMode", (int)(st.st_mode & 07777), "uid", (int)st.st_uid, "gid", (int)st.st_gid));
-	return 0;
-}
-
-/* Privileged: every device node directly below the host's /dev that the runtime does not make by itself. */
-static int host_devices(json_t *list, struct err *e)
-{
-	static const char *const made[] = {"null", "zero", "full", "random", "urandom", "tty", "console", "ptmx"};
-	OWN(own_dir) DIR *d = opendir("/dev");
-	struct dirent *entry;
-	while (d && (entry = readdir(d))) {
-		char path[300];
-		struct stat st;
-		bool skip = entry->d_name[0] == '.';
-		for (size_t i = 0; !skip && i < ARRAY_LEN(made); i++)
-			skip = streq(entry->d_name, made[i]);
-		snprintf(path, sizeof(path), "/dev/%s", entry->d_name);
-		if (!skip && lstat(path, &st) == 0 && (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)))
-			try(add_device(list, path, path, e));
-	}
-	return 0;
-}
-
-json_t *oci_devices(const struct host_config *h, struct err *e)
-{
-	json_t *j = json_array();
-	const struct device_mapping *d = h->devices.v;
-	int r = h->privileged ? host_devices(j, e) : 0;
-	for (size_t i = 0; r >= 0 && !h->privileged && i < h->devices.n; i++)
-		r = add_device(j, d[i].host, str_empty(d[i].container) ? d[i].host : d[i].container, e);
-	if (r >= 0)
-		return j;
-	json_decref(j);
-	return NULL;
 }

@@ -126,6 +126,17 @@ static int check_ulimits(const struct host_config *h, struct err *e)
 	return 0;
 }
 
+/* "c 10:200 rwm", "b 8:* rw" */
+static bool device_rule_is_good(const char *s)
+{
+	char major[11], minor[11], access[4];
+	int end = 0;
+	if (!*s || !strchr("acb", *s) || sscanf(s + 1, " %10[0-9*]:%10[0-9*] %3[rwm]%n", major, minor, access, &end) != 3)
+		return false;
+	bool star = (!strchr(major, '*') || streq(major, "*")) && (!strchr(minor, '*') || streq(minor, "*"));
+	return star && s[1] == ' ' && s[1 + end] == '\0';
+}
+
 static int check_devices(const struct host_config *h, struct err *e)
 {
 	const struct device_mapping *d = h->devices.v;
@@ -135,6 +146,9 @@ static int check_devices(const struct host_config *h, struct err *e)
 		if (d[i].perms && strspn(d[i].perms, "rwm") != strlen(d[i].perms))
 			return invalid(e, "invalid device mode: %s", d[i].perms);
 	}
+	for (size_t i = 0; i < h->device_cgroup_rules.n; i++)
+		if (!device_rule_is_good(h->device_cgroup_rules.v[i]))
+			return invalid(e, "invalid device cgroup rule format: '%s'", h->device_cgroup_rules.v[i]);
 	/* [] or null: none is asked for */
 	if (h->device_requests && strlen(h->device_requests) > strlen("[]") && !streq(h->device_requests, "null"))
 		return invalid(e, "could not select device driver \"\" with capabilities: %.200s", h->device_requests);
