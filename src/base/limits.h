@@ -34,3 +34,6 @@
 #define LIMIT_IMAGE_INDEX_DEPTH 4             /* OCI index inside an index */
 #define LIMIT_IMAGE_HAVE       (64u << 20)    /* bytes of the --have file: 70 a layer */
 #define LIMIT_IMAGE_MEMORY     (2ull << 30)   /* address space of the program: an xz or zstd window cannot take the host's memory */
+
+/* pontoon-relay: everything in it that a container, a resolver or a peer of a published port can grow. */
+#define LIMIT_RELAY_MESSAGE    (64u << 20)   /* bytes of one message of the daemon: the names of a full network with many aliases are 1 MiB */

@@ -3,6 +3,7 @@
  * A body that is too large for a packet travels in a sealed memfd, passed as the last descriptor. No threads, no state. */
 #pragma once
 
+#include "base/buf.h"
 #include "base/ip.h"
 #include "base/strv.h"
 
