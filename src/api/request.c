@@ -142,6 +142,24 @@ int request_filters(struct request *rq, const char *const *known, struct filters
 	return 0;
 }
 
+int request_prune_filters(struct request *rq, const char *const *known, struct kvs *labels, int64_t *until, struct err *e)
+{
+	struct filters f;
+	try(request_filters(rq, known, &f, e));
+	struct kv *v = arena_new(&rq->mem, struct kv, f.n + 1);
+	if (!v)
+		return err_nomem(e);
+	*labels = (struct kvs){.v = v};
+	*until = 0;
+	for (size_t i = 0; i < f.n; i++) {
+		if (!streq(f.v[i].key, "until"))
+			v[labels->n++] = (struct kv){f.v[i].key, f.v[i].value};
+		else if (time_parse(f.v[i].value, clock_real_ns(), until) < 0)
+			return err_as(e, ERR_INVALID, "invalid value for until: %s", f.v[i].value);
+	}
+	return 0;
+}
+
 bool filters_have(const struct filters *f, const char *key)
 {
 	for (size_t i = 0; i < f->n; i++)

@@ -227,21 +227,10 @@ static int top(struct request *rq, struct err *e)
 static int prune(struct request *rq, struct err *e)
 {
 	static const char *const known[] = {"label", "label!", "until", NULL};
-	struct filters f;
-	struct kvs labels = {0};
+	struct kvs labels;
 	struct strv gone = {0};
-	int64_t until = 0;
-	try(request_filters(rq, known, &f, e));
-	struct kv *v = arena_new(&rq->mem, struct kv, f.n + 1);
-	if (!v)
-		return err_nomem(e);
-	labels.v = v;
-	for (size_t i = 0; i < f.n; i++) {
-		if (!streq(f.v[i].key, "until"))
-			v[labels.n++] = (struct kv){f.v[i].key, f.v[i].value};
-		else if (time_parse(f.v[i].value, clock_real_ns(), &until) < 0)
-			return err_as(e, ERR_INVALID, "invalid value for until: %s", f.v[i].value);
-	}
+	int64_t until;
+	try(request_prune_filters(rq, known, &labels, &until, e));
 	try(op_container_prune(rq->core, &labels, until, &rq->mem, &gone, e));
 	json_t *ids = json_array();
 	for (size_t i = 0; i < gone.n; i++)

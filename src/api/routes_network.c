@@ -63,7 +63,80 @@ static int inspect(struct request *rq, struct err *e)
 	return r < 0 ? r : reply_json(rq, 200, j);
 }
 
+static int create(struct request *rq, struct err *e)
+{
+	OWN(own_json) json_t *body = NULL;
+	struct network_spec s;
+	char id[ID_TEXT];
+	try(request_json(rq, &body, e));
+	try(network_spec_parse(body, &rq->mem, &s, e));
+	try(op_network_create(rq->core, &s, id, e));
+	return reply_json(rq, 201, json_pack("{s:s, s:s}", "Id", id, "Warning", ""));
+}
+
+static int remove_it(struct request *rq, struct err *e)
+{
+	try(op_network_remove(rq->core, rq->args[0], e));
+	return reply_empty(rq, 204);
+}
+
+static int prune(struct request *rq, struct err *e)
+{
+	static const char *const known[] = {"label", "label!", "until", NULL};
+	struct kvs labels;
+	struct strv gone = {0};
+	int64_t until;
+	try(request_prune_filters(rq, known, &labels, &until, e));
+	try(op_network_prune(rq->core, &labels, until, &rq->mem, &gone, e));
+	json_t *names = gone.n ? json_array() : json_null();
+	for (size_t i = 0; i < gone.n; i++)
+		json_array_append_new(names, json_string_nocheck(gone.v[i]));
+	return reply_json(rq, 200, json_pack("{s:o}", "NetworksDeleted", names));
+}
+
+struct attach_body {
+	const char *container;
+	struct endpoint_settings *settings;
+	bool force;
+};
+
+static int read_attach(struct request *rq, struct attach_body *out, struct err *e)
+{
+	static const struct json_field table[] = {{"Container", J_STR, offsetof(struct attach_body, container), 0, NULL, 0},
+		{"EndpointConfig", J_OBJP, offsetof(struct attach_body, settings), 0, endpoint_settings_table, sizeof(struct endpoint_settings)},
+		{"Force", J_BOOL, offsetof(struct attach_body, force), 0, NULL, 0}, J_END};
+	OWN(own_json) json_t *body = NULL;
+	try(request_json(rq, &body, e));
+	*out = (struct attach_body){0};
+	if (body)
+		try(json_decode(body, table, out, &rq->mem, e));
+	if (str_empty(out->container))
+		return err_as(e, ERR_INVALID, "no container given: \"Container\" is its name or id");
+	return 0;
+}
+
+static int connect_it(struct request *rq, struct err *e)
+{
+	struct attach_body b;
+	try(read_attach(rq, &b, e));
+	try(op_network_connect(rq->core, rq->args[0], b.container, b.settings, e));
+	return reply_empty(rq, 200);
+}
+
+static int disconnect_it(struct request *rq, struct err *e)
+{
+	struct attach_body b;
+	try(read_attach(rq, &b, e));
+	try(op_network_disconnect(rq->core, rq->args[0], b.container, b.force, e));
+	return reply_empty(rq, 200);
+}
+
 const struct route routes_network[] = {
+	{"POST", "/networks/create", create, BODY_JSON},
+	{"POST", "/networks/prune", prune, BODY_JSON},
+	{"POST", "/networks/{}/connect", connect_it, BODY_JSON},
+	{"POST", "/networks/{}/disconnect", disconnect_it, BODY_JSON},
+	{"DELETE", "/networks/{}", remove_it, BODY_JSON},
 	{"GET", "/networks", list, BODY_JSON},
 	{"GET", "/networks/{}", inspect, BODY_JSON},
 	{NULL, NULL, NULL, BODY_JSON},

@@ -58,6 +58,8 @@ struct filters {
 	size_t n;
 };
 int request_filters(struct request *rq, const char *const *known, struct filters *out, struct err *e);
+/* Of the prune verbs: label and label! as they are, until as a time (0: none). */
+int request_prune_filters(struct request *rq, const char *const *known, struct kvs *labels, int64_t *until, struct err *e);
 bool filters_have(const struct filters *f, const char *key);
 /* True if no filter of this key is given or one of them equals the value. */
 bool filters_match(const struct filters *f, const char *key, const char *value);

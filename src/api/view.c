@@ -114,8 +114,8 @@ json_t *view_network(const struct view *v, const struct world *w, const struct n
 	json_object_set_new(j, "Internal", json_boolean(n->internal));
 	json_object_set_new(j, "Attachable", json_boolean(n->attachable));
 	json_object_set_new(j, "Ingress", json_false());
-	json_object_set_new(j, "ConfigFrom", json_pack("{s:s}", "Network", ""));
-	json_object_set_new(j, "ConfigOnly", json_false());
+	json_object_set_new(j, "ConfigFrom", json_pack("{s:s}", "Network", n->config_from));
+	json_object_set_new(j, "ConfigOnly", json_boolean(n->config_only));
 	json_object_set_new(j, "Containers", containers ? joined_json(w, n, a) : json_object());
 	json_object_set_new(j, "Options", map(&n->options));
 	json_object_set_new(j, "Labels", map(&n->labels));

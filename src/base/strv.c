@@ -131,3 +131,12 @@ void str_make_utf8(char *s)
 		s += n ? n : 1;
 	}
 }
+
+bool kvs_has_term(const struct kvs *m, const char *term)
+{
+	size_t n = strcspn(term, "=");
+	for (size_t i = 0; i < m->n; i++)
+		if (strncmp(m->v[i].key, term, n) == 0 && m->v[i].key[n] == '\0')
+			return !term[n] || streq(m->v[i].value, term + n + 1);
+	return false;
+}

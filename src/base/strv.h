@@ -24,6 +24,7 @@ struct kvs {
 int strv_add(struct arena *a, struct strv *l, const char *s); /* copies s */
 int kvs_set(struct arena *a, struct kvs *m, const char *key, const char *value); /* replaces an equal key; copies */
 const char *kvs_get(const struct kvs *m, const char *key); /* NULL if absent */
+bool kvs_has_term(const struct kvs *m, const char *term); /* "k": the key is there; "k=v": with this value */
 bool strv_has(const struct strv *l, const char *s);
 struct strv strv_copy(struct arena *a, const struct strv *l); /* deep */
 struct kvs kvs_copy(struct arena *a, const struct kvs *m);    /* deep */

@@ -45,6 +45,19 @@ int kernel_undo(struct kernel *k, const struct plan *p, struct err *e)
 	return undo(k, p, p->n, e);
 }
 
+int kernel_host_routes(struct kernel *k, struct arena *a, struct prefix **out, size_t *n, struct err *e)
+{
+	*out = NULL;
+	*n = 0;
+	return k->routes ? k->routes(k, a, out, n, e) : 0;
+}
+
+int kernel_link_kind(struct kernel *k, const char *name, enum link_kind *out, struct err *e)
+{
+	*out = LINK_NONE;
+	return k->link ? k->link(k, name, out, e) : 0;
+}
+
 struct faulty {
 	struct kernel ops;
 	struct kernel *inner;
@@ -76,6 +89,16 @@ static int faulty_observe(struct kernel *ops, struct arena *a, const struct ksta
 	return f->inner->observe(f->inner, a, want, known, out, e);
 }
 
+static int faulty_routes(struct kernel *ops, struct arena *a, struct prefix **out, size_t *n, struct err *e)
+{
+	return kernel_host_routes(((struct faulty *)ops)->inner, a, out, n, e);
+}
+
+static int faulty_link(struct kernel *ops, const char *name, enum link_kind *out, struct err *e)
+{
+	return kernel_link_kind(((struct faulty *)ops)->inner, name, out, e);
+}
+
 static void faulty_free(struct kernel *ops)
 {
 	struct faulty *f = (struct faulty *)ops;
@@ -88,7 +111,7 @@ struct kernel *kernel_faulty(struct kernel *inner, unsigned n, bool after)
 	struct faulty *f = calloc(1, sizeof(*f));
 	if (!f)
 		return NULL;
-	*f = (struct faulty){.ops = {.run = faulty_run, .observe = faulty_observe, .free = faulty_free}, .inner = inner, .fail_at = n, .after = after};
+	*f = (struct faulty){.ops = {.run = faulty_run, .observe = faulty_observe, .routes = faulty_routes, .link = faulty_link, .free = faulty_free}, .inner = inner, .fail_at = n, .after = after};
 	return &f->ops;
 }
 

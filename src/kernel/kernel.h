@@ -5,12 +5,17 @@
 #include "net/plan.h"
 #include "net/want.h"
 
+enum link_kind { LINK_NONE, LINK_BRIDGE, LINK_OTHER };
+
 struct kernel {
 	/* Carries out one step. On error nothing of the step is left (a failed firewall run is put back). The kernel's own text (ext-ack) is in e. */
 	int (*run)(struct kernel *k, const struct step *s, struct err *e);
 	/* What there is of ours (design section 5 and invariant 2: by alias, name, netns directory, rule shape), plus the present value of every K_HOSTCTL, K_NSCTL, K_FILE, K_POLICY
 	 * that `want` names. Strings are allocated from `a`. `known` = networks in the world or in pending intents. */
 	int (*observe)(struct kernel *k, struct arena *a, const struct kstate *want, const struct world *known, struct kstate *out, struct err *e);
+	/* Facts of the host, see kernel_host_routes and kernel_link_kind; may be NULL in fakes: a host without any. */
+	int (*routes)(struct kernel *k, struct arena *a, struct prefix **out, size_t *n, struct err *e);
+	int (*link)(struct kernel *k, const char *name, enum link_kind *out, struct err *e);
 	void (*free)(struct kernel *k);
 	const struct world *known; /* set by the owner: the networks whose rules are ours, when a firewall step places its rules */
 };
@@ -26,8 +31,10 @@ int kernel_apply(struct kernel *k, const struct plan *p, struct err *e);
 /* Undoes a whole applied plan (the store refused to commit). */
 int kernel_undo(struct kernel *k, const struct plan *p, struct err *e);
 
-/* Facts of the host that netconf wants: on-link IPv4 routes and so on, from netlink; into the arena. */
+/* On-link IPv4 routes of the host that are not our networks' own; into the arena. */
 int kernel_host_routes(struct kernel *k, struct arena *a, struct prefix **out, size_t *n, struct err *e);
+/* What is there under a device's name, unless Pontoon made it (its alias says so): then LINK_NONE. */
+int kernel_link_kind(struct kernel *k, const char *name, enum link_kind *out, struct err *e);
 /* A live dockerd in this network namespace: docker0 exists without our alias and a process named dockerd whose netns is ours. CONFLICT naming pid. */
 int kernel_foreign_dockerd(struct err *e);
 /* Reads a sysctl below /proc/sys of the daemon's namespace, trimmed. */

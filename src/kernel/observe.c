@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -348,7 +349,22 @@ int observe_all(struct real *k, struct arena *a, const struct kstate *want, cons
 	return k->conf->iptables ? fwrun_observe(k, a, want, known, &marked, out, e) : 0;
 }
 
-int kernel_host_routes(struct kernel *ops, struct arena *a, struct prefix **out, size_t *n, struct err *e)
+int observe_link(struct kernel *ops, const char *name, enum link_kind *out, struct err *e)
+{
+	OWN(arena_free) struct arena a = {0};
+	struct real *k = (struct real *)ops;
+	struct table t = {.a = &a};
+	*out = LINK_NONE;
+	if (!if_nametoindex(name))
+		return 0;
+	try(dump(&k->nl, rtnl_link_dump, take_link, &t, &t.n, e));
+	for (size_t i = 0; i < t.n; i++)
+		if (streq(t.links[i].name, name) && !str_starts(t.links[i].alias, "pontoon:"))
+			*out = streq(t.links[i].kind, "bridge") ? LINK_BRIDGE : LINK_OTHER;
+	return 0;
+}
+
+int observe_routes(struct kernel *ops, struct arena *a, struct prefix **out, size_t *n, struct err *e)
 {
 	struct real *k = (struct real *)ops;
 	struct table t = {.a = a};

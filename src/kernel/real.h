@@ -22,5 +22,7 @@ int fwrun_step(struct real *k, const struct step *s, struct err *e);
 /* Reads the tables and recognises what is ours. marked: devices on the host that carry our alias. */
 int fwrun_observe(struct real *k, struct arena *a, const struct kstate *want, const struct world *known, const struct strv *marked, struct kstate *out, struct err *e);
 int observe_all(struct real *k, struct arena *a, const struct kstate *want, const struct world *known, struct kstate *out, struct err *e);
+int observe_routes(struct kernel *k, struct arena *a, struct prefix **out, size_t *n, struct err *e);
+int observe_link(struct kernel *k, const char *name, enum link_kind *out, struct err *e);
 int sysctl_write(const char *path, const char *value, struct err *e); /* below /proc/sys of the calling thread's namespace */
 int sysctl_read(const char *path, char *out, size_t size, struct err *e);

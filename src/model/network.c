@@ -88,8 +88,8 @@ struct subnet_row {
 };
 struct network_row {
 	bool is_default, predefined, user_device, enable_v4, enable_v6, internal, attachable, icc, masquerade,
-		inhibit_v4;
-	const char *bridge;
+		inhibit_v4, config_only;
+	const char *bridge, *config_from, *snat4, *snat6;
 	struct subnet_row v4, v6;
 	int64_t mode4, mode6, mtu;
 	struct kvs options, ipam_options, labels;
@@ -109,6 +109,9 @@ static const struct json_field network_table[] = {{"default", J_BOOL, R(is_defau
 	{"enable_v6", J_BOOL, R(enable_v6), 0, NULL, 0}, {"internal", J_BOOL, R(internal), J_OMIT, NULL, 0},
 	{"attachable", J_BOOL, R(attachable), J_OMIT, NULL, 0}, {"icc", J_BOOL, R(icc), 0, NULL, 0},
 	{"masquerade", J_BOOL, R(masquerade), 0, NULL, 0}, {"inhibit_v4", J_BOOL, R(inhibit_v4), J_OMIT, NULL, 0},
+	{"config_only", J_BOOL, R(config_only), J_OMIT, NULL, 0},
+	{"config_from", J_STR, R(config_from), J_OMIT, NULL, 0}, {"snat4", J_STR, R(snat4), J_OMIT, NULL, 0},
+	{"snat6", J_STR, R(snat6), J_OMIT, NULL, 0},
 	{"bridge", J_STR, R(bridge), J_OMIT, NULL, 0}, {"v4", J_OBJ, R(v4), 0, subnet_table, sizeof(struct subnet_row)},
 	{"v6", J_OBJ, R(v6), 0, subnet_table, sizeof(struct subnet_row)}, {"mode4", J_I64, R(mode4), J_OMIT, NULL, 0},
 	{"mode6", J_I64, R(mode6), J_OMIT, NULL, 0}, {"mtu", J_I64, R(mtu), J_OMIT, NULL, 0},
@@ -157,6 +160,10 @@ json_t *network_to_json(const struct network *n)
 		.icc = n->icc,
 		.masquerade = n->masquerade,
 		.inhibit_v4 = n->inhibit_v4,
+		.config_only = n->config_only,
+		.config_from = n->config_from,
+		.snat4 = ip_dup(&a, &n->snat4),
+		.snat6 = ip_dup(&a, &n->snat6),
 		.bridge = n->bridge,
 		.v4 = row_of_subnet(&a, &n->v4),
 		.v6 = row_of_subnet(&a, &n->v6),
@@ -208,6 +215,11 @@ int network_from_json(struct network *n, const json_t *j, struct err *e)
 	n->icc = r.icc;
 	n->masquerade = r.masquerade;
 	n->inhibit_v4 = r.inhibit_v4;
+	n->config_only = r.config_only;
+	str_copy(n->config_from, sizeof(n->config_from), r.config_from ? r.config_from : "");
+	if ((!str_empty(r.snat4) && ip_parse(r.snat4, &n->snat4) < 0) ||
+		(!str_empty(r.snat6) && ip_parse(r.snat6, &n->snat6) < 0))
+		return err_set(e, -EINVAL, "stored source address of network %s cannot be read", n->name);
 	str_copy(n->bridge, sizeof(n->bridge), r.bridge ? r.bridge : "");
 	if (r.mode4 < 0 || r.mode4 >= GW_MODE_N || r.mode6 < 0 || r.mode6 >= GW_MODE_N)
 		return err_set(e, -EINVAL, "stored gateway mode of network %s cannot be read", n->name);

@@ -41,6 +41,9 @@ struct network {
 	bool enable_v4, enable_v6;
 	bool internal, attachable;
 	bool icc, masquerade, inhibit_v4;
+	bool config_only;                 /* only holds parameters for others: nothing in the kernel, no addresses taken */
+	char config_from[LIMIT_NAME + 1]; /* name of the one that it took its parameters from; "" none */
+	struct ip snat4, snat6;           /* source of what leaves the host, instead of masquerading; not set: masquerade */
 	enum gw_mode gw_mode4, gw_mode6;
 	int mtu;            /* 0 = the kernel's default */
 	int64_t seq;        /* creation order, unique, rising */

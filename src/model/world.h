@@ -62,6 +62,14 @@ bool world_address_used(const struct world *w, const char *network, const struct
 bool world_address_free(
 	const struct world *w, const char *network, const struct ip *from, const struct ip *to, struct ip *out);
 
+/* Subnets that networks own, O(log n): they never overlap each other. The one that overlaps p, `except` (an id, may be
+ * NULL) aside; NULL if there is none. */
+const struct network *world_subnet_overlapping(const struct world *w, const struct prefix *p, const char *except);
+/* How many begin in [from, to]. */
+size_t world_subnets_within(const struct world *w, const struct ip *from, const struct ip *to);
+/* Containers with links (on the default bridge), in an array from the arena; NULL only when out of memory. */
+const struct container **world_containers_with_links(const struct world *w, struct arena *a, size_t *n);
+
 /* The next creation number: above the seq of everything in the world. */
 int64_t world_next_seq(const struct world *w);
 

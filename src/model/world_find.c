@@ -161,6 +161,64 @@ bool world_address_free(
 	return found;
 }
 
+static int order_of_subnets(uint8_t family)
+{
+	return family == AF_INET6 ? ORDER_SUBNET6 : ORDER_SUBNET4;
+}
+
+static size_t subnets_up_to(const struct index *x, const struct ip *a, int edge)
+{
+	struct probe p = {.ip = a, .edge = edge};
+	return index_rank(x, NOUN_NETWORK, order_of_subnets(a->family), &p);
+}
+
+size_t world_subnets_within(const struct world *w, const struct ip *from, const struct ip *to)
+{
+	size_t n = subnets_up_to(&w->now, to, 1) - subnets_up_to(&w->now, from, -1);
+	if (w->base)
+		n += subnets_up_to(&w->base->now, to, 1) - subnets_up_to(&w->base->now, from, -1) -
+		     (subnets_up_to(&w->hidden, to, 1) - subnets_up_to(&w->hidden, from, -1));
+	return n;
+}
+
+/* Subnets do not overlap, so the last one that begins at or before the prefix's end is the only one that can. */
+static const struct network *overlapping(
+	const struct index *x, const struct index *hidden, const struct prefix *p, const char *except)
+{
+	struct ip last = prefix_last(p);
+	int order = order_of_subnets(p->ip.family);
+	for (size_t i = subnets_up_to(x, &last, 1); i-- > 0;) {
+		const struct entry *e = index_at(x, NOUN_NETWORK, order, i);
+		const struct network *n = (const struct network *)e->thing;
+		if ((except && streq(n->id, except)) || (hidden && index_get(hidden, NOUN_NETWORK, n->id)))
+			continue;
+		return prefix_overlap(p->ip.family == AF_INET6 ? &n->v6.net : &n->v4.net, p) ? n : NULL;
+	}
+	return NULL;
+}
+
+const struct network *world_subnet_overlapping(const struct world *w, const struct prefix *p, const char *except)
+{
+	const struct network *n = overlapping(&w->now, NULL, p, except);
+	return n || !w->base ? n : overlapping(&w->base->now, &w->hidden, p, except);
+}
+
+const struct container **world_containers_with_links(const struct world *w, struct arena *a, size_t *n)
+{
+	size_t most = index_count_order(&w->now, NOUN_CONTAINER, ORDER_LINKS), k = 0;
+	if (w->base)
+		most += index_count_order(&w->base->now, NOUN_CONTAINER, ORDER_LINKS);
+	const struct container **v = arena_new(a, const struct container *, most + 1);
+	const struct entry *e;
+	for (size_t i = 0; v && (e = index_at(&w->now, NOUN_CONTAINER, ORDER_LINKS, i)); i++)
+		v[k++] = (const struct container *)e->thing;
+	for (size_t i = 0; v && w->base && (e = index_at(&w->base->now, NOUN_CONTAINER, ORDER_LINKS, i)); i++)
+		if (!index_get(&w->hidden, NOUN_CONTAINER, e->thing->key))
+			v[k++] = (const struct container *)e->thing;
+	*n = k;
+	return v;
+}
+
 /* The only thing whose key starts with the prefix; *matches counts them. */
 static const void *by_prefix(const struct world *w, enum noun noun, const char *prefix, size_t *matches)
 {

@@ -97,10 +97,36 @@ static int cmp_ip6(const void *probe, const struct tree_node *n)
 	return cmp_address(probe, ep, &ep->ip6);
 }
 
+static int cmp_subnet(const struct probe *p, const struct network *n, const struct subnet *s)
+{
+	int r = ip_cmp(p->ip, &s->net.ip);
+	return r ? r : p->edge ? p->edge : strcmp(p->key, n->thing.key);
+}
+
+static int cmp_subnet4(const void *probe, const struct tree_node *n)
+{
+	const struct network *net = (const struct network *)thing_of(n, ORDER_SUBNET4);
+	return cmp_subnet(probe, net, &net->v4);
+}
+
+static int cmp_subnet6(const void *probe, const struct tree_node *n)
+{
+	const struct network *net = (const struct network *)thing_of(n, ORDER_SUBNET6);
+	return cmp_subnet(probe, net, &net->v6);
+}
+
+static int cmp_links(const void *probe, const struct tree_node *n)
+{
+	const struct probe *p = probe;
+	return p->edge ? p->edge : strcmp(p->key, thing_of(n, ORDER_LINKS)->key);
+}
+
 static const tree_cmp orders[NOUN_N][ORDER_N] = {
-	[NOUN_NETWORK] = {[ORDER_KEY] = cmp_key, [ORDER_SEQ] = cmp_seq, [ORDER_NAME] = cmp_name},
+	[NOUN_NETWORK] = {[ORDER_KEY] = cmp_key, [ORDER_SEQ] = cmp_seq, [ORDER_NAME] = cmp_name,
+		[ORDER_SUBNET4] = cmp_subnet4, [ORDER_SUBNET6] = cmp_subnet6},
 	[NOUN_CONTAINER] =
-		{[ORDER_KEY] = cmp_key, [ORDER_SEQ] = cmp_seq, [ORDER_NAME] = cmp_name, [ORDER_USER] = cmp_user},
+		{[ORDER_KEY] = cmp_key, [ORDER_SEQ] = cmp_seq, [ORDER_NAME] = cmp_name, [ORDER_USER] = cmp_user,
+			[ORDER_LINKS] = cmp_links},
 	[NOUN_ENDPOINT] = {[ORDER_KEY] = cmp_key,
 		[ORDER_NETWORK] = cmp_network,
 		[ORDER_JOINED] = cmp_joined,
@@ -124,6 +150,13 @@ static bool place(const struct thing *t, int order, struct probe *p)
 		p->text = ep->network;
 		p->ip = order == ORDER_IP6 ? &ep->ip6 : &ep->ip4;
 		return order == ORDER_NETWORK || (ep->joined && (order == ORDER_JOINED || ip_is_set(p->ip)));
+	} else if (t->noun == NOUN_NETWORK && order >= ORDER_SUBNET4) {
+		const struct network *n = (const struct network *)t;
+		const struct subnet *s = order == ORDER_SUBNET6 ? &n->v6 : &n->v4;
+		p->ip = &s->net.ip;
+		return s->net.ip.family && !n->config_only;
+	} else if (t->noun == NOUN_CONTAINER && order == ORDER_LINKS) {
+		return ((const struct container *)t)->spec->host.links.n > 0;
 	} else if (order == ORDER_SEQ) {
 		p->seq = seq_of(t);
 	} else {
@@ -171,6 +204,11 @@ size_t index_rank(const struct index *x, enum noun noun, int order, const struct
 size_t index_count(const struct index *x, enum noun noun)
 {
 	return tree_size(&x->tree[noun][ORDER_KEY]);
+}
+
+size_t index_count_order(const struct index *x, enum noun noun, int order)
+{
+	return tree_size(&x->tree[noun][order]);
 }
 
 size_t index_range(const struct index *x, enum noun noun, int order, struct probe p, size_t *first)

@@ -12,6 +12,10 @@ enum {
 	ORDER_SEQ = 1,  /* networks, containers */
 	ORDER_NAME = 2, /* networks, containers */
 	ORDER_USER = 3, /* containers by image */
+	ORDER_LINKS = 4, /* containers with links, by key */
+
+	ORDER_SUBNET4 = 3, /* networks by the first address of their IPv4 subnet */
+	ORDER_SUBNET6 = 4,
 
 	ORDER_NETWORK = 1, /* endpoints by network */
 	ORDER_JOINED = 2,  /* the same, joined ones only */
@@ -47,6 +51,7 @@ struct entry *index_get(const struct index *x, enum noun noun, const char *key);
 struct entry *index_at(const struct index *x, enum noun noun, int order, size_t i);
 size_t index_rank(const struct index *x, enum noun noun, int order, const struct probe *p);
 size_t index_count(const struct index *x, enum noun noun); /* all things of the noun */
+size_t index_count_order(const struct index *x, enum noun noun, int order); /* those that have a place in it */
 /* How many agree with the probe's leading part; *first is the place of the first. The probe's edge is not looked at. */
 size_t index_range(const struct index *x, enum noun noun, int order, struct probe p, size_t *first);
 /* Where e stands in the order beside the other entry: negative before it. */

@@ -2,57 +2,9 @@
 
 #include <errno.h>
 
-/* Docker's default pools (its documentation of default-address-pools): ranges cut into subnets of one size, in this
- * order. */
-static const struct {
-	uint32_t base;
-	uint8_t base_len, size;
-} pools[] = {
-	{0xac110000, 16, 16}, /* 172.17.0.0/16 */
-	{0xac120000, 16, 16}, /* 172.18.0.0/16 */
-	{0xac130000, 16, 16}, /* 172.19.0.0/16 */
-	{0xac140000, 14, 16}, /* 172.20.0.0/14 */
-	{0xac180000, 14, 16}, /* 172.24.0.0/14 */
-	{0xac1c0000, 14, 16}, /* 172.28.0.0/14 */
-	{0xc0a80000, 16, 20}, /* 192.168.0.0/16 */
-};
-
-static bool subnet_taken(const struct world *w, const struct netconf *c, const struct prefix *p, const char *except)
-{
-	const struct network *n;
-	for (size_t i = 0; (n = world_next(w, NOUN_NETWORK, &i));)
-		if (n->v4.net.ip.family && (!except || !streq(n->id, except)) && prefix_overlap(&n->v4.net, p))
-			return true;
-	for (size_t i = 0; i < c->nhost_routes; i++)
-		if (c->host_routes[i].ip.family == AF_INET && prefix_overlap(&c->host_routes[i], p))
-			return true;
-	return false;
-}
-
-static int pick_subnet(
-	const struct world *w, const struct netconf *c, const char *except, struct prefix *out, struct err *e)
-{
-	for (size_t i = 0; i < ARRAY_LEN(pools); i++) {
-		uint32_t count = 1u << (pools[i].size - pools[i].base_len), size = 1u << (32 - pools[i].size);
-		for (uint32_t k = 0; k < count; k++) {
-			struct prefix p = {.ip = ip4(pools[i].base + k * size), .len = pools[i].size};
-			if (!subnet_taken(w, c, &p, except)) {
-				*out = p;
-				return 0;
-			}
-		}
-	}
-	return err_as(e, ERR_INVALID, "all predefined address pools have been fully subnetted");
-}
-
-int ipam_pick_subnet(const struct world *w, const struct netconf *c, struct prefix *out, struct err *e)
-{
-	return pick_subnet(w, c, NULL, out, e);
-}
-
 /* Network and broadcast addresses are nobody's, except in /31 and /32 (RFC 3021); of IPv6 the first is the routers'
  * (RFC 4291, 2.6.1). */
-static bool is_reserved(const struct subnet *s, const struct ip *a)
+bool ipam_reserved(const struct subnet *s, const struct ip *a)
 {
 	struct ip first = prefix_first(&s->net), last = prefix_last(&s->net);
 	unsigned host_bits = ip_bits(a->family) - s->net.len;
@@ -75,7 +27,7 @@ static int check_hint(
 	if (!prefix_has(&s->net, hint))
 		return err_as(e, ERR_INVALID, "invalid address %s: It does not belong to any of this network's subnets",
 			ip_format(hint, t));
-	if (is_reserved(s, hint) || world_address_used(w, n->id, hint))
+	if (ipam_reserved(s, hint) || world_address_used(w, n->id, hint))
 		return err_as(e, ERR_FORBIDDEN, "Address already in use");
 	return 0;
 }
@@ -95,7 +47,7 @@ int ipam_pick_address(const struct world *w, const struct network *n, uint8_t fa
 	struct ip from = prefix_first(&s->range), to = prefix_last(&s->range), a;
 	/* Each round passes one reserved address, and there are few. */
 	while (world_address_free(w, n->id, &from, &to, &a)) {
-		if (!is_reserved(s, &a)) {
+		if (!ipam_reserved(s, &a)) {
 			*out = a;
 			return 0;
 		}
@@ -179,24 +131,22 @@ static int choose_default_net(
 		return 0;
 	}
 	s->from_pool = true;
-	return pick_subnet(w, c, n->id, &s->net, e);
+	return ipam_pick_subnet(w, c, AF_INET, 0, n->id, &s->net, e);
 }
 
 int ipam_default_bridge(const struct world *w, const struct netconf *c, struct network *n, struct err *e)
 {
 	struct subnet s = {0};
 	char t[PREFIX_TEXT];
-	const struct network *other;
 	try(choose_default_net(w, c, n, &s, e));
 	if (s.net.ip.family != AF_INET || s.net.len > 31)
 		return err_as(e, ERR_INVALID,
 			"the default bridge's subnet %s has no room for a gateway and containers: give an IPv4 subnet "
 			"of at most /31",
 			prefix_format(&s.net, t));
-	for (size_t i = 0; (other = world_next(w, NOUN_NETWORK, &i));)
-		if (!streq(other->id, n->id) && other->v4.net.ip.family && prefix_overlap(&other->v4.net, &s.net))
-			return err_as(e, ERR_FORBIDDEN,
-				"invalid pool request: Pool overlaps with other one on this address space");
+	if (world_subnet_overlapping(w, &s.net, n->id))
+		return err_as(e, ERR_FORBIDDEN,
+			"invalid pool request: Pool overlaps with other one on this address space");
 	if (!ip_is_set(&s.gateway)) {
 		s.gateway = prefix_first(&s.net);
 		(void)ip_next(&s.gateway);

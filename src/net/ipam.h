@@ -3,9 +3,14 @@
 
 #include "net/want.h"
 
-/* A subnet for a new IPv4 network from the default pools, avoiding networks of the world and
- * c->host_routes. INVALID "all predefined address pools have been fully subnetted". */
-int ipam_pick_subnet(const struct world *w, const struct netconf *c, struct prefix *out, struct err *e);
+/* A subnet for a new network from the pools of the family: those of --default-address-pool, else Docker's; IPv6: the
+ * daemon's own /48 in parts of /64. size: prefix length that was asked for, 0: the pool's. Avoids networks of the world
+ * (`except`, an id, aside) and c->host_routes. INVALID "all predefined address pools have been fully subnetted"; "invalid
+ * address pool" when no pool can hold that size. O(log n) in the number of networks. */
+int ipam_pick_subnet(const struct world *w, const struct netconf *c, uint8_t family, int size, const char *except,
+	struct prefix *out, struct err *e);
+/* Never given to a container: network and broadcast address, gateway, auxiliary addresses. */
+bool ipam_reserved(const struct subnet *s, const struct ip *a);
 /* An address for an endpoint: `hint` when set (error "Address already in use", FORBIDDEN, or INVALID when outside),
  * else the lowest free one of the range, never network, broadcast, gateway or auxiliary. Full: INTERNAL "no available
  * IPv4 addresses on this network's address pools: NAME (ID)". O(log n). */

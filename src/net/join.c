@@ -201,6 +201,23 @@ static int fill(
 	return a->bad ? err_nomem(e) : 0;
 }
 
+static int put_config(struct world *fork, const struct container *c, const struct network *n,
+	const struct endpoint_settings *s, bool main, struct err *e)
+{
+	struct endpoint *ep = endpoint_new(c->id, n->id);
+	if (!ep)
+		return err_nomem(e);
+	int r = n->config_only ? err_as(e, ERR_FORBIDDEN, "cannot create endpoint on configuration-only network")
+			       : fill(ep, c, s, main, e);
+	if (r >= 0)
+		r = check_static(n, ep, e);
+	if (r < 0) {
+		thing_unref(ep);
+		return r;
+	}
+	return world_put(fork, ep, e);
+}
+
 static int configure_one(struct world *fork, const struct container *c, const char *term,
 	const struct endpoint_settings *s, bool main, struct err *e)
 {
@@ -212,17 +229,74 @@ static int configure_one(struct world *fork, const struct container *c, const ch
 	try(found);
 	if (world_endpoint(fork, c->id, n->id))
 		return 0; /* named twice: by name and by id */
-	struct endpoint *ep = endpoint_new(c->id, n->id);
-	if (!ep)
+	return put_config(fork, c, n, s, main, e);
+}
+
+/* May the container join one more network, and this one? */
+static int check_connect(const struct world *w, const struct container *c, const struct network *n, struct err *e)
+{
+	OWN(arena_free) struct arena a = {0};
+	const char *mode = c->spec->host.network_mode;
+	size_t count;
+	const struct endpoint **eps = world_endpoints_of_container(w, &a, c->id, &count);
+	if (!eps)
 		return err_nomem(e);
-	int r = fill(ep, c, s, main, e);
-	if (r >= 0)
-		r = check_static(n, ep, e);
-	if (r < 0) {
-		thing_unref(ep);
-		return r;
+	if (c->state == STATE_REMOVING || c->state == STATE_DEAD)
+		return err_set(e, -EBUSY,
+			"Container %s is marked for removal and cannot be connected or disconnected to the network", c->id);
+	if (n->driver == DRIVER_HOST)
+		return err_as(e, ERR_INVALID,
+			"cannot connect container to host network - container must be created in host network mode");
+	if (mode && (streq(mode, "host") || str_starts(mode, "container:")))
+		return err_as(e, ERR_INVALID,
+			"container sharing network namespace with another container or host cannot be connected to any "
+			"other network");
+	if (world_endpoint(w, c->id, n->id))
+		return err_as(e, ERR_FORBIDDEN, "endpoint with name %s already exists in network %s", c->name, n->name);
+	for (size_t i = 0; i < count; i++) {
+		const struct network *other = world_network(w, eps[i]->network);
+		if (n->driver == DRIVER_NULL || (other && other->driver == DRIVER_NULL))
+			return err_as(e, ERR_INVALID,
+				"container cannot be connected to multiple networks with one of the networks in private "
+				"(none) mode");
 	}
-	return world_put(fork, ep, e);
+	if (count >= LIMIT_ENDPOINTS_PER_CONTAINER)
+		return err_as(e, ERR_INVALID, "a container joins at most %d networks", LIMIT_ENDPOINTS_PER_CONTAINER);
+	return 0;
+}
+
+int join_connect(struct world *fork, const struct container *c, const struct network *n,
+	const struct endpoint_settings *s, struct err *e)
+{
+	try(check_connect(fork, c, n, e));
+	return put_config(fork, c, n, s, false, e);
+}
+
+int join_add(struct world *fork, const char *container, const char *network, const char *id, struct err *e)
+{
+	OWN(arena_free) struct arena a = {0};
+	size_t n, index = 0;
+	const struct endpoint **eps = world_endpoints_of_container(fork, &a, container, &n);
+	const struct endpoint *ep = world_endpoint(fork, container, network);
+	if (!eps || !ep)
+		return err_nomem(e);
+	for (size_t i = 0; i < n; i++)
+		if (eps[i]->joined && (size_t)eps[i]->seq >= index)
+			index = (size_t)eps[i]->seq + 1;
+	return join_one(fork, ep, index, id, e);
+}
+
+int join_disconnect(struct world *fork, const struct container *c, const struct network *n, struct err *e)
+{
+	char key[2 * ID_TEXT];
+	if (n->driver == DRIVER_HOST)
+		return err_as(e, ERR_INVALID,
+			"cannot disconnect container from host network - container was created in host network mode");
+	if (!world_endpoint(fork, c->id, n->id))
+		return err_set(e, -ENOTCONN, "container %s is not connected to %snetwork %s", c->id,
+			container_is_running(c) ? "" : "the ", n->name);
+	endpoint_key(key, c->id, n->id);
+	return world_del(fork, NOUN_ENDPOINT, key, e);
 }
 
 /* The networks that a request names, "a, b", for the sentence that refuses several. */

@@ -15,6 +15,13 @@ int join_leave_all(struct world *fork, const char *container, struct err *e);
  * network). With Docker's checks and texts (static IP on the default network, aliases, MAC, several endpoints by API
  * version, unknown network ...). Puts them in the fork. */
 int join_configure(struct world *fork, const struct container *c, int api_minor, struct err *e);
+/* One more network for a container: its configuration with Docker's checks and texts ("endpoint with name c1 already
+ * exists in network n1" ...). join_add then joins it, when the container has a sandbox; id: a fresh random one. */
+int join_connect(struct world *fork, const struct container *c, const struct network *n,
+	const struct endpoint_settings *s, struct err *e);
+int join_add(struct world *fork, const char *container, const char *network, const char *id, struct err *e);
+/* The reverse of both. Not connected: INTERNAL with Docker's text. */
+int join_disconnect(struct world *fork, const struct container *c, const struct network *n, struct err *e);
 /* The gateway endpoint of a container for a family: by gw_priority, then not internal, both families, the network's
  * name; NULL if none. */
 const struct endpoint *join_gateway(const struct world *w, struct arena *a, const char *container, uint8_t family);

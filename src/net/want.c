@@ -63,6 +63,12 @@ static int want_default_route(
 	return kstate_add(out, &o) < 0 ? err_nomem(e) : 0;
 }
 
+/* Is there a process that needs the sandbox? Leaving its last network does not take it away. */
+static bool is_live(const struct container *c)
+{
+	return c && (container_is_running(c) || c->starting);
+}
+
 static bool any_joined(const struct world *w, struct arena *a, const char *container)
 {
 	size_t n;
@@ -78,7 +84,9 @@ static int want_sandbox(
 	const struct world *w, const struct netconf *c, const struct container *ct, struct kstate *out, struct err *e)
 {
 	struct unit u = {UNIT_SANDBOX, ct->id};
-	if (!any_joined(w, out->mem, ct->id))
+	if (!str_empty(ct->spec->host.network_mode) && str_starts(ct->spec->host.network_mode, "container:"))
+		return 0; /* it lives in another's */
+	if (!is_live(ct) && !any_joined(w, out->mem, ct->id))
 		return 0;
 	try(want_file(w, c, ct, "hosts", names_hosts, out, e));
 	try(want_file(w, c, ct, "hostname", names_hostname, out, e));
@@ -199,7 +207,9 @@ int want_touched(const struct world *fork, struct arena *a, struct unit **out, s
 			if (r >= 0 && (has_v6(ch[i].before) || has_v6(ch[i].after)))
 				r = note(&l, UNIT_HOST, "");
 		}
-		if (ch[i].noun == NOUN_ENDPOINT)
+		if (ch[i].noun == NOUN_CONTAINER && is_live(ch[i].before) != is_live(ch[i].after))
+			r = note(&l, UNIT_SANDBOX, t->key);
+		if (r >= 0 && ch[i].noun == NOUN_ENDPOINT)
 			r = note_endpoint(&l, fork, (const struct endpoint *)t);
 	}
 	if (r < 0)

@@ -5,6 +5,12 @@
 #include "model/world.h"
 #include "net/kstate.h"
 
+/* A range that is cut into subnets of one size. */
+struct pool {
+	struct prefix base; /* masked */
+	uint8_t size;       /* >= base.len */
+};
+
 /* The daemon's network settings and the facts of the host that decisions depend on. */
 struct netconf {
 	const char *data_root, *exec_root;
@@ -22,6 +28,10 @@ struct netconf {
 	const char *host_resolv; /* text of the host's resolv.conf that applies ("" = none) */
 	const char *host_hosts;  /* text of the host's /etc/hosts */
 	const char *host_resolv_path;
+	const struct pool *pools; /* --default-address-pool; none: Docker's */
+	size_t npools;
+	struct prefix ula;        /* this daemon's IPv6 /48, of fd00::/8 */
+	struct kvs default_opts;  /* --default-network-opt of driver bridge */
 	const struct prefix *host_routes; /* on-link IPv4 routes and resolvers: pools avoid them */
 	size_t nhost_routes;
 };

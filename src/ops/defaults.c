@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "net/driver.h"
 #include "net/ipam.h"
+#include "ops/host.h"
 #include "ops/op.h"
 
 static struct network *predefined(struct op *op, const char *name, enum driver_kind driver)
@@ -90,6 +91,7 @@ int defaults_networks(struct core *c, struct err *e)
 	OWN(op_end) struct op op = {0};
 	try(op_begin(c, "default networks", &op, e));
 	op.durable = true;
+	try(host_routes(c, &op.mem, &op.conf, e));
 	try(ensure_bridge(&op, e));
 	try(ensure_plain(&op, "host", DRIVER_HOST, e));
 	try(ensure_plain(&op, "none", DRIVER_NULL, e));

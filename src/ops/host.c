@@ -1,11 +1,13 @@
 #include "ops/host.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 
 #include "base/fd.h"
 
+#define HOST_RESOLVERS_MAX 16
 #define HOST_FILE_MAX (256u << 10) /* resolv.conf and hosts of a host; more is not read */
 
 static const char *file_text(struct arena *a, const char *path)
@@ -30,12 +32,25 @@ static bool only_stub(const char *text)
 	return servers && servers == stub;
 }
 
+/* The 40 bits that RFC 4193 wants random: the daemon's own id is. */
+static struct prefix ula_of(const char *id)
+{
+	struct prefix p = {.ip = {.family = AF_INET6, .b = {0xfd}}, .len = 48};
+	for (size_t i = 0; i < 5; i++) {
+		char byte[3] = {id[2 * i], id[2 * i + 1], '\0'};
+		p.ip.b[1 + i] = (uint8_t)strtoul(byte, NULL, 16);
+	}
+	return p;
+}
+
 int host_facts(struct core *c, struct arena *a, struct netconf *out, struct err *e)
 {
 	static const char resolved[] = "/run/systemd/resolve/resolv.conf";
 	struct utsname uts;
 	struct netconf n = c->conf->net;
 	n.policy_drop = c->policy_drop;
+	if (strlen(c->id) == ID_TEXT - 1)
+		n.ula = ula_of(c->id);
 	if (uname(&uts) < 0)
 		return err_errno(e, -errno, "uname");
 	n.hostname = arena_dup(a, uts.nodename);
@@ -49,6 +64,28 @@ int host_facts(struct core *c, struct arena *a, struct netconf *out, struct err 
 	if (a->bad)
 		return err_nomem(e);
 	*out = n;
+	return 0;
+}
+
+int host_routes(struct core *c, struct arena *a, struct netconf *conf, struct err *e)
+{
+	struct prefix *routes;
+	size_t n;
+	try(kernel_host_routes(c->kernel, a, &routes, &n, e));
+	struct prefix *v = arena_new(a, struct prefix, n + HOST_RESOLVERS_MAX);
+	if (!v)
+		return err_nomem(e);
+	if (n)
+		memcpy(v, routes, n * sizeof(*v));
+	size_t most = n + HOST_RESOLVERS_MAX;
+	for (const char *p = conf->host_resolv; p && *p && n < most; p = strchr(p, '\n'), p = p ? p + 1 : NULL) {
+		char addr[64];
+		struct ip ip;
+		if (sscanf(p, " nameserver %63s", addr) == 1 && ip_parse(addr, &ip) >= 0)
+			v[n++] = (struct prefix){.ip = ip, .len = (uint8_t)ip_bits(ip.family)};
+	}
+	conf->host_routes = v;
+	conf->nhost_routes = n;
 	return 0;
 }
 

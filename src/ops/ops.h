@@ -2,6 +2,7 @@
  * Waiting ones take a `struct waiter`, so that the caller can watch its client at the same time. */
 #pragma once
 
+#include "model/network_spec.h"
 #include "ops/core.h"
 
 /* --- containers --- */
@@ -31,6 +32,14 @@ int waiter_open(struct core *c, const char *term, enum wait_condition cond, stru
 int waiter_fd(const struct waiter *w); /* readable when it is over */
 bool waiter_result(struct waiter *w, int64_t *exit_code); /* false: not over yet */
 void waiter_close(struct core *c, struct waiter *w);
+
+/* --- networks --- */
+int op_network_create(struct core *c, const struct network_spec *s, char out_id[static ID_TEXT], struct err *e);
+int op_network_remove(struct core *c, const char *term, struct err *e);
+/* Networks that no container uses (stopped ones count as users, as Docker does) and the filters match; deleted: their names. */
+int op_network_prune(struct core *c, const struct kvs *label_filters, int64_t until, struct arena *a, struct strv *deleted, struct err *e);
+int op_network_connect(struct core *c, const char *term, const char *container, const struct endpoint_settings *s, struct err *e);
+int op_network_disconnect(struct core *c, const char *term, const char *container, bool force, struct err *e);
 
 /* --- images --- */
 struct image_source {

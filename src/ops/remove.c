@@ -90,15 +90,9 @@ static bool prune_matches(const struct container *ct, const struct kvs *labels, 
 		return false;
 	if (until && ct->created > until)
 		return false;
-	for (size_t i = 0; i < labels->n; i++) { /* key "label" or "label!", value "k" or "k=v" */
-		const char *term = labels->v[i].value, *eq = strchr(term, '=');
-		char key[1024];
-		snprintf(key, sizeof(key), "%.*s", eq ? (int)(eq - term) : (int)strlen(term), term);
-		const char *have = kvs_get(&ct->spec->config.labels, key);
-		bool match = have && (!eq || streq(have, eq + 1));
-		if (match == streq(labels->v[i].key, "label!"))
+	for (size_t i = 0; i < labels->n; i++) /* key "label" or "label!", value "k" or "k=v" */
+		if (kvs_has_term(&ct->spec->config.labels, labels->v[i].value) == streq(labels->v[i].key, "label!"))
 			return false;
-	}
 	return true;
 }
 

@@ -181,7 +181,7 @@ static const char *subnet(const struct world *w, const struct netconf *c)
 	static char text[2100];
 	struct prefix p;
 	struct err e = {0};
-	if (ipam_pick_subnet(w, c, &p, &e) < 0)
+	if (ipam_pick_subnet(w, c, AF_INET, 0, NULL, &p, &e) < 0)
 		snprintf(text, sizeof(text), "%s", e.msg);
 	else
 		prefix_format(&p, text);

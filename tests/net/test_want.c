@@ -185,9 +185,16 @@ TEST(touched_units)
 	CHECK_STR(touched(fork, &a), "network:55 network:66 host");
 	world_free(fork);
 
-	fork = world_fork(w); /* a container's state is nothing of the network's */
+	fork = world_fork(w); /* a process keeps its sandbox, whatever networks it leaves */
 	struct container *ct = container_copy(world_container(fork, id));
 	ct->state = STATE_RUNNING;
+	fix_put(fork, ct);
+	CHECK_STR(touched(fork, &a), "sandbox:aa");
+	world_free(fork);
+
+	fork = world_fork(w); /* other states are nothing of the network's */
+	ct = container_copy(world_container(fork, id));
+	ct->state = STATE_EXITED;
 	fix_put(fork, ct);
 	CHECK_STR(touched(fork, &a), "");
 	world_free(fork);
