@@ -14,6 +14,14 @@ static bool status_matches(const struct filters *f, const struct container *c)
 	return filters_match(f, "status", container_state_name(c->state));
 }
 
+static bool state_is_known(const char *s)
+{
+	for (int k = 0; k < STATE_N; k++)
+		if (streq(s, container_state_name((enum container_state)k)))
+			return true;
+	return false;
+}
+
 /* name filters match anywhere in the name, ids by their beginning. */
 static bool name_matches(const struct filters *f, const struct container *c)
 {
@@ -97,6 +105,9 @@ static int list(struct request *rq, struct err *e)
 	size_t n = 0;
 	const struct container *c;
 	try(request_filters(rq, known, &f, e));
+	for (size_t i = 0; i < f.n; i++)
+		if (streq(f.v[i].key, "status") && !state_is_known(f.v[i].value))
+			return err_as(e, ERR_INVALID, "invalid filter 'status=%.100s'", f.v[i].value);
 	try(request_int(rq, "limit", -1, &limit, e));
 	bool all = request_bool(rq, "all", false) || limit > 0 || filters_have(&f, "status") || filters_have(&f, "exited");
 	const struct world *w = core_read(rq->core);

@@ -45,7 +45,7 @@ static int list(struct request *rq, struct err *e)
 	const struct world *w = core_read(rq->core);
 	for (size_t i = 0; j && (img = world_next(w, NOUN_IMAGE, &i));)
 		if (filters_match_labels(&f, &img->config.labels) && reference_matches(&f, w, img, &rq->mem) && dangling_matches(&f, w, img, &rq->mem))
-			json_array_append_new(j, view_image_row(&v, w, img, &rq->mem));
+			json_array_append_new(j, view_image_row(&v, w, img, false, &rq->mem));
 	core_read_end(rq->core);
 	return reply_json(rq, 200, j);
 }
@@ -80,8 +80,10 @@ static int history(struct request *rq, struct err *e)
 		json_array_insert_new(out, 0, json_pack("{s:s, s:I, s:s, s:n, s:I, s:s}", "Id", "<missing>", "Created", (json_int_t)(t / 1000000000), "CreatedBy", by ? by : "", "Tags", "Size",
 			(json_int_t)(l ? l->size : 0), "Comment", comment ? comment : ""));
 	}
-	if (r >= 0 && json_array_size(out))
+	if (r >= 0 && json_array_size(out)) {
 		json_object_set_new(json_array_get(out, 0), "Id", json_sprintf("sha256:%s", img->id));
+		json_object_set_new(json_array_get(out, 0), "Tags", view_tags(w, img, &rq->mem));
+	}
 	core_read_end(rq->core);
 	if (r < 0) {
 		json_decref(out);

@@ -79,6 +79,8 @@ static int attach(struct request *rq, struct err *e)
 	int r = a->keys ? op_container_get(rq->core, rq->args[0], &a->c, e) : err_nomem(e);
 	if (r >= 0 && a->c->state == STATE_PAUSED)
 		r = err_as(e, ERR_CONFLICT, "container %s is paused, unpause the container before attach", rq->args[0]);
+	if (r >= 0)
+		r = engine_detach_keys_check(a->keys, e);
 	if (r >= 0 && a->stream)
 		r = engine_attach_open(rq->core->engine, a->c, &a->at, e);
 	if (r < 0) {
@@ -271,6 +273,8 @@ static ssize_t wait_read(void *arg, char *buf, size_t max)
 			return -1;
 	w->told = true;
 	OWN(own_json) json_t *j = json_pack("{s:I}", "StatusCode", (json_int_t)code);
+	if (j && w->rq->minor < 42)
+		json_object_set_new(j, "Error", json_null());
 	OWN(own_free) char *text = j ? json_text(j) : NULL;
 	if (!text || strlen(text) + 1 > max)
 		return -1;

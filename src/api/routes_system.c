@@ -149,7 +149,7 @@ static int df(struct request *rq, struct err *e)
 	for (size_t i = 0; (l = world_next(w, NOUN_LAYER, &i));)
 		size += l->size;
 	for (size_t i = 0; (img = world_next(w, NOUN_IMAGE, &i));)
-		json_array_append_new(images, view_image_row(&v, w, img, &rq->mem));
+		json_array_append_new(images, view_image_row(&v, w, img, true, &rq->mem));
 	for (size_t i = 0; (c = world_next(w, NOUN_CONTAINER, &i));)
 		json_array_append_new(containers, view_container_row(&v, w, c, &rq->mem));
 	core_read_end(rq->core);

@@ -13,7 +13,9 @@ struct view { /* what the shapes depend on besides the world */
 json_t *view_container(const struct view *v, const struct world *w, const struct container *c, struct arena *a);      /* inspect */
 json_t *view_container_row(const struct view *v, const struct world *w, const struct container *c, struct arena *a);  /* a row of GET /containers/json */
 json_t *view_image(const struct view *v, const struct world *w, const struct image *img, struct arena *a);
-json_t *view_image_row(const struct view *v, const struct world *w, const struct image *img, struct arena *a);
+json_t *view_image_row(const struct view *v, const struct world *w, const struct image *img, bool count, struct arena *a); /* count: with the number of its containers */
+json_t *view_tags(const struct world *w, const struct image *img, struct arena *a);
+json_t *view_lower_dirs(const struct view *v, const struct world *w, const struct image *img, size_t skip);
 json_t *view_network(const struct view *v, const struct world *w, const struct network *n, bool containers, struct arena *a);
 json_t *view_exec(const struct exec_info *x);
 json_t *view_event(const struct view *v, const struct event *ev);

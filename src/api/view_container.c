@@ -92,7 +92,7 @@ static json_t *ipam_config(const struct endpoint *ep)
 	return j;
 }
 
-static json_t *endpoint_view(const struct view *v, const struct network *n, const struct endpoint *ep)
+static json_t *endpoint_view(const struct view *v, const struct container *c, const struct network *n, const struct endpoint *ep)
 {
 	char mac[MAC_TEXT] = "";
 	bool up = ep->joined, v4 = up && ip_is_set(&ep->ip4), v6 = up && ip_is_set(&ep->ip6);
@@ -102,7 +102,7 @@ static json_t *endpoint_view(const struct view *v, const struct network *n, cons
 	else if (mac_is_set(&ep->want_mac))
 		mac_format(&ep->want_mac, mac);
 	json_t *j = json_pack("{s:o, s:o, s:o, s:s, s:o, s:s, s:s, s:o, s:o, s:i, s:o, s:o, s:i}", "IPAMConfig", ipam_config(ep), "Links", strings_or_null(&ep->links), "Aliases",
-		strings_or_null(&ep->aliases), "MacAddress", mac, "DriverOpts", ep->driver_opts.n ? map(&ep->driver_opts) : json_null(), "NetworkID", up ? n->id : "",
+		strings_or_null(&ep->aliases), "MacAddress", mac, "DriverOpts", ep->driver_opts.n ? map(&ep->driver_opts) : json_null(), "NetworkID", up || c->started ? n->id : "",
 		"EndpointID", up ? ep->id : "", "Gateway", ip_json(v4 && !n->internal ? &n->v4.gateway : &none), "IPAddress", ip_json(v4 ? &ep->ip4 : &none), "IPPrefixLen",
 		v4 ? n->v4.net.len : 0, "IPv6Gateway", ip_json(v6 && !n->internal ? &n->v6.gateway : &none), "GlobalIPv6Address", ip_json(v6 ? &ep->ip6 : &none), "GlobalIPv6PrefixLen",
 		v6 ? n->v6.net.len : 0);
@@ -121,7 +121,7 @@ static json_t *endpoints_view(const struct view *v, const struct world *w, const
 	for (size_t i = 0; j && i < n; i++) {
 		const struct network *net = world_network(w, eps[i]->network);
 		if (net)
-			json_object_set_new(j, net->name, endpoint_view(v, net, eps[i]));
+			json_object_set_new(j, net->name, endpoint_view(v, c, net, eps[i]));
 	}
 	return j;
 }
@@ -242,9 +242,14 @@ json_t *view_container(const struct view *v, const struct world *w, const struct
 	}
 	if (str_empty(c->spec->host.runtime))
 		json_object_set_new(host, "Runtime", json_string(info.runtime));
+	bool never = !c->started; /* its files are made by the first start */
+	if (v->minor < 42) {
+		json_object_set_new(host, "KernelMemory", json_integer(0));
+		json_object_set_new(host, "KernelMemoryTCP", json_integer(0));
+	}
 	json_t *j = json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:s, s:s, s:s, s:s, s:o, s:I, s:s, s:s, s:s, s:s, s:s, s:o}", "Id", c->id, "Created", when(c->created), "Path", args.n ? args.v[0] : "", "Args",
-		strings(&rest), "State", state_view(c), "Image", json_sprintf("sha256:%s", c->image), "ResolvConfPath", want_file_path(&conf, c->id, "resolv.conf", a), "HostnamePath",
-		want_file_path(&conf, c->id, "hostname", a), "HostsPath", want_file_path(&conf, c->id, "hosts", a), "LogPath", engine_log_path(v->core->engine, c->id, a), "Name",
+		strings(&rest), "State", state_view(c), "Image", json_sprintf("sha256:%s", c->image), "ResolvConfPath", never ? "" : want_file_path(&conf, c->id, "resolv.conf", a), "HostnamePath",
+		never ? "" : want_file_path(&conf, c->id, "hostname", a), "HostsPath", never ? "" : want_file_path(&conf, c->id, "hosts", a), "LogPath", never ? "" : engine_log_path(v->core->engine, c->id, a), "Name",
 		json_sprintf("/%s", c->name), "RestartCount", (json_int_t)c->restart_count, "Driver", "overlay2", "Platform", "linux", "MountLabel", "", "ProcessLabel", "", "AppArmorProfile", "", "ExecIDs",
 		exec_ids(v, c, a));
 	if (!j) {
@@ -252,7 +257,8 @@ json_t *view_container(const struct view *v, const struct world *w, const struct
 		return NULL;
 	}
 	json_object_set_new(j, "HostConfig", host);
-	json_object_set_new(j, "GraphDriver", json_pack("{s:s, s:{s:o, s:o, s:o}}", "Name", "overlay2", "Data", "MergedDir", json_sprintf("%s/merged", dir), "UpperDir",
+	json_object_set_new(j, "GraphDriver", json_pack("{s:s, s:{s:o, s:o, s:o, s:o}}", "Name", "overlay2", "Data", "LowerDir",
+		view_lower_dirs(v, w, world_get(w, NOUN_IMAGE, c->image), 0), "MergedDir", json_sprintf("%s/merged", dir), "UpperDir",
 		json_sprintf("%s/upper", dir), "WorkDir", json_sprintf("%s/work", dir)));
 	json_object_set_new(j, "Mounts", mounts_view(c));
 	json_object_set_new(j, "Config", config_view(c));

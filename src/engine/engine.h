@@ -63,8 +63,7 @@ int engine_delete(struct engine *en, const char *id, bool force, struct err *e);
 int engine_kill(struct engine *en, const struct container *c, int sig, struct err *e);
 int engine_pause(struct engine *en, const char *id, bool pause, struct err *e);
 int engine_resize(struct engine *en, const char *id, int h, int w, struct err *e);
-/* {"Titles":[..],"Processes":[[..]]}; ps_args as given ("" = "-ef"). */
-int engine_top(struct engine *en, const struct container *c, const char *ps_args, json_t **out, struct err *e);
+int engine_top(struct engine *en, const struct container *c, const char *ps_args, json_t **out, struct err *e); /* {"Titles":[..],"Processes":[[..]]}; ps_args "" = "-ef" */
 /* What is there, for reconcile: containers with a live monitor (adopted by engine_adopt), with leftover mounts, bundles or directories. */
 struct engine_found {
 	char id[ID_TEXT];
@@ -90,6 +89,7 @@ struct engine_stream {
 	const char *detach_keys;   /* "" = ctrl-p,ctrl-q */
 	const void *early; size_t early_len; /* bytes that came with the request */
 };
+int engine_detach_keys_check(const char *s, struct err *e);
 enum engine_stream_end { STREAM_ENDED, STREAM_DETACHED, STREAM_CLIENT_GONE };
 /* Attach works in every state: before start it connects between create and start (the start waits for attached clients that were announced by engine_attach_announce). */
 struct engine_attach;

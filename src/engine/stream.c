@@ -44,6 +44,12 @@ static int parse_key(const char *s, size_t n, unsigned char *out)
 	return 0;
 }
 
+int engine_detach_keys_check(const char *s, struct err *e)
+{
+	struct keys k;
+	return keys_parse(s, &k, e);
+}
+
 int keys_parse(const char *s, struct keys *out, struct err *e)
 {
 	struct keys k = {0};

@@ -10,6 +10,8 @@
 static int merge_env(struct arena *a, struct config *own, const struct config *img)
 {
 	struct strv env = {0};
+	for (size_t k = 0; k < own->env.n; k++)
+		try(strv_add(a, &env, own->env.v[k]));
 	for (size_t i = 0; i < img->env.n; i++) {
 		size_t name = strcspn(img->env.v[i], "=");
 		bool given = false;
@@ -19,9 +21,6 @@ static int merge_env(struct arena *a, struct config *own, const struct config *i
 		if (!given)
 			try(strv_add(a, &env, img->env.v[i]));
 	}
-	/* The image's come first, as Docker appends the missing ones but shows them behind; the order has no effect on values. */
-	for (size_t k = 0; k < own->env.n; k++)
-		try(strv_add(a, &env, own->env.v[k]));
 	own->env = env;
 	return 0;
 }

@@ -150,6 +150,16 @@ void events_unsubscribe(struct events_sub *s)
 	free(s);
 }
 
+size_t events_subscribers(struct events *ev)
+{
+	size_t n = 0;
+	pthread_mutex_lock(&ev->lock);
+	for (const struct events_sub *s = ev->subs; s; s = s->next)
+		n++;
+	pthread_mutex_unlock(&ev->lock);
+	return n;
+}
+
 int events_fd(const struct events_sub *s)
 {
 	return s->fd;

@@ -20,6 +20,7 @@ void events_publish(struct events *ev, const struct event *e);
 /* From now on, after those kept ones with since <= time (since 0: none). */
 int events_subscribe(struct events *ev, int64_t since, struct events_sub **out, struct err *e);
 void events_unsubscribe(struct events_sub *s);
+size_t events_subscribers(struct events *ev);
 int events_fd(const struct events_sub *s); /* readable while events wait */
 /* 1 and a copy in the arena, 0 when none waits, -EOVERFLOW. */
 int events_next(struct events_sub *s, struct arena *a, struct event *out);
