@@ -37,3 +37,15 @@
 
 /* pontoon-relay: everything in it that a container, a resolver or a peer of a published port can grow. */
 #define LIMIT_RELAY_MESSAGE    (64u << 20)   /* bytes of one message of the daemon: the names of a full network with many aliases are 1 MiB */
+#define LIMIT_RELAY_QUERY      4096          /* bytes of a client's question: 300 are long */
+#define LIMIT_RELAY_CACHE      (1u << 20)    /* bytes of upstream answers kept */
+#define LIMIT_RELAY_CACHED     4096          /* bytes of one answer kept */
+#define LIMIT_RELAY_FORWARDS   8192          /* queries under way upstream, all containers: 8 busy ones, see below */
+#define LIMIT_RELAY_FORWARDS_SANDBOX 1024    /* of one container; further ones wait, as many again, and then the oldest fails */
+#define LIMIT_RELAY_LANES      128           /* UDP sockets in use toward upstreams in the host's namespace */
+#define LIMIT_RELAY_LANES_SANDBOX 16         /* in one container's namespace */
+#define LIMIT_RELAY_LANE_LOAD  64            /* queries under way on one of them */
+#define LIMIT_RELAY_TCP_UPSTREAM 32          /* TCP connections to upstreams for one container */
+#define LIMIT_RELAY_CLIENTS    32            /* TCP connections of one container to its DNS server */
+#define LIMIT_RELAY_PIPELINE   32            /* questions under way on one of them */
+#define LIMIT_RELAY_UNSENT     (192u << 10)  /* bytes of answers that such a client has not read: then it is not read either */

@@ -5,4 +5,6 @@
 #define PONTOON_DATA_ROOT      "/var/lib/pontoon"
 #define PONTOON_EXEC_ROOT      "/run/pontoon"
 #define PONTOON_PIDFILE        "/run/pontoon/pontoon.pid"
+#define PONTOON_RELAY_USER     "pontoon-relay"
+#define PONTOON_RELAY_UID      64537 /* without that user: an id that nobody has */
 #define PONTOON_CONFIG_FILE    "/etc/pontoon/daemon.json"

@@ -21,7 +21,7 @@ struct command {
 	const char *alias;
 };
 
-extern const struct command commands_container[], commands_run[], commands_image[], commands_system[];
+extern const struct command commands_container[], commands_run[], commands_image[], commands_network[], commands_system[];
 
 /* "pontoon: text" on stderr; returns the status. */
 int fail(const struct err *e, int status);
@@ -36,6 +36,7 @@ struct column {
 int print_rows(json_t *const *rows, size_t n, const struct column *cols, size_t ncols, const char *format, struct err *e);
 int print_template(const char *format, const json_t *v, struct err *e); /* with a newline after */
 const char *arg_filters(struct arena *a, const struct strv *filters, struct err *e); /* JSON, escaped for a query; NULL when there are none or on error */
+bool confirm(const char *warning); /* asks on the terminal; no answer is no */
 const char *int_text(struct arena *a, int64_t v);
 
 /* streams (stream.c) */
@@ -58,6 +59,14 @@ bool terminal_size(int *rows, int *cols);
 #define RUN_FLAGS 78
 extern const struct flag run_flags[RUN_FLAGS];
 json_t *run_body(const struct parsed *p, struct arena *a, struct err *e);
+/* endpoint_body.c */
+struct endpoint_args { /* NULL: not given */
+	const char *ip4, *ip6, *mac, *gw_priority;
+	const struct strv *aliases, *links, *link_local, *options;
+};
+int endpoint_body(json_t *ep, const struct endpoint_args *x, struct err *e);
+/* NetworkMode and NetworkingConfig from --network in both its forms and the flags about the first network. */
+int networks_body(const struct parsed *p, struct arena *a, const char **mode, json_t **out, struct err *e);
 /* ports.c: -p and --expose. Adds to "PortBindings" and "ExposedPorts" with the error texts of Docker's clients. */
 int ports_publish(const char *spec, json_t *exposed, json_t *bindings, struct err *e);
 int ports_expose(const char *spec, json_t *exposed, struct err *e);

@@ -336,13 +336,8 @@ static int run_prune(const struct parsed *p, struct arena *a)
 	const char *filters = arg_filters(a, flag_list(p, "filter"), &e);
 	if (!filters)
 		return fail(&e, 1);
-	if (!flag_on(p, "force")) {
-		char answer[16];
-		printf("WARNING! This will remove all stopped containers.\nAre you sure you want to continue? [y/N] ");
-		fflush(stdout);
-		if (!fgets(answer, sizeof(answer), stdin) || (*answer != 'y' && *answer != 'Y'))
-			return 0;
-	}
+	if (!flag_on(p, "force") && !confirm("WARNING! This will remove all stopped containers."))
+		return 0;
 	if (http_call("POST", arena_printf(a, "/containers/prune?filters=%s", filters), NULL, &j, &e) < 0)
 		return fail(&e, 1);
 	if (json_array_size(json_object_get(j, "ContainersDeleted")))

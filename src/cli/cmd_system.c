@@ -76,37 +76,6 @@ static int run_inspect_network(const struct parsed *p, struct arena *a)
 	return inspect_all(p, a, "network");
 }
 
-/* --- networks --- */
-
-static const struct flag netls_flags[] = {{"filter", 'f', "filter", "Filter by conditions"}, {"format", 0, "string", "table, json or a template"}, {"no-trunc", 0, NULL, "Do not shorten"},
-	{"quiet", 'q', NULL, "Only IDs"}};
-static const struct column net_columns[] = {{"NETWORK ID", "ID"}, {"NAME", "Name"}, {"DRIVER", "Driver"}, {"SCOPE", "Scope"}};
-
-static int run_network_ls(const struct parsed *p, struct arena *a)
-{
-	struct err e = {0};
-	OWN(own_json) json_t *list = NULL, *rows = json_array();
-	size_t i;
-	json_t *n;
-	const char *f = arg_filters(a, flag_list(p, "filter"), &e);
-	if (!f || http_call("GET", arena_printf(a, "/networks?filters=%s", f), NULL, &list, &e) < 0)
-		return fail(&e, 1);
-	json_t **v = arena_new(a, json_t *, json_array_size(list) + 1);
-	json_array_foreach(list, i, n)
-	{
-		const char *id = text_of(n, "Id");
-		json_t *row = json_pack("{s:s%, s:s, s:s, s:s, s:s, s:s, s:s}", "ID", id, flag_on(p, "no-trunc") ? strlen(id) : (size_t)12, "Name", text_of(n, "Name"), "Driver", text_of(n, "Driver"), "Scope",
-			text_of(n, "Scope"), "Internal", json_is_true(json_object_get(n, "Internal")) ? "true" : "false", "IPv6", json_is_true(json_object_get(n, "EnableIPv6")) ? "true" : "false", "CreatedAt",
-			text_of(n, "Created"));
-		json_array_append_new(rows, row);
-		if (v)
-			v[i] = row;
-	}
-	if (!v)
-		return 1;
-	return print_rows(v, json_array_size(list), net_columns, ARRAY_LEN(net_columns), flag_on(p, "quiet") ? "{{.ID}}" : flag_get(p, "format"), &e) < 0 ? fail(&e, 1) : 0;
-}
-
 /* --- version, info --- */
 
 static const struct flag format_flags[] = {{"format", 'f', "string", "Print by a template"}};
@@ -270,7 +239,6 @@ const struct command commands_system[] = {
 	{"inspect", "container", false, "CONTAINER [CONTAINER...]", "Show everything about containers", FLAGS(inspect_flags), false, 1, -1, run_inspect_container, NULL},
 	{"inspect", "image", false, "IMAGE [IMAGE...]", "Show everything about images", FLAGS(inspect_flags), false, 1, -1, run_inspect_image, NULL},
 	{"inspect", "network", false, "NETWORK [NETWORK...]", "Show everything about networks", FLAGS(inspect_flags), false, 1, -1, run_inspect_network, NULL},
-	{"ls", "network", false, "", "List networks", FLAGS(netls_flags), false, 0, 0, run_network_ls, "list"},
 	{"version", NULL, true, "", "Show versions", FLAGS(format_flags), false, 0, 0, run_version, NULL},
 	{"info", "system", true, "", "Show what the daemon is and has", FLAGS(format_flags), false, 0, 0, run_info, NULL},
 	{"events", "system", true, "", "Print what happens", FLAGS(events_flags), false, 0, 0, run_events, NULL},

@@ -161,3 +161,11 @@ int print_rows(json_t *const *rows, size_t n, const struct column *cols, size_t 
 	print_aligned(cells, n + 1, ncols);
 	return 0;
 }
+
+bool confirm(const char *warning)
+{
+	char answer[16];
+	printf("%s\nAre you sure you want to continue? [y/N] ", warning);
+	fflush(stdout);
+	return fgets(answer, sizeof(answer), stdin) && (*answer == 'y' || *answer == 'Y');
+}

@@ -19,7 +19,7 @@ struct http {
 };
 
 extern const char *http_host; /* "unix:///path" or "tcp://host:port" */
-#define HTTP_PREFIX "/v1.41"
+#define HTTP_PREFIX "/v1.51"
 
 int http_open(struct http *h, struct err *e);
 void http_close(struct http *h);

@@ -5,7 +5,7 @@
 #include "base/paths.h"
 #include "cli/cmd.h"
 
-static const struct command *const tables[] = {commands_run, commands_container, commands_image, commands_system};
+static const struct command *const tables[] = {commands_run, commands_container, commands_image, commands_network, commands_system};
 static const char *const groups[] = {"container", "image", "network", "system"};
 
 static bool named(const struct command *c, const char *name)

@@ -332,23 +332,6 @@ static int cpus(struct body *b)
 	return 0;
 }
 
-static json_t *networking(struct body *b, const char *net)
-{
-	const struct strv *alias = flag_list(b->p, "network-alias");
-	json_t *ep = json_object(), *ipam = json_object();
-	list(ep, "Aliases", alias->n ? alias : flag_list(b->p, "net-alias"));
-	text(ipam, "IPv4Address", flag_get(b->p, "ip"));
-	text(ipam, "IPv6Address", flag_get(b->p, "ip6"));
-	if (json_object_size(ipam))
-		json_object_set(ep, "IPAMConfig", ipam);
-	json_decref(ipam);
-	bool any = json_object_size(ep) > 0;
-	json_t *j = any ? json_pack("{s:{s:o}}", "EndpointsConfig", net, ep) : json_pack("{s:{}}", "EndpointsConfig");
-	if (!any)
-		json_decref(ep);
-	return j;
-}
-
 static int restart_policy(struct body *b)
 {
 	const char *v = flag_get(b->p, "restart");
@@ -428,10 +411,9 @@ static void streams_of(struct body *b)
 static int fill(struct body *b)
 {
 	const struct strv *log = flag_list(b->p, "log-opt");
-	const char *net = flag_get(b->p, "network"), *entry = flag_get(b->p, "entrypoint"), *driver = flag_get(b->p, "log-driver");
+	const char *net = NULL, *entry = flag_get(b->p, "entrypoint"), *driver = flag_get(b->p, "log-driver");
 	int rows, cols;
-	if (!net)
-		net = flag_get(b->p, "net");
+	json_t *networking = NULL;
 	struct strv cmd = {.v = b->p->args.v + 1, .n = b->p->args.n - 1};
 	text(b->config, "Image", b->p->args.v[0]);
 	list(b->config, "Cmd", &cmd);
@@ -439,7 +421,9 @@ static int fill(struct body *b)
 		json_object_set_new(b->config, "Entrypoint", json_pack("[s]", entry));
 	streams_of(b);
 	simple(b);
-	text(b->host, "NetworkMode", net ? net : "default");
+	try(networks_body(b->p, b->a, &net, &networking, b->e));
+	json_object_set_new(b->config, "NetworkingConfig", networking);
+	text(b->host, "NetworkMode", net);
 	if (driver || log->n) {
 		json_object_set_new(b->host, "LogConfig", json_pack("{s:s}", "Type", driver ? driver : ""));
 		try(key_values(b, json_object_get(b->host, "LogConfig"), "Config", log));
@@ -458,7 +442,6 @@ static int fill(struct body *b)
 	try(restart_policy(b));
 	try(security(b));
 	json_object_set(b->config, "HostConfig", b->host);
-	json_object_set_new(b->config, "NetworkingConfig", networking(b, net ? net : "default"));
 	return b->a->bad ? err_nomem(b->e) : 0;
 }
 

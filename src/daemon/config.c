@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -33,7 +34,9 @@ static const struct conf_row rows[] = {
 	{"--conmon", NULL, "conmon", CONF_STR, C(core.engine.conmon), "", "path of conmon"},
 	{"--data-root", "-g", "data-root", CONF_STR, C(core.data_root), PONTOON_DATA_ROOT, "persistent state"},
 	{"--debug", "-D", "debug", CONF_BOOL, C(core.debug), "false", "log at level debug"},
+	{"--default-address-pool", NULL, "default-address-pools", CONF_LIST, C(address_pools), "", "pool that networks get subnets from, base=10.10.0.0/16,size=24"},
 	{"--default-gateway", NULL, "default-gateway", CONF_STR, C(default_gateway), "", "IPv4 gateway of containers on the default bridge"},
+	{"--default-network-opt", NULL, "default-network-opts", CONF_LIST, C(network_opts), "", "option of new networks, bridge=com.docker.network.driver.mtu=1400"},
 	{"--default-runtime", NULL, "default-runtime", CONF_STR, C(core.engine.default_runtime), "", "OCI runtime: crun, runc or one of --add-runtime"},
 	{"--dns", NULL, "dns", CONF_LIST, C(dns), "", "DNS server for containers"},
 	{"--dns-opt", NULL, "dns-opts", CONF_LIST, C(core.net.dns_options), "", "DNS option for containers"},
@@ -58,6 +61,8 @@ static const struct conf_row rows[] = {
 	{"--log-level", "-l", "log-level", CONF_STR, C(log_level), "info", "debug, info, warn, error or fatal"},
 	{"--mtu", NULL, "mtu", CONF_INT, C(mtu), "0", "MTU of the default bridge"},
 	{"--pidfile", "-p", "pidfile", CONF_STR, C(pidfile), PONTOON_PIDFILE, "file for the daemon's process id"},
+	{"--relay-program", NULL, "relay-program", CONF_STR, C(core.relay.program), "", "path of pontoon-relay"},
+	{"--relay-uid", NULL, "relay-uid", CONF_INT, C(relay_uid), "0", "user and group id of pontoon-relay (0: the user pontoon-relay)"},
 	{NULL, NULL, "resolv-conf", CONF_STR, C(core.resolv_conf), "", NULL},
 	{NULL, NULL, "runtimes", CONF_KV, C(core.engine.runtimes), "", NULL},
 	{"--shutdown-timeout", NULL, "shutdown-timeout", CONF_INT, C(shutdown_timeout), "15", "seconds that containers get at shutdown"},
@@ -163,6 +168,33 @@ static void set_runtimes(struct config_daemon *c, const struct conf_row *r, cons
 	}
 }
 
+/* {"base":"10.10.0.0/16","size":24} */
+static void set_pool(struct config_daemon *c, const struct conf_row *r, const json_t *v)
+{
+	const char *base = json_string_value(json_object_get(v, "base"));
+	if (!base || !json_is_integer(json_object_get(v, "size")))
+		wrong(c, "%s: expected objects with base and size", r->key);
+	else
+		set(c, r, r->key, arena_printf(&c->mem, "base=%s,size=%" JSON_INTEGER_FORMAT, base, json_integer_value(json_object_get(v, "size"))));
+}
+
+/* {"bridge":{"com.docker.network.driver.mtu":"1400"}} */
+static void set_network_opts(struct config_daemon *c, const struct conf_row *r, const json_t *v)
+{
+	const char *driver, *key;
+	json_t *opts, *value;
+	json_object_foreach((json_t *)(uintptr_t)v, driver, opts)
+	{
+		json_object_foreach(opts, key, value)
+		{
+			if (json_is_string(value))
+				set(c, r, r->key, arena_printf(&c->mem, "%s=%s=%s", driver, key, json_string_value(value)));
+			else
+				wrong(c, "%s: %s: expected a string", r->key, key);
+		}
+	}
+}
+
 static void set_json(struct config_daemon *c, const struct conf_row *r, const json_t *v)
 {
 	char number[32];
@@ -175,6 +207,11 @@ static void set_json(struct config_daemon *c, const struct conf_row *r, const js
 		set(c, r, r->key, number);
 	} else if (r->kind == CONF_STR && json_is_string(v)) {
 		set(c, r, r->key, json_string_value(v));
+	} else if (r->kind == CONF_LIST && streq(r->key, "default-address-pools") && json_is_array(v)) {
+		json_array_foreach(v, i, item)
+			set_pool(c, r, item);
+	} else if (r->kind == CONF_LIST && streq(r->key, "default-network-opts") && json_is_object(v)) {
+		set_network_opts(c, r, v);
 	} else if (r->kind == CONF_LIST && json_is_array(v)) {
 		json_array_foreach(v, i, item)
 		{
@@ -273,6 +310,44 @@ static void digest_network(struct config_daemon *c)
 	}
 }
 
+static void digest_pools(struct config_daemon *c)
+{
+	struct pool *v = arena_new(&c->mem, struct pool, c->address_pools.n + 1);
+	for (size_t i = 0; v && i < c->address_pools.n; i++) {
+		char base[PREFIX_TEXT];
+		int size, n = 0;
+		const char *s = c->address_pools.v[i];
+		struct prefix p;
+		if (sscanf(s, "base=%51[^,],size=%d%n", base, &size, &n) != 2 || s[n] || prefix_parse(base, &p) < 0) {
+			wrong(c, "invalid default address pool \"%s\": expected base=<subnet>,size=<prefix length>", s);
+			continue;
+		}
+		if (size < p.len || size > (int)ip_bits(p.ip.family)) {
+			wrong(c, "invalid default address pool \"%s\": size is a prefix length from %d to %u", s, p.len, ip_bits(p.ip.family));
+			continue;
+		}
+		v[c->core.net.npools++] = (struct pool){.base = prefix_masked(&p), .size = (uint8_t)size};
+	}
+	c->core.net.pools = v;
+	for (size_t i = 0; i < c->network_opts.n; i++) {
+		const char *s = c->network_opts.v[i], *key = strchr(s, '='), *eq = key ? strchr(key + 1, '=') : NULL;
+		char *name = eq ? arena_dupn(&c->mem, key + 1, (size_t)(eq - key - 1)) : NULL;
+		if (!name || !str_starts(s, "bridge="))
+			wrong(c, "invalid default network option \"%s\": expected bridge=<option>=<value>", s);
+		else
+			(void)kvs_set(&c->mem, &c->core.net.default_opts, name, eq + 1);
+	}
+}
+
+static void digest_relay(struct config_daemon *c)
+{
+	const struct passwd *pw = c->relay_uid ? NULL : getpwnam(PONTOON_RELAY_USER);
+	if (c->relay_uid < 0 || c->relay_uid > UINT32_MAX - 1)
+		wrong(c, "invalid relay-uid: %lld", (long long)c->relay_uid);
+	c->core.relay.uid = c->relay_uid ? (uid_t)c->relay_uid : pw && pw->pw_uid ? pw->pw_uid : PONTOON_RELAY_UID;
+	c->core.relay.gid = pw && pw->pw_gid ? pw->pw_gid : (gid_t)c->core.relay.uid;
+}
+
 static void digest_lists(struct config_daemon *c)
 {
 	for (size_t i = 0; i < c->add_runtime.n; i++) {
@@ -329,6 +404,8 @@ static void digest(struct config_daemon *c)
 	c->core.default_stop_timeout = 10;
 	digest_network(c);
 	digest_lists(c);
+	digest_pools(c);
+	digest_relay(c);
 	c->core.engine.data_root = c->core.data_root;
 	c->core.engine.exec_root = c->core.exec_root;
 }

@@ -12,8 +12,8 @@ struct config_daemon {
 	bool validate, version, help;
 	/* as given, before they are parsed into core */
 	const char *bip, *fixed_cidr, *bridge, *default_gateway;
-	struct strv dns, add_runtime, labels, host_gateway_ip;
-	int64_t mtu, shutdown_timeout;
+	struct strv dns, add_runtime, labels, host_gateway_ip, address_pools, network_opts;
+	int64_t mtu, shutdown_timeout, relay_uid;
 	bool tls, tlsverify;
 	struct strv errors; /* everything wrong, in order */
 };

@@ -39,12 +39,6 @@ int relay_zone(struct relay *r, const struct relay_zone *z, struct err *e);
 void relay_zone_gone(struct relay *r, const char *network);
 int relay_view(struct relay *r, const struct relay_view *v, struct err *e); /* of a sandbox given before, else -ENOENT */
 
-/* --- ports that NAT cannot serve --- */
-/* fd: a listening TCP or a bound UDP socket; duplicated. -1: the one that the relay holds. An id that is known is replaced. */
-int relay_port(struct relay *r, const struct relay_port *p, int fd, struct err *e);
-void relay_port_gone(struct relay *r, const char *id); /* connections under way are ended */
-bool relay_holds_port(struct relay *r, const char *id);
-
 /* Waits until all of the above is in force and descriptors of gone things are closed: at most 1 s, then the relay is killed and started again with everything.
  * After an error (UNAVAILABLE: it could not be started again) no relay lives, so none holds a descriptor; the starts go on in the background. */
 int relay_sync(struct relay *r, struct err *e);

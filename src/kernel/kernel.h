@@ -7,6 +7,14 @@
 
 enum link_kind { LINK_NONE, LINK_BRIDGE, LINK_OTHER };
 
+/* Who serves the sockets of K_DNS. Descriptors stay the caller's. */
+struct kernel_dns {
+	void *arg;
+	int (*give)(void *arg, const char *container, int udp, int tcp, const char *netns_path, struct err *e);
+	int (*take)(void *arg, const char *container, struct err *e); /* its descriptors are closed when this returns */
+	bool (*holds)(void *arg, const char *container, const char *netns_path, uint16_t *udp_port, uint16_t *tcp_port);
+};
+
 struct kernel {
 	/* Carries out one step. On error nothing of the step is left (a failed firewall run is put back). The kernel's own text (ext-ack) is in e. */
 	int (*run)(struct kernel *k, const struct step *s, struct err *e);
@@ -17,6 +25,7 @@ struct kernel {
 	int (*routes)(struct kernel *k, struct arena *a, struct prefix **out, size_t *n, struct err *e);
 	int (*link)(struct kernel *k, const char *name, enum link_kind *out, struct err *e);
 	void (*free)(struct kernel *k);
+	const struct kernel_dns *dns; /* set by the owner; NULL: nobody, K_DNS fails */
 	const struct world *known; /* set by the owner: the networks whose rules are ours, when a firewall step places its rules */
 };
 

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/fd.h"
+#include "base/map.h"
 #include "kernel/netns.h"
 #include "kernel/real.h"
 
@@ -122,6 +123,7 @@ struct look {
 	const struct kstate *want;
 	const struct world *known;
 	struct kstate *out;
+	struct map dns; /* sandboxes that want a name server */
 	struct table host;
 	struct sandbox {
 		const char *id; /* container id, or the name of the file when no container is known for it */
@@ -237,9 +239,18 @@ static int wait_for_orphans(struct look *l, struct err *e)
 	return 0;
 }
 
+/* Sockets that are held but not wanted count as they are: they keep the namespace alive. Of wanted ones the NAT must lead to them. */
+static int look_dns(struct look *l, const struct sandbox *b, struct err *e)
+{
+	struct kobj o = {.kind = K_DNS, .unit = {UNIT_SANDBOX, b->id}, .ns = b->id};
+	bool there = map_gets(&l->dns, b->id) ? dns_there(l->k, b->id) : dns_held(l->k, b->id);
+	return there ? add(l, &o, e) : 0;
+}
+
 static int look_box(struct look *l, const struct sandbox *b, struct err *e)
 {
 	struct unit u = {UNIT_SANDBOX, b->id};
+	try(look_dns(l, b, e));
 	struct kobj ns = {.kind = K_NETNS, .unit = u, .ns = b->id};
 	try(add(l, &ns, e));
 	for (size_t i = 0; i < b->t.n; i++) {
@@ -332,9 +343,17 @@ static int look_wanted(struct look *l, struct err *e)
 	return 0;
 }
 
+static void own_look(struct look *l)
+{
+	map_free(&l->dns);
+}
+
 int observe_all(struct real *k, struct arena *a, const struct kstate *want, const struct world *known, struct kstate *out, struct err *e)
 {
-	struct look l = {.k = k, .a = a, .want = want, .known = known, .out = out, .host = {.a = a}};
+	OWN(own_look) struct look l = {.k = k, .a = a, .want = want, .known = known, .out = out, .host = {.a = a}};
+	for (size_t i = 0; i < want->n; i++)
+		if (want->v[i].kind == K_DNS && map_puts(&l.dns, want->v[i].ns, &want->v[i]) < 0)
+			return err_nomem(e);
 	try(read_tables(&k->nl, &l.host, e));
 	try(open_boxes(&l, e));
 	try(wait_for_orphans(&l, e));

@@ -276,16 +276,6 @@ static int inside(struct real *k, const struct kobj *o, int (*fn)(struct nl *, v
 	return real_in(k, o->ns, fn, &w, e);
 }
 
-static int file_add(const struct kobj *o, struct err *e)
-{
-	return o->file.text ? write_file(o->file.path, o->file.text, strlen(o->file.text), o->file.mode, e) : 0;
-}
-
-static int file_del(const struct kobj *o, struct err *e)
-{
-	return unlink(o->file.path) < 0 && errno != ENOENT ? err_errno(e, -errno, "remove %s", o->file.path) : 0;
-}
-
 static int add_one(struct real *k, const struct kobj *o, struct err *e)
 {
 	switch (o->kind) {
@@ -301,11 +291,13 @@ static int add_one(struct real *k, const struct kobj *o, struct err *e)
 	case K_ADDR:
 		return inside(k, o, addr_in, true, false, e);
 	case K_FILE:
-		return file_add(o, e);
+		return files_add(o, e);
 	case K_UP:
 		return inside(k, o, up_in, true, false, e);
 	case K_ROUTE:
 		return inside(k, o, route_in, true, false, e);
+	case K_DNS:
+		return dns_add(k, o, e);
 	case K_CHAIN:
 	case K_RULE:
 	case K_POLICY:
@@ -331,11 +323,13 @@ static int del_one(struct real *k, const struct step *s, struct err *e)
 	case K_ADDR:
 		return inside(k, o, addr_in, false, false, e);
 	case K_FILE:
-		return file_del(o, e);
+		return files_del(o, e);
 	case K_UP:
 		return o->up.keep ? 0 : inside(k, o, up_in, false, false, e);
 	case K_ROUTE:
 		return inside(k, o, route_in, false, false, e);
+	case K_DNS:
+		return dns_del(k, o, e);
 	case K_CHAIN:
 	case K_RULE:
 	case K_POLICY:
@@ -345,7 +339,7 @@ static int del_one(struct real *k, const struct step *s, struct err *e)
 	return err_set(e, -EINVAL, "a firewall object outside a firewall step");
 }
 
-static int change_one(struct real *k, const struct kobj *o, struct err *e)
+static int change_one(struct real *k, const struct kobj *was, const struct kobj *o, struct err *e)
 {
 	switch (o->kind) {
 	case K_BRIDGE:
@@ -356,12 +350,13 @@ static int change_one(struct real *k, const struct kobj *o, struct err *e)
 	case K_HOSTCTL:
 		return inside(k, o, ctl_in, true, false, e);
 	case K_FILE:
-		return file_add(o, e);
+		return files_change(was, o, e);
 	case K_ROUTE:
 		return inside(k, o, route_in, true, true, e);
 	case K_NETNS:
 	case K_ADDR:
 	case K_UP:
+	case K_DNS:
 	case K_CHAIN:
 	case K_RULE:
 	case K_POLICY:
@@ -380,7 +375,7 @@ static int real_run(struct kernel *ops, const struct step *s, struct err *e)
 	case STEP_DEL:
 		return fail(del_one(k, s, e), s->before, e);
 	case STEP_CHANGE:
-		return fail(change_one(k, s->after, e), s->after, e);
+		return fail(change_one(k, s->before, s->after, e), s->after, e);
 	case STEP_FW:
 		return fwrun_step(k, s, e);
 	}

@@ -22,6 +22,17 @@ int fwrun_step(struct real *k, const struct step *s, struct err *e);
 /* Reads the tables and recognises what is ours. marked: devices on the host that carry our alias. */
 int fwrun_observe(struct real *k, struct arena *a, const struct kstate *want, const struct world *known, const struct strv *marked, struct kstate *out, struct err *e);
 int observe_all(struct real *k, struct arena *a, const struct kstate *want, const struct world *known, struct kstate *out, struct err *e);
+/* K_FILE (files.c). */
+int files_add(const struct kobj *o, struct err *e);
+int files_del(const struct kobj *o, struct err *e);
+int files_change(const struct kobj *was, const struct kobj *o, struct err *e);
+/* The lines of `now`, without those that `was` has and `wanted` has not, and with what `wanted` has anew. */
+void files_merge_lines(const char *now, const char *was, const char *wanted, struct buf *out);
+/* K_DNS (dns.c). */
+int dns_add(struct real *k, const struct kobj *o, struct err *e);
+int dns_del(struct real *k, const struct kobj *o, struct err *e);
+bool dns_held(struct real *k, const char *ns);  /* somebody holds its sockets */
+bool dns_there(struct real *k, const char *ns); /* and the NAT leads to them */
 int observe_routes(struct kernel *k, struct arena *a, struct prefix **out, size_t *n, struct err *e);
 int observe_link(struct kernel *k, const char *name, enum link_kind *out, struct err *e);
 int sysctl_write(const char *path, const char *value, struct err *e); /* below /proc/sys of the calling thread's namespace */

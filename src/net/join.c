@@ -402,3 +402,20 @@ const struct endpoint *join_gateway(const struct world *w, struct arena *a, cons
 	}
 	return best;
 }
+
+const struct endpoint **join_order(const struct world *w, struct arena *a, const char *container, size_t *n)
+{
+	size_t all, k = 0;
+	const struct endpoint **eps = world_endpoints_of_container(w, a, container, &all);
+	for (size_t i = 0; eps && i < all; i++) { /* few: by insertion */
+		const struct endpoint *ep = eps[i];
+		if (!ep->joined || !world_network(w, ep->network))
+			continue;
+		size_t at = k++;
+		for (; at > 0 && gateway_better(w, ep, eps[at - 1]); at--)
+			eps[at] = eps[at - 1];
+		eps[at] = ep;
+	}
+	*n = k;
+	return eps;
+}

@@ -22,6 +22,9 @@ int join_connect(struct world *fork, const struct container *c, const struct net
 int join_add(struct world *fork, const char *container, const char *network, const char *id, struct err *e);
 /* The reverse of both. Not connected: INTERNAL with Docker's text. */
 int join_disconnect(struct world *fork, const struct container *c, const struct network *n, struct err *e);
+/* The joined endpoints of a container in the order in which names are searched in their networks: that of the gateway's
+ * choice. NULL only when out of memory. */
+const struct endpoint **join_order(const struct world *w, struct arena *a, const char *container, size_t *n);
 /* The gateway endpoint of a container for a family: by gw_priority, then not internal, both families, the network's
  * name; NULL if none. */
 const struct endpoint *join_gateway(const struct world *w, struct arena *a, const char *container, uint8_t family);

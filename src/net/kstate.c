@@ -69,6 +69,7 @@ int kobj_cmp_key(const struct kobj *a, const struct kobj *b)
 		return r;
 	switch (a->kind) {
 	case K_NETNS:
+	case K_DNS:
 		return cmp_str(a->ns, b->ns);
 	case K_BRIDGE:
 		return cmp_str(a->bridge.name, b->bridge.name);
@@ -156,6 +157,7 @@ bool kobj_equal(const struct kobj *w, const struct kobj *h)
 	case K_ADDR:
 	case K_CHAIN:
 	case K_UP:
+	case K_DNS:
 	case K_KIND_N:
 		break;
 	}
@@ -227,6 +229,9 @@ const char *kobj_text(const struct kobj *o, struct arena *a)
 			o->route.dst.len ? prefix_format(&o->route.dst, t) : "default",
 			ip_is_set(&o->route.via) ? " via " : "", ip_format(&o->route.via, u), o->route.link,
 			where(o, a));
+		break;
+	case K_DNS:
+		s = arena_printf(a, "name server 127.0.0.11%s", where(o, a));
 		break;
 	case K_KIND_N:
 		break;

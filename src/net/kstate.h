@@ -29,6 +29,7 @@ enum kobj_kind {
 	K_POLICY, /* the policy of a built-in chain */
 	K_UP,     /* an interface being up */
 	K_ROUTE,
+	K_DNS,     /* the embedded server's sockets on 127.0.0.11 of a sandbox, with the NAT from port 53 to theirs */
 	K_HOSTCTL, /* a sysctl of the host namespace (ip_forward): never set back by us */
 	K_KIND_N
 };

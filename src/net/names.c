@@ -3,9 +3,9 @@
 #include <errno.h>
 
 #include "net/join.h"
+#include "net/resolv.h"
 
 #define EMBEDDED_DNS "127.0.0.11"
-#define RESOLV_LINE 1024
 
 const char *names_uts(const struct netconf *conf, const struct container *c, struct arena *a)
 {
@@ -137,85 +137,31 @@ int names_hosts(
 	return out->bad || a.bad ? err_nomem(e) : 0;
 }
 
-/* What a resolv.conf says (resolv.conf(5)): the last search or domain counts, options add up, other lines pass through.
- */
-struct resolv {
-	struct strv servers, search, options, other;
-};
-
-static int words(struct arena *a, const char *s, struct strv *out)
-{
-	char word[RESOLV_LINE];
-	for (;;) {
-		s += strspn(s, " \t\r");
-		size_t n = strcspn(s, " \t\r");
-		if (!n || n >= sizeof(word))
-			return 0;
-		memcpy(word, s, n);
-		word[n] = '\0';
-		try(strv_add(a, out, word));
-		s += n;
-	}
-}
-
-static int read_line(struct arena *a, const char *line, struct resolv *r)
-{
-	struct strv w = {0};
-	try(words(a, line, &w));
-	if (!w.n || *w.v[0] == '#' || *w.v[0] == ';')
-		return 0;
-	struct strv rest = {.v = w.v + 1, .n = w.n - 1};
-	struct ip ip;
-	char plain[64];
-	if (streq(w.v[0], "nameserver")) {
-		if (rest.n == 0)
-			return 0;
-		str_copy(plain, sizeof(plain), rest.v[0]);
-		plain[strcspn(plain, "%")] = '\0';
-		return ip_parse(plain, &ip) == 0 ? strv_add(a, &r->servers, rest.v[0]) : 0;
-	}
-	if (streq(w.v[0], "search") || streq(w.v[0], "domain")) {
-		r->search = rest;
-		return 0;
-	}
-	if (streq(w.v[0], "options")) {
-		for (size_t i = 0; i < rest.n; i++)
-			try(strv_add(a, &r->options, rest.v[i]));
-		return 0;
-	}
-	return strv_add(a, &r->other, line);
-}
-
-static int read_resolv(struct arena *a, const char *text, struct resolv *r)
-{
-	char line[RESOLV_LINE];
-	while (*text) {
-		size_t n = strcspn(text, "\n");
-		if (n < sizeof(line)) { /* longer ones are no resolv.conf lines: resolvers cut them at 256 bytes */
-			memcpy(line, text, n);
-			line[n] = '\0';
-			try(read_line(a, line, r));
-		}
-		text += n + (text[n] == '\n');
-	}
-	return 0;
-}
-
 static bool is_loopback_text(const char *s)
 {
 	struct ip ip;
 	return ip_parse(s, &ip) == 0 && ip_is_loopback(&ip);
 }
 
-static bool uses_embedded(const struct world *w, const struct container *c, struct arena *a, bool *v6)
+static bool has_v6(const struct world *w, const struct container *c, struct arena *a)
 {
 	size_t n;
-	bool user = false;
+	bool v6 = false;
 	const struct endpoint **eps = world_endpoints_of_container(w, a, c->id, &n);
+	for (size_t i = 0; eps && i < n; i++)
+		v6 |= ip_is_set(&eps[i]->ip6);
+	return v6;
+}
+
+bool names_embedded(const struct world *w, const struct container *c)
+{
+	OWN(arena_free) struct arena a = {0};
+	size_t n;
+	bool user = false;
+	const struct endpoint **eps = world_endpoints_of_container(w, &a, c->id, &n);
 	for (size_t i = 0; eps && i < n; i++) {
 		const struct network *net = world_network(w, eps[i]->network);
 		user |= net && net->driver == DRIVER_BRIDGE && !net->is_default;
-		*v6 |= ip_is_set(&eps[i]->ip6);
 	}
 	return user;
 }
@@ -250,11 +196,6 @@ static void put_list(struct buf *out, const char *word, const struct strv *l)
 	buf_putc(out, '\n');
 }
 
-static bool is_number(const char *s)
-{
-	return *s && strlen(s) < 4 && strspn(s, "0123456789") == strlen(s);
-}
-
 /* With the embedded server, "ndots:0" unless somebody chose another number: names without a dot are containers. A
  * number that is none does not count. */
 static int complete_ndots(struct arena *a, struct strv *options)
@@ -263,7 +204,7 @@ static int complete_ndots(struct arena *a, struct strv *options)
 	bool given = false;
 	for (size_t i = 0; i < options->n; i++) {
 		bool ndots = str_starts(options->v[i], "ndots:");
-		if (ndots && !is_number(options->v[i] + strlen("ndots:")))
+		if (ndots && !resolv_is_number(options->v[i] + strlen("ndots:")))
 			continue;
 		given |= ndots;
 		try(strv_add(a, &out, options->v[i]));
@@ -287,11 +228,11 @@ int names_resolv(
 	const struct host_config *h = &c->spec->host;
 	const struct strv *dns = pick(&h->dns, &conf->dns), *search = pick(&h->dns_search, &conf->dns_search),
 			  *options = pick(&h->dns_options, &conf->dns_options);
-	bool v6 = false, embedded = uses_embedded(w, c, &a, &v6),
+	bool v6 = has_v6(w, c, &a), embedded = names_embedded(w, c),
 	     host_mode = h->network_mode && streq(h->network_mode, "host");
 	struct resolv r = {0};
 	struct strv servers = {0};
-	if (read_resolv(&a, conf->host_resolv, &r) < 0)
+	if (resolv_read(&a, conf->host_resolv, &r) < 0)
 		return err_nomem(e);
 	if (host_mode && !dns->n && !search->n && !options->n) {
 		buf_puts(out, conf->host_resolv);

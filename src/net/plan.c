@@ -118,6 +118,7 @@ static bool on_link(const struct kobj *o, const char *ns, const char *name)
 	case K_RULE:
 	case K_POLICY:
 	case K_HOSTCTL:
+	case K_DNS:
 	case K_KIND_N:
 		break;
 	}
@@ -131,7 +132,7 @@ static bool vanishes(const struct kobj *o, const struct kobj *gone)
 		return false;
 	switch (gone->kind) {
 	case K_NETNS:
-		return o->kind != K_FILE && o->ns && streq(o->ns, gone->ns);
+		return o->kind != K_FILE && o->kind != K_DNS && o->ns && streq(o->ns, gone->ns);
 	case K_VETH:
 		return on_link(o, NULL, gone->veth.name) || (gone->ns && on_link(o, gone->ns, gone->veth.inner));
 	case K_BRIDGE:
@@ -145,6 +146,7 @@ static bool vanishes(const struct kobj *o, const struct kobj *gone)
 	case K_UP:
 	case K_ROUTE:
 	case K_HOSTCTL:
+	case K_DNS:
 	case K_KIND_N:
 		break;
 	}

@@ -97,6 +97,9 @@ static int want_sandbox(
 		    lo = {.kind = K_UP, .unit = u, .ns = ct->id, .up = {.link = "lo"}};
 	if (kstate_add(out, &ns) < 0 || kstate_add(out, &lo) < 0)
 		return err_nomem(e);
+	struct kobj dns = {.kind = K_DNS, .unit = u, .ns = ct->id};
+	if (names_embedded(w, ct) && kstate_add(out, &dns) < 0)
+		return err_nomem(e);
 	try(want_default_route(w, ct, AF_INET, out, e));
 	return want_default_route(w, ct, AF_INET6, out, e);
 }

@@ -12,6 +12,7 @@
 #include "ops/events.h"
 #include "ops/exits.h"
 #include "ops/host.h"
+#include "ops/publish.h"
 #include "ops/reconcile.h"
 
 const struct world *core_read(struct core *c)
@@ -74,6 +75,7 @@ static int open_all(struct core *c, struct kernel *kernel, struct err *e)
 	if (!c->kernel)
 		try(kernel_new(&c->conf->net, &c->kernel, e));
 	c->kernel->known = c->world;
+	try(publish_open(c, e));
 	try(exits_start(c, e));
 	struct engine_conf ec = c->conf->engine;
 	ec.on_exit = exits_put;
@@ -108,6 +110,7 @@ void core_close(struct core *c)
 	if (!c)
 		return;
 	exits_stop(c);
+	publish_close(c, !c->conf->live_restore);
 	engine_free(c->engine);
 	if (c->kernel)
 		c->kernel->free(c->kernel);

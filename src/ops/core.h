@@ -12,6 +12,7 @@
 #include <pthread.h>
 
 #include "engine/engine.h"
+#include "engine/relay.h"
 #include "kernel/kernel.h"
 #include "net/want.h"
 #include "store/store.h"
@@ -35,6 +36,7 @@ struct core_conf { /* filled by daemon/config.c */
 	struct engine_conf engine;
 	const char *firewall_backend; /* "iptables" */
 	const char *init_path;
+	struct relay_conf relay;
 	bool debug;
 };
 
@@ -45,6 +47,8 @@ struct core {
 	struct kernel *kernel;
 	struct engine *engine;
 	struct events *events;
+	struct relay *relay;
+	struct kernel_dns dns;
 	char id[ID_TEXT]; /* of this daemon, kept in the store */
 	char boot_id[40];
 	bool policy_drop;

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "net/plan.h"
 #include "ops/host.h"
+#include "ops/publish.h"
 #include "ops/wait.h"
 
 int op_begin(struct core *c, const char *verb, struct op *op, struct err *e)
@@ -172,10 +173,14 @@ int op_commit(struct op *op, struct err *e)
 	/* Waiters are told what changed, by the containers' new state. */
 	if (world_changes(op->next, &op->mem, &ch, &n) < 0)
 		n = 0;
+	struct publish_list names = {0};
+	if (publish_note(c->world, op->next, &op->mem, ch, n, &names) < 0)
+		log_error("%s: names are not up to date: out of memory", op->verb);
 	pthread_rwlock_wrlock(&c->world_lock);
 	wait_note(c, ch, n);
 	world_merge(c->world, STEAL(op->next));
 	pthread_rwlock_unlock(&c->world_lock);
+	publish_list(c, &op->conf, &names);
 	publish(op);
 	return 0;
 }

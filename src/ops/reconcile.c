@@ -22,6 +22,7 @@
 #include "ops/container.h"
 #include "ops/defaults.h"
 #include "ops/host.h"
+#include "ops/publish.h"
 
 #define EXIT_UNKNOWN 255 /* what Docker shows for a container whose end nobody saw */
 
@@ -207,6 +208,19 @@ static int reconcile_kernel(struct core *c, struct err *e)
 	return r;
 }
 
+/* The relay went on answering with what it had: now it gets what is so. */
+static int reconcile_names(struct core *c, struct err *e)
+{
+	OWN(arena_free) struct arena a = {0};
+	struct netconf conf;
+	pthread_mutex_lock(&c->op_lock);
+	int r = host_facts(c, &a, &conf, e);
+	if (r >= 0)
+		publish_all(c, &conf);
+	pthread_mutex_unlock(&c->op_lock);
+	return r;
+}
+
 static void sweep_layers(struct core *c, struct arena *a)
 {
 	struct strv dirs = {0};
@@ -256,6 +270,8 @@ int reconcile_start(struct core *c, struct err *e)
 		complain("predefined networks", &one);
 	if (reconcile_kernel(c, &one) < 0)
 		log_warn("the kernel's network is not all as it should be: `pontoon doctor` tells more");
+	if (reconcile_names(c, &one) < 0)
+		complain("names", &one);
 	sweep_layers(c, &a);
 	return drop_intents(c, it, nit, e);
 }

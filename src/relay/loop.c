@@ -1,0 +1,132 @@
+/* Theory of operation
+ *
+ * All timers of a kind last equally long, so each kind is a list in the order of ends: arming, disarming and finding the next are O(1) however many there are.
+ * An event's handler may free other sources whose events wait in the same batch: loop_del takes these out of the batch. */
+#include "relay/loop.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "base/clock.h"
+
+static const int durations[] = {
+	[TIMER_RACE] = 250,       /* longer than a good resolver takes for what it does not know yet */
+	[TIMER_RESEND] = 1000,
+	[TIMER_QUERY] = 4500,     /* below the 5 s after which the C libraries ask again */
+	[TIMER_CLIENT] = 10000,   /* RFC 7766, 6.2.3: a few seconds */
+};
+static_assert(ARRAY_LEN(durations) == TIMER_N, "durations[] is missing a kind");
+
+int loop_open(struct loop *l, struct err *e)
+{
+	*l = (struct loop){.now = clock_mono_ns() / 1000000};
+	for (size_t i = 0; i < TIMER_N; i++)
+		l->heads[i].prev = l->heads[i].next = &l->heads[i];
+	l->epoll = epoll_create1(EPOLL_CLOEXEC);
+	return l->epoll < 0 ? err_errno(e, -errno, "epoll_create1") : 0;
+}
+
+void loop_close(struct loop *l)
+{
+	if (l->epoll >= 0)
+		close(l->epoll);
+	l->epoll = -1;
+}
+
+int loop_add(struct loop *l, struct source *s, uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data.ptr = s};
+	return epoll_ctl(l->epoll, EPOLL_CTL_ADD, s->fd, &ev) < 0 ? -errno : 0;
+}
+
+int loop_change(struct loop *l, struct source *s, uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data.ptr = s};
+	return epoll_ctl(l->epoll, EPOLL_CTL_MOD, s->fd, &ev) < 0 ? -errno : 0;
+}
+
+void loop_del(struct loop *l, struct source *s)
+{
+	if (s->fd < 0)
+		return;
+	(void)epoll_ctl(l->epoll, EPOLL_CTL_DEL, s->fd, NULL); /* ENOENT: never added */
+	for (size_t i = 0; i < LOOP_BATCH; i++)
+		if (l->batch[i] == s)
+			l->batch[i] = NULL;
+}
+
+void loop_close_source(struct loop *l, struct source *s)
+{
+	if (s->fd < 0)
+		return;
+	loop_del(l, s);
+	close(s->fd);
+	s->fd = -1;
+}
+
+void loop_disarm(struct timer *t)
+{
+	if (!t->next)
+		return;
+	t->prev->next = t->next;
+	t->next->prev = t->prev;
+	t->prev = t->next = NULL;
+}
+
+void loop_arm(struct loop *l, struct timer *t, enum timer_kind kind, void (*fired)(struct timer *t))
+{
+	struct timer *head = &l->heads[kind];
+	loop_disarm(t);
+	t->due = l->now + durations[kind];
+	t->fired = fired;
+	t->next = head;
+	t->prev = head->prev;
+	head->prev->next = t;
+	head->prev = t;
+}
+
+static int until_next(const struct loop *l)
+{
+	int64_t least = -1;
+	for (size_t i = 0; i < TIMER_N; i++) {
+		const struct timer *t = l->heads[i].next;
+		if (t == &l->heads[i])
+			continue;
+		int64_t left = t->due > l->now ? t->due - l->now : 0;
+		least = least < 0 || left < least ? left : least;
+	}
+	return (int)least;
+}
+
+static void fire(struct loop *l)
+{
+	for (size_t i = 0; i < TIMER_N; i++) {
+		struct timer *t;
+		while ((t = l->heads[i].next) != &l->heads[i] && t->due <= l->now) {
+			loop_disarm(t);
+			t->fired(t);
+		}
+	}
+}
+
+int loop_run(struct loop *l, struct err *e)
+{
+	struct epoll_event ev[LOOP_BATCH];
+	while (!l->ended) {
+		int n = epoll_wait(l->epoll, ev, LOOP_BATCH, until_next(l));
+		if (n < 0 && errno != EINTR)
+			return err_errno(e, -errno, "epoll_wait");
+		l->now = clock_mono_ns() / 1000000;
+		for (int i = 0; i < n; i++)
+			l->batch[i] = ev[i].data.ptr;
+		for (int i = 0; i < n; i++) {
+			struct source *s = l->batch[i];
+			if (s)
+				s->ready(s, ev[i].events);
+		}
+		memset(l->batch, 0, sizeof(l->batch));
+		fire(l);
+	}
+	return 0;
+}
