@@ -207,6 +207,7 @@ int op_container_create(struct core *c, const char *name, const json_t *body, in
 {
 	struct creation n = {.core = c, .asked = name, .minor = minor, .a = a, .warnings = warnings};
 	struct container *made;
+	int64_t begun = clock_mono_ns();
 	random_id(n.id);
 	n.spec = arena_new(&n.mem, struct container_spec, 1);
 	int r = n.spec ? spec_parse(body, &n.mem, n.spec, e) : err_nomem(e);
@@ -225,6 +226,7 @@ int op_container_create(struct core *c, const char *name, const json_t *body, in
 	arena_free(&n.mem); /* empty when the container took it over */
 	if (r < 0)
 		return r;
+	log_debug("phases create id=%.12s create=%lld", n.id, (long long)(clock_mono_ns() - begun) / 1000);
 	memcpy(out_id, n.id, ID_TEXT);
 	return 0;
 }

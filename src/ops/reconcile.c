@@ -10,7 +10,8 @@
  *   4. kernel     diff(observe, want) is applied, step by step: one that fails does not keep the others from being mended.
  *   5. images     directories that no row names are removed.
  *
- * tests/ops/test_crash.c kills a daemon at every store commit and kernel step and runs this. */
+ * tests/scenario/test_daemon.py kills daemons at any moment and then looks for what is left; tests/ops/test_fault.c fails every kernel step
+ * of every verb. */
 #include "ops/reconcile.h"
 
 #include <errno.h>

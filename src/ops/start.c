@@ -18,6 +18,8 @@
 #include "ops/container.h"
 #include "ops/host.h"
 
+#define US(ns) ((long long)((ns) / 1000))
+
 int container_resolve(struct core *c, const char *term, char id[static ID_TEXT], struct err *e)
 {
 	const struct container *ct;
@@ -230,7 +232,12 @@ static int record(struct core *c, const char *id, int64_t pid, int64_t monitor, 
 	return op_commit(&op, e);
 }
 
-static int run_process(struct core *c, const char *id, int64_t intent, struct err *e)
+/* Where a start's time goes, for bench/run. */
+struct phases {
+	int64_t begun, attached, created, started;
+};
+
+static int run_process(struct core *c, const char *id, int64_t intent, struct phases *t, struct err *e)
 {
 	OWN(arena_free) struct arena mem = {0};
 	struct engine_run run = {0};
@@ -238,8 +245,10 @@ static int run_process(struct core *c, const char *id, int64_t intent, struct er
 	int r = describe(c, id, &mem, &run, e);
 	if (r >= 0) {
 		r = engine_create(c->engine, &run, &pid, &monitor, e);
+		t->created = clock_mono_ns();
 		if (r >= 0) {
 			r = engine_start(c->engine, id, e);
+			t->started = clock_mono_ns();
 			if (r >= 0)
 				r = record(c, id, pid, monitor, intent, e);
 			if (r < 0) {
@@ -266,11 +275,16 @@ int container_start_locked(struct core *c, const char *id, struct err *e)
 	core_read_end(c);
 	if (r < 0)
 		return r;
+	struct phases t = {.begun = clock_mono_ns()};
 	r = attach(c, id, &intent, e);
+	t.attached = clock_mono_ns();
 	if (r >= 0) {
-		r = run_process(c, id, intent, e);
+		r = run_process(c, id, intent, &t, e);
 		if (r < 0)
 			detach(c, id, intent, e);
+		else
+			log_debug("phases start id=%.12s attach=%lld create=%lld start=%lld record=%lld", id, US(t.attached - t.begun), US(t.created - t.attached), US(t.started - t.created),
+				US(clock_mono_ns() - t.started));
 	}
 	if (r < 0 && auto_remove) {
 		struct err undo = {0};

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "net/join.h"
@@ -10,6 +11,7 @@
 
 /* A process that SIGKILL has not ended after this long hangs in the kernel. */
 #define KILL_GRACE_MS 10000
+#define RECORD_TRIES  5 /* after 0.1, 0.2, ... 1.6 s */
 
 int op_container_get(struct core *c, const char *term, const struct container **out, struct err *e)
 {
@@ -109,16 +111,29 @@ void container_exited(struct core *c, const char *id, const struct exit_record *
 		log_error("the exit of %.12s is recorded at the next start: %s", id, e.msg);
 		return;
 	}
+	int64_t begun = clock_mono_ns();
 	int r = record_exit(c, id, rec, &auto_remove, &e);
+	/* The process has ended, whatever the firewall or the disk say: what fails for a moment (another program holds the lock) is tried again. */
+	for (int i = 0; r < 0 && r != -EALREADY && i < RECORD_TRIES; i++) {
+		struct timespec pause = {.tv_nsec = (100L << i) * 1000000 % 1000000000, .tv_sec = (100L << i) / 1000};
+		log_warn("the exit of %.12s could not be recorded, trying again: %s", id, e.msg);
+		(void)nanosleep(&pause, NULL);
+		e = (struct err){0};
+		r = record_exit(c, id, rec, &auto_remove, &e);
+	}
+	int64_t recorded = clock_mono_ns(), deleted = recorded;
 	if (r < 0 && r != -EALREADY)
 		log_error("the exit of %.12s could not be recorded, `pontoon doctor --repair` does it: %s", id, e.msg);
 	if (r >= 0) {
 		engine_exec_forget(c->engine, id);
 		if (engine_delete(c->engine, id, false, &e) < 0)
 			log_warn("clean up after %.12s: %s", id, e.msg);
+		deleted = clock_mono_ns();
 		log_debug("container ended id=%.12s code=%d", id, rec->code);
 		if (auto_remove && container_remove_locked(c, id, &e) < 0)
 			log_error("remove %.12s after its end: %s", id, e.msg);
+		log_debug("phases end id=%.12s detach=%lld delete=%lld remove=%lld", id, (long long)(recorded - begun) / 1000, (long long)(deleted - recorded) / 1000,
+			(long long)(clock_mono_ns() - deleted) / 1000);
 	}
 	life_unlock(c, id);
 }

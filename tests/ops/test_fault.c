@@ -1,0 +1,241 @@
+/* Invariant 3, over whole verbs: a network is made, a container made, started, connected, disconnected, stopped and removed, the network removed; and of each verb the
+ * k-th step on the kernel fails, for every k. After a failure the world is the one before and the kernel is what the world wants; then the verb is done
+ * without a failure, and the next one has its turn. With the real kernel, runtime, monitor and name server. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "base/fd.h"
+#include "daemon/config.h"
+#include "ops/container.h"
+#include "test.h"
+
+/* A kernel whose n-th step from now fails; 0: none. */
+static struct failing {
+	struct kernel ops;
+	struct kernel *inner;
+	unsigned at, steps;
+	bool hit;
+} failing;
+
+static void pass_down(struct kernel *k)
+{
+	failing.inner->known = k->known;
+	failing.inner->dns = k->dns;
+}
+
+static int fail_run(struct kernel *k, const struct step *s, struct err *e)
+{
+	pass_down(k);
+	if (failing.at && ++failing.steps == failing.at) {
+		failing.hit = true;
+		failing.at = 0; /* once: undoing and trying again go well */
+		return err_set(e, -EIO, "injected failure");
+	}
+	return failing.inner->run(failing.inner, s, e);
+}
+
+static int fail_observe(struct kernel *k, struct arena *a, const struct kstate *want, const struct world *known, struct kstate *out, struct err *e)
+{
+	pass_down(k);
+	return failing.inner->observe(failing.inner, a, want, known, out, e);
+}
+
+static int fail_routes(struct kernel *k, struct arena *a, struct prefix **out, size_t *n, struct err *e)
+{
+	(void)k;
+	return kernel_host_routes(failing.inner, a, out, n, e);
+}
+
+static void fail_free(struct kernel *k)
+{
+	(void)k;
+	failing.inner->free(failing.inner);
+}
+
+static char dir[] = "/tmp/pontoon-fault-XXXXXX";
+static struct config_daemon config;
+static struct core *core;
+
+static bool run(const char *cmd)
+{
+	return system(cmd) == 0;
+}
+
+static bool import_image(void)
+{
+	char cmd[PATH_MAX + 128], tar[] = "/tmp/pontoon-fault.XXXXXX", id[ID_TEXT];
+	struct err e = {0};
+	struct strv none = {0};
+	OWN(own_fd) int fd = mkstemp(tar);
+	snprintf(cmd, sizeof(cmd), "%s/scripts/busybox-image %s >/dev/null 2>&1", getenv("PONTOON_SOURCE"), tar);
+	bool good = fd >= 0 && run(cmd);
+	OWN(own_fd) int in = open(tar, O_RDONLY | O_CLOEXEC);
+	unlink(tar);
+	struct image_source s = {.input = in};
+	good = good && op_image_import(core, &s, "alpine", "latest", NULL, NULL, &none, id, &e) >= 0;
+	if (!good)
+		printf("# import: %s\n", e.msg);
+	return good;
+}
+
+/* Namespaces of its own for the rest of the process, and a core in them. */
+static bool open_lab(void)
+{
+	static char data[64], exec[64], image[PATH_MAX], relay[PATH_MAX], file[64];
+	struct err e = {0};
+	if (geteuid() != 0 || unshare(CLONE_NEWNET | CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || !mkdtemp(dir) || mount("lab", dir, "tmpfs", 0, "mode=711") < 0)
+		return false;
+	(void)umount2("/sys/fs/cgroup/unified", MNT_DETACH); /* crun refuses mixtures */
+	run("ip link set lo up");
+	snprintf(data, sizeof(data), "%s/d", dir);
+	snprintf(exec, sizeof(exec), "%s/e", dir);
+	snprintf(image, sizeof(image), "%s/pontoon-image", getenv("PONTOON_BIN"));
+	snprintf(relay, sizeof(relay), "%s/pontoon-relay", getenv("PONTOON_BIN"));
+	snprintf(file, sizeof(file), "%s/daemon.json", dir);
+	const char *argv[] = {"pontoond", "--data-root", data, "--exec-root", exec, "--config-file", file, "--image-program", image, "--relay-program", relay, "--cgroup-parent", strrchr(dir, '/')};
+	if (write_file(file, "{}", 2, 0600, &e) < 0 || config_read(&config, ARRAY_LEN(argv), (char **)(uintptr_t)argv) < 0) {
+		printf("# %s\n", config.errors.n ? config.errors.v[0] : e.msg);
+		return false;
+	}
+	if (kernel_new(&config.core.net, &failing.inner, &e) < 0)
+		return false;
+	failing.ops = (struct kernel){.run = fail_run, .observe = fail_observe, .routes = fail_routes, .free = fail_free};
+	if (core_open(&config.core, &failing.ops, &core, &e) < 0) {
+		printf("# %s\n", e.msg);
+		return false;
+	}
+	return import_image();
+}
+
+/* Everything of the world that a verb can change, but what a failed start leaves on purpose: its reason. */
+static void picture(struct buf *out)
+{
+	const struct network *n;
+	const struct container *c;
+	const struct endpoint *ep;
+	const struct world *w = core_read(core);
+	for (size_t i = 0; (n = world_next(w, NOUN_NETWORK, &i));)
+		buf_printf(out, "network %s %s\n", n->id, n->name);
+	for (size_t i = 0; (c = world_next(w, NOUN_CONTAINER, &i));)
+		buf_printf(out, "container %s %s %s %d %lld\n", c->id, c->name, container_state_name(c->state), c->starting, (long long)c->pid);
+	for (size_t i = 0; (ep = world_next(w, NOUN_ENDPOINT, &i));) {
+		char ip[IP_TEXT];
+		buf_printf(out, "endpoint %s %s %s\n", ep->key, ep->id, ip_format(&ep->ip4, ip));
+	}
+	core_read_end(core);
+}
+
+static bool as_it_should_be(void)
+{
+	OWN(arena_free) struct arena a = {0};
+	struct difference *d;
+	size_t n = 0;
+	struct err e = {0};
+	if (op_doctor(core, false, &a, &d, &n, &e) < 0) {
+		printf("# doctor: %s\n", e.msg);
+		return false;
+	}
+	for (size_t i = 0; i < n; i++)
+		printf("# %s: %s: %s\n", d[i].unit, d[i].kind, d[i].object);
+	return n == 0;
+}
+
+/* --- the verbs --- */
+
+static int make_network(struct err *e)
+{
+	char id[ID_TEXT];
+	struct network_spec s = {.name = "net1", .enable_v4 = -1, .enable_v6 = 1};
+	return op_network_create(core, &s, id, e);
+}
+
+static int make_container(struct err *e)
+{
+	OWN(arena_free) struct arena a = {0};
+	OWN(own_json) json_t *body = json_pack("{s:s, s:[s,s], s:{s:s}}", "Image", "alpine", "Cmd", "sleep", "3600", "HostConfig", "NetworkMode", "net1");
+	struct strv warnings = {0};
+	char id[ID_TEXT];
+	return op_container_create(core, "one", body, 51, &a, id, &warnings, e);
+}
+
+static int start(struct err *e)
+{
+	return op_container_start(core, "one", e);
+}
+
+static int join(struct err *e)
+{
+	return op_network_connect(core, "bridge", "one", NULL, e);
+}
+
+static int leave(struct err *e)
+{
+	return op_network_disconnect(core, "net1", "one", false, e);
+}
+
+static int stop(struct err *e)
+{
+	return op_container_stop(core, "one", 0, NULL, e);
+}
+
+static int drop_container(struct err *e)
+{
+	return op_container_remove(core, "one", true, false, false, e);
+}
+
+static int drop_network(struct err *e)
+{
+	return op_network_remove(core, "net1", e);
+}
+
+/* retried: the verb may succeed in spite of the failure, because what has ended is recorded sooner or later. */
+static bool fail_each_step(const char *name, int (*verb)(struct err *e), bool retried)
+{
+	for (unsigned k = 1;; k++) {
+		OWN(own_buf) struct buf before = {0}, after = {0};
+		struct err e = {0};
+		picture(&before);
+		failing.at = k;
+		failing.steps = 0;
+		failing.hit = false;
+		int r = verb(&e);
+		failing.at = 0;
+		bool hit = failing.hit;
+		if (r >= 0 && (!hit || retried)) {
+			printf("# %s: %u steps failed in turn\n", name, hit ? k : k - 1);
+			return as_it_should_be();
+		}
+		picture(&after);
+		if (!hit || r >= 0 || strcmp(buf_str(&before), buf_str(&after)) != 0 || !as_it_should_be()) {
+			printf("# %s, step %u: r=%d hit=%d %s\n# before:\n%s# after:\n%s", name, k, r, hit, e.msg, buf_str(&before), buf_str(&after));
+			return false;
+		}
+	}
+}
+
+TEST(every_verb_every_step)
+{
+	static const struct {
+		const char *name;
+		int (*verb)(struct err *e);
+		bool retried;
+	} verbs[] = {{"network create", make_network, false}, {"create", make_container, false}, {"start", start, false}, {"connect", join, false}, {"disconnect", leave, false}, {"stop", stop, true},
+		{"start again", start, false}, {"remove by force", drop_container, true}, {"network remove", drop_network, false}};
+	if (!open_lab())
+		SKIP("needs root, crun or runc, conmon");
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		REQUIRE(fail_each_step(verbs[i].name, verbs[i].verb, verbs[i].retried));
+	core_close(core);
+	config_free(&config);
+	char cmd[256];
+	snprintf(cmd, sizeof(cmd), "find /sys/fs/cgroup -mindepth 2 -depth -type d -path '*/%s*' -exec rmdir {} + 2>/dev/null", strrchr(dir, '/') + 1);
+	(void)run(cmd);
+	CHECK(umount2(dir, MNT_DETACH) == 0 && rmdir(dir) == 0);
+}
+
+TESTS(T(every_verb_every_step))
