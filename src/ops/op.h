@@ -1,5 +1,5 @@
 /* op: the transaction of every operation. A fork of the world is changed, the plan that follows from the difference is applied to the
- * kernel between the intent's COMMIT and the final COMMIT; all or nothing (proven by tests/ops/test_fault.c). */
+ * kernel between the intent's COMMIT and the final COMMIT; all or nothing (tests/ops/test_fault.c). */
 #pragma once
 
 #include "ops/core.h"
