@@ -174,7 +174,7 @@ static json_t *when(int64_t ns)
 
 static json_t *state_view(const struct container *c)
 {
-	return json_pack("{s:s, s:b, s:b, s:b, s:b, s:b, s:I, s:I, s:s, s:o, s:o}", "Status", container_state_name(c->state), "Running", container_is_running(c), "Paused",
+	return json_pack("{s:s, s:b, s:b, s:b, s:b, s:b, s:I, s:I, s:s, s:o, s:o}", "Status", container_state_name(c->state), "Running", container_is_running(c) || c->state == STATE_RESTARTING, "Paused",
 		c->state == STATE_PAUSED, "Restarting", c->state == STATE_RESTARTING, "OOMKilled", c->oom_killed, "Dead", c->state == STATE_DEAD, "Pid", (json_int_t)c->pid, "ExitCode",
 		(json_int_t)c->exit_code, "Error", c->error, "StartedAt", when(c->started), "FinishedAt", when(c->finished));
 }

@@ -33,6 +33,7 @@ struct container {
 	char error[512];
 	int64_t created, started, finished; /* ns; 0 = never */
 	int64_t restart_count;
+	int64_t restart_wait; /* ns, the last one of the restart policy; not stored */
 	int64_t seq;      /* creation order */
 	char boot_id[40]; /* of the boot in which it was last started */
 };

@@ -14,6 +14,7 @@
 #include "ops/host.h"
 #include "ops/publish.h"
 #include "ops/reconcile.h"
+#include "ops/restart.h"
 
 const struct world *core_read(struct core *c)
 {
@@ -82,7 +83,10 @@ static int open_all(struct core *c, struct kernel *kernel, struct err *e)
 	ec.arg = c;
 	try(engine_new(&ec, &c->engine, e));
 	try(defaults_forwarding(c, e));
-	return reconcile_start(c, e);
+	try(reconcile_start(c, e));
+	try(restarts_open(c, e));
+	restarts_boot(c);
+	return 0;
 }
 
 int core_open(const struct core_conf *conf, struct kernel *kernel, struct core **out, struct err *e)
@@ -109,7 +113,10 @@ void core_close(struct core *c)
 {
 	if (!c)
 		return;
+	c->ending = true;
+	restarts_stop(c);
 	exits_stop(c);
+	restarts_free(c);
 	publish_close(c, !c->conf->live_restore);
 	engine_free(c->engine);
 	if (c->kernel)
@@ -146,6 +153,8 @@ void core_shutdown(struct core *c)
 	OWN(arena_free) struct arena a = {0};
 	const struct container *ct;
 	size_t n = 0;
+	c->ending = true;
+	restarts_stop(c);
 	if (c->conf->live_restore)
 		return;
 	const struct world *w = core_read(c);

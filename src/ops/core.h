@@ -61,6 +61,8 @@ struct core {
 	struct life *lives;
 	struct waiter *waiters;
 	struct exit_queue *exits;
+	struct restarts *restarts;
+	_Atomic bool ending; /* an orderly end has begun: what is stopped now, the user has not stopped */
 };
 
 /* Opens the store, loads the world, starts the engine and the exit workers, and reconciles (ops/reconcile.c). `kernel` may be given by tests (then owned), else NULL. */

@@ -79,8 +79,6 @@ static int refuse_missing(const struct container_spec *s, struct err *e)
 		return err_as(e, ERR_NOT_IMPLEMENTED, "links are not supported by this version of Pontoon: use addresses");
 	if (s->host.volumes_from.n)
 		return err_as(e, ERR_NOT_IMPLEMENTED, "--volumes-from is not supported by this version of Pontoon: use bind mounts");
-	if (!str_empty(s->host.restart_name) && !streq(s->host.restart_name, "no"))
-		return err_as(e, ERR_NOT_IMPLEMENTED, "restart policy \"%s\" is not supported by this version of Pontoon: use \"no\"", s->host.restart_name);
 	return 0;
 }
 

@@ -59,11 +59,12 @@ int op_container_remove(struct core *c, const char *term, bool force, bool volum
 	try(force ? container_settle(c, term, id, e) : container_resolve(c, term, id, e));
 	const struct container *ct;
 	try(op_container_get(c, id, &ct, e));
-	bool runs = container_is_running(ct) || ct->starting;
+	bool again = ct->state == STATE_RESTARTING;
+	bool runs = container_is_running(ct) || ct->starting || again;
 	bool paused = ct->state == STATE_PAUSED;
 	thing_unref((void *)(uintptr_t)ct);
 	if (runs && !force)
-		return err_as(e, ERR_CONFLICT, "cannot remove container \"%s\": container is %s: %s", term, paused ? "paused" : "running",
+		return err_as(e, ERR_CONFLICT, "cannot remove container \"%s\": container is %s: %s", term, paused ? "paused" : again ? "restarting" : "running",
 			paused ? "unpause and stop the container before removing or force remove" : "stop the container before removing or force remove");
 	if (runs) {
 		int r = container_stop_wait(c, id, 0, "SIGKILL", e);
@@ -76,7 +77,7 @@ int op_container_remove(struct core *c, const char *term, bool force, bool volum
 	if (r < 0)
 		return err_set(e, r, "lock container %s", id);
 	const struct container *now = world_container(core_read(c), id);
-	bool again = now && container_is_running(now);
+	again = now && (container_is_running(now) || now->state == STATE_RESTARTING);
 	core_read_end(c);
 	r = again ? err_as(e, ERR_CONFLICT, "cannot remove container \"%s\": container is running: stop the container before removing or force remove", term)
 		  : container_remove_locked(c, id, e);
@@ -86,7 +87,7 @@ int op_container_remove(struct core *c, const char *term, bool force, bool volum
 
 static bool prune_matches(const struct container *ct, const struct kvs *labels, int64_t until)
 {
-	if (container_is_running(ct) || ct->starting)
+	if (container_is_running(ct) || ct->starting || ct->state == STATE_RESTARTING)
 		return false;
 	if (until && ct->created > until)
 		return false;

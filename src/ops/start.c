@@ -133,6 +133,8 @@ static void detach(struct core *c, const char *id, int64_t intent, const struct 
 		r = container_edit(&op, id, &next, &e);
 	if (r >= 0) {
 		next->starting = false;
+		if (next->state == STATE_RESTARTING)
+			next->state = STATE_EXITED;
 		/* The shell's convention, which `docker inspect` shows too: 127 not found, 126 not executable. */
 		next->exit_code = strstr(why->msg, "executable file not found") || strstr(why->msg, "no such file or directory") ? 127
 				  : strstr(why->msg, "permission denied")                                                 ? 126
@@ -217,6 +219,8 @@ static int record(struct core *c, const char *id, int64_t pid, int64_t monitor, 
 	op.end_intent = intent;
 	op.durable = true;
 	try(container_edit(&op, id, &next, e));
+	if (next->state != STATE_RESTARTING)
+		next->restart_count = next->restart_wait = 0;
 	next->state = STATE_RUNNING;
 	next->starting = false;
 	next->pid = pid;

@@ -6,8 +6,10 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "model/restart.h"
 #include "net/join.h"
 #include "ops/container.h"
+#include "ops/restart.h"
 
 /* A process that SIGKILL has not ended after this long hangs in the kernel. */
 #define KILL_GRACE_MS 10000
@@ -56,6 +58,8 @@ int op_container_get_running(struct core *c, const char *term, const struct cont
 	int r = 0;
 	if (ct->state == STATE_PAUSED)
 		r = err_as(e, ERR_CONFLICT, "Container %s is paused, unpause the container before exec", ct->id);
+	else if (ct->state == STATE_RESTARTING)
+		r = err_as(e, ERR_CONFLICT, "Container %s is restarting, wait until the container is running", ct->id);
 	else if (!container_is_running(ct))
 		r = err_as(e, ERR_CONFLICT, "container %s is not running", ct->id);
 	if (r < 0)
@@ -66,7 +70,7 @@ int op_container_get_running(struct core *c, const char *term, const struct cont
 }
 
 /* Operation: the process is gone. */
-static int record_exit(struct core *c, const char *id, const struct exit_record *rec, bool *auto_remove, struct err *e)
+static int record_exit(struct core *c, const char *id, const struct exit_record *rec, bool *auto_remove, int64_t *again, struct err *e)
 {
 	OWN(op_end) struct op op = {0};
 	struct container *next;
@@ -89,6 +93,11 @@ static int record_exit(struct core *c, const char *id, const struct exit_record 
 	next->exit_code = rec->code;
 	next->oom_killed = rec->oom_killed;
 	next->finished = rec->when ? rec->when : clock_real_ns();
+	if (restart_after_exit(next, rec->code, next->stopped_by_user || c->ending)) {
+		next->state = STATE_RESTARTING;
+		next->restart_count++;
+		next->restart_wait = *again = restart_wait(next->restart_wait, next->finished - next->started);
+	}
 	snprintf(code, sizeof(code), "%d", rec->code);
 	if (rec->oom_killed)
 		op_container_event(&op, next, "oom", NULL);
@@ -107,19 +116,20 @@ void container_exited(struct core *c, const char *id, const struct exit_record *
 {
 	struct err e = {0};
 	bool auto_remove = false;
+	int64_t again = 0;
 	if (life_lock(c, id, &e) < 0) {
 		log_error("the exit of %.12s is recorded at the next start: %s", id, e.msg);
 		return;
 	}
 	int64_t begun = clock_mono_ns();
-	int r = record_exit(c, id, rec, &auto_remove, &e);
+	int r = record_exit(c, id, rec, &auto_remove, &again, &e);
 	/* The process has ended, whatever the firewall or the disk say: what fails for a moment (another program holds the lock) is tried again. */
 	for (int i = 0; r < 0 && r != -EALREADY && i < RECORD_TRIES; i++) {
 		struct timespec pause = {.tv_nsec = (100L << i) * 1000000 % 1000000000, .tv_sec = (100L << i) / 1000};
 		log_warn("the exit of %.12s could not be recorded, trying again: %s", id, e.msg);
 		(void)nanosleep(&pause, NULL);
 		e = (struct err){0};
-		r = record_exit(c, id, rec, &auto_remove, &e);
+		r = record_exit(c, id, rec, &auto_remove, &again, &e);
 	}
 	int64_t recorded = clock_mono_ns(), deleted = recorded;
 	if (r < 0 && r != -EALREADY)
@@ -132,6 +142,8 @@ void container_exited(struct core *c, const char *id, const struct exit_record *
 		log_debug("container ended id=%.12s code=%d", id, rec->code);
 		if (auto_remove && container_remove_locked(c, id, &e) < 0)
 			log_error("remove %.12s after its end: %s", id, e.msg);
+		if (again)
+			restarts_put(c, id, again);
 		log_debug("phases end id=%.12s detach=%lld delete=%lld remove=%lld", id, (long long)(recorded - begun) / 1000, (long long)(deleted - recorded) / 1000,
 			(long long)(clock_mono_ns() - deleted) / 1000);
 	}
@@ -182,7 +194,7 @@ static int stop_mark(struct core *c, const char *id, const char *signal, int tim
 		r = err_as(e, ERR_INVALID, "invalid signal: %s", name);
 	else if (!container_is_running(next))
 		r = err_as(e, ERR_NOT_MODIFIED, "container %s is not running", id);
-	next->stopped_by_user = true;
+	next->stopped_by_user = !c->ending;
 	if (r < 0) {
 		thing_unref(next);
 		return r;
@@ -195,6 +207,9 @@ int container_stop_wait(struct core *c, const char *id, int timeout, const char 
 {
 	struct waiter *w;
 	int sig, wait;
+	int waiting = restarts_cancel(c, id, e);
+	if (waiting != 0)
+		return waiting < 0 ? waiting : 0;
 	try(stop_mark(c, id, signal, timeout, &sig, &wait, e));
 	try(waiter_open(c, id, WAIT_NOT_RUNNING, &w, e));
 	int r = send_signal(c, id, sig, e);
@@ -260,13 +275,17 @@ int op_container_kill(struct core *c, const char *term, const char *signal, stru
 	char id[ID_TEXT];
 	STR_COPY(id, ct->id);
 	bool runs = container_is_running(ct);
+	const char *own = ct->spec->config.stop_signal;
+	int own_sig;
+	bool stops = sig == SIGKILL || (signal_parse(str_empty(own) ? "SIGTERM" : own, &own_sig) >= 0 && own_sig == sig);
 	thing_unref((void *)(uintptr_t)ct);
 	if (!runs)
 		return err_as(e, ERR_CONFLICT, "cannot kill container: %s: container %s is not running", term, id);
+	int s, t;
+	if (stops) /* no restart policy brings back what was killed on purpose */
+		try(stop_mark(c, id, NULL, 0, &s, &t, e));
 	if (sig == SIGKILL) {
 		struct waiter *w;
-		int s, t;
-		try(stop_mark(c, id, NULL, 0, &s, &t, e));
 		try(waiter_open(c, id, WAIT_NOT_RUNNING, &w, e));
 		int r = send_signal(c, id, sig, e);
 		if (waiter_result(w, NULL) || (r >= 0 && wait_ms(w, KILL_GRACE_MS)))

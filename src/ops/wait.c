@@ -47,10 +47,16 @@ static void remember(struct waiter *w, const struct container *c)
 	w->code = c->exit_code;
 }
 
+/* Between two runs of a restart policy it is not over. */
+static bool goes_on(const struct container *c)
+{
+	return container_is_running(c) || c->starting || c->state == STATE_RESTARTING;
+}
+
 static void note_one(struct waiter *w, const struct container *before, const struct container *after)
 {
-	bool ran = before && (container_is_running(before) || before->starting);
-	bool runs = after && (container_is_running(after) || after->starting);
+	bool ran = before && goes_on(before);
+	bool runs = after && (container_is_running(after) || after->starting); /* each end of a run is one that clients wait for */
 	if (ran && after && !runs)
 		remember(w, after);
 	if (!after) {
@@ -92,7 +98,7 @@ int waiter_open(struct core *c, const char *term, enum wait_condition cond, stru
 	int r = world_find_container(core_read(c), term, &ct, e);
 	if (r >= 0) {
 		STR_COPY(w->container, ct->id);
-		if (cond == WAIT_NOT_RUNNING && !container_is_running(ct) && !ct->starting) {
+		if (cond == WAIT_NOT_RUNNING && !goes_on(ct)) {
 			remember(w, ct);
 			finish(w);
 		}

@@ -1,0 +1,203 @@
+/* Theory of operation
+ *
+ * The end of a process is recorded in one transaction (ops/stop.c), and it is there that the policy is asked: the container becomes
+ * "restarting" instead of "exited", and its turn comes after a wait that doubles from 100 ms to a minute. A stop, kill or removal in
+ * between makes it "exited" under the life lock; the thread takes the same lock and looks at the state again, so a container that the
+ * user has stopped never comes back. At the daemon's start the store says which ones were waiting.
+ *
+ * tests/scenario/test_restart.py, tests/model/test_restart.c. */
+#include "ops/restart.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "model/restart.h"
+#include "ops/container.h"
+
+struct due {
+	struct due *next;
+	char id[ID_TEXT];
+	int64_t when; /* monotonic */
+};
+
+struct restarts {
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	struct due *first; /* soonest first */
+	bool stop;
+	pthread_t thread;
+};
+
+/* Sleeps until the first is due; NULL: the end. Called with the lock held. */
+static struct due *next_due(struct restarts *q)
+{
+	while (!q->stop) {
+		struct due *d = q->first;
+		if (!d) {
+			pthread_cond_wait(&q->cond, &q->lock);
+		} else if (d->when <= clock_mono_ns()) {
+			q->first = d->next;
+			return d;
+		} else {
+			struct timespec ts = {.tv_sec = d->when / 1000000000, .tv_nsec = d->when % 1000000000};
+			pthread_cond_timedwait(&q->cond, &q->lock, &ts);
+		}
+	}
+	return NULL;
+}
+
+static bool is_restarting(struct core *c, const char *id)
+{
+	const struct container *ct = world_container(core_read(c), id);
+	bool yes = ct && ct->state == STATE_RESTARTING;
+	core_read_end(c);
+	return yes;
+}
+
+static void start_again(struct core *c, const char *id)
+{
+	struct err e = {0};
+	if (life_lock(c, id, &e) < 0) {
+		log_error("restart of %.12s: %s", id, e.msg);
+		return;
+	}
+	if (is_restarting(c, id) && container_start_locked(c, id, &e) < 0)
+		log_error("restart of %.12s failed: %s", id, e.msg);
+	life_unlock(c, id);
+}
+
+static void *run(void *arg)
+{
+	struct core *c = arg;
+	struct restarts *q = c->restarts;
+	struct due *d;
+	pthread_mutex_lock(&q->lock);
+	while ((d = next_due(q))) {
+		pthread_mutex_unlock(&q->lock);
+		start_again(c, d->id);
+		free(d);
+		pthread_mutex_lock(&q->lock);
+	}
+	pthread_mutex_unlock(&q->lock);
+	return NULL;
+}
+
+int restarts_open(struct core *c, struct err *e)
+{
+	struct restarts *q = calloc(1, sizeof(*q));
+	if (!q)
+		return err_nomem(e);
+	pthread_condattr_t attr;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_mutex_init(&q->lock, NULL);
+	pthread_cond_init(&q->cond, &attr);
+	pthread_condattr_destroy(&attr);
+	c->restarts = q;
+	int r = pthread_create(&q->thread, NULL, run, c);
+	if (r == 0)
+		return 0;
+	pthread_cond_destroy(&q->cond);
+	pthread_mutex_destroy(&q->lock);
+	free(q);
+	c->restarts = NULL;
+	return err_errno(e, -r, "start the thread of the restart policies");
+}
+
+void restarts_stop(struct core *c)
+{
+	struct restarts *q = c->restarts;
+	if (!q || q->stop)
+		return;
+	pthread_mutex_lock(&q->lock);
+	q->stop = true;
+	pthread_cond_broadcast(&q->cond);
+	pthread_mutex_unlock(&q->lock);
+	pthread_join(q->thread, NULL);
+}
+
+void restarts_free(struct core *c)
+{
+	struct restarts *q = c->restarts;
+	if (!q)
+		return;
+	while (q->first) {
+		struct due *d = q->first;
+		q->first = d->next;
+		free(d);
+	}
+	pthread_cond_destroy(&q->cond);
+	pthread_mutex_destroy(&q->lock);
+	free(q);
+	c->restarts = NULL;
+}
+
+void restarts_put(struct core *c, const char *id, int64_t wait)
+{
+	struct restarts *q = c->restarts;
+	struct due *d = q ? calloc(1, sizeof(*d)) : NULL;
+	if (!d) {
+		log_error("the restart of %.12s waits for the next start of the daemon: %s", id, q ? "out of memory" : "the daemon ends");
+		return;
+	}
+	STR_COPY(d->id, id);
+	d->when = clock_mono_ns() + wait;
+	pthread_mutex_lock(&q->lock);
+	struct due **p = &q->first;
+	while (*p && (*p)->when <= d->when)
+		p = &(*p)->next;
+	d->next = *p;
+	*p = d;
+	pthread_cond_signal(&q->cond);
+	pthread_mutex_unlock(&q->lock);
+}
+
+/* Its state becomes `state`, in a transaction. */
+static int set_state(struct core *c, const char *id, enum container_state state, bool stopped, struct err *e)
+{
+	OWN(op_end) struct op op = {0};
+	struct container *next;
+	try(op_begin(c, "restart", &op, e));
+	op.about = id;
+	try(container_edit(&op, id, &next, e));
+	next->state = state;
+	next->stopped_by_user = stopped;
+	try(world_put(op.next, next, e));
+	return op_commit(&op, e);
+}
+
+void restarts_boot(struct core *c)
+{
+	OWN(arena_free) struct arena a = {0};
+	struct strv ids = {0};
+	const struct container *ct;
+	const struct world *w = core_read(c);
+	for (size_t i = 0; (ct = world_next(w, NOUN_CONTAINER, &i));)
+		if (restart_at_boot(ct))
+			(void)strv_add(&a, &ids, ct->id);
+	core_read_end(c);
+	if (a.bad)
+		log_error("not every container could be started by its restart policy: out of memory");
+	for (size_t i = 0; i < ids.n; i++) {
+		struct err e = {0};
+		if (set_state(c, ids.v[i], STATE_RESTARTING, false, &e) < 0)
+			log_error("restart of %.12s: %s", ids.v[i], e.msg);
+		else
+			restarts_put(c, ids.v[i], 0);
+	}
+}
+
+int restarts_cancel(struct core *c, const char *id, struct err *e)
+{
+	if (!is_restarting(c, id))
+		return 0;
+	try(life_lock(c, id, e));
+	int r = is_restarting(c, id) ? 1 : 0; /* it may have been started before we had the lock */
+	if (r) {
+		int s = set_state(c, id, STATE_EXITED, !c->ending, e);
+		r = s < 0 ? s : 1;
+	}
+	life_unlock(c, id);
+	return r;
+}
