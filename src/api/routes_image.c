@@ -168,9 +168,43 @@ static int remove_it(struct request *rq, struct err *e)
 	return reply_json(rq, 200, j);
 }
 
+/* Takes "dangling" out of the filters that op_image_prune gets. */
+static int take_dangling(struct kvs *filters, bool *all, struct err *e)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < filters->n; i++) {
+		const char *v = filters->v[i].value;
+		bool no = streq(v, "false") || streq(v, "0");
+		if (!streq(filters->v[i].key, "dangling"))
+			filters->v[n++] = filters->v[i];
+		else if (no || streq(v, "true") || streq(v, "1"))
+			*all = no;
+		else
+			return err_as(e, ERR_INVALID, "invalid filter 'dangling=[%.100s]'", v);
+	}
+	filters->n = n;
+	return 0;
+}
+
+static int prune(struct request *rq, struct err *e)
+{
+	static const char *const known[] = {"dangling", "label", "label!", "until", NULL};
+	struct kvs filters, gone = {0};
+	int64_t until, freed = 0;
+	bool all = false;
+	try(request_prune_filters(rq, known, &filters, &until, e));
+	try(take_dangling(&filters, &all, e));
+	try(op_image_prune(rq->core, all, &filters, until, &rq->mem, &gone, &freed, e));
+	json_t *j = gone.n ? json_array() : json_null();
+	for (size_t i = 0; i < gone.n; i++)
+		json_array_append_new(j, json_pack("{s:s}", gone.v[i].key, gone.v[i].value));
+	return reply_json(rq, 200, json_pack("{s:o, s:I}", "ImagesDeleted", j, "SpaceReclaimed", (json_int_t)freed));
+}
+
 const struct route routes_image[] = {
 	{"GET", "/images/json", list, BODY_JSON},
 	{"POST", "/images/create", create, BODY_STREAM},
+	{"POST", "/images/prune", prune, BODY_JSON},
 	{"POST", "/images/load", load, BODY_STREAM},
 	{"GET", "/images/{}/json", inspect, BODY_JSON},
 	{"GET", "/images/{}/history", history, BODY_JSON},

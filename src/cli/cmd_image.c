@@ -161,6 +161,38 @@ static int run_load(const struct parsed *p, struct arena *a)
 	return r < 0 ? fail(&e, 1) : 0;
 }
 
+static const struct flag prune_flags[] = {{"all", 'a', NULL, "Every image that no container has, not only those without a name"}, {"filter", 0, "filter", "Filter by conditions (until=24h)"},
+	{"force", 'f', NULL, "Do not ask"}};
+
+static int run_prune(const struct parsed *p, struct arena *a)
+{
+	struct err e = {0};
+	OWN(own_json) json_t *j = NULL;
+	size_t i;
+	json_t *one;
+	struct strv conditions = strv_copy(a, flag_list(p, "filter"));
+	bool all = flag_on(p, "all");
+	if (strv_add(a, &conditions, all ? "dangling=false" : "dangling=true") < 0)
+		return 1;
+	const char *filters = arg_filters(a, &conditions, &e);
+	if (!filters)
+		return fail(&e, 1);
+	if (!flag_on(p, "force") && !confirm(all ? "WARNING! This will remove all images without at least one container associated to them."
+						 : "WARNING! This will remove all dangling images."))
+		return 0;
+	if (http_call("POST", arena_printf(a, "/images/prune?filters=%s", filters), NULL, &j, &e) < 0)
+		return fail(&e, 1);
+	if (json_array_size(json_object_get(j, "ImagesDeleted")))
+		puts("Deleted Images:");
+	json_array_foreach(json_object_get(j, "ImagesDeleted"), i, one)
+	{
+		const char *untagged = json_string_value(json_object_get(one, "Untagged")), *gone = json_string_value(json_object_get(one, "Deleted"));
+		printf("%s: %s\n", untagged ? "untagged" : "deleted", untagged ? untagged : gone ? gone : "");
+	}
+	printf("%sTotal reclaimed space: %s\n", i ? "\n" : "", units_size(json_integer_value(json_object_get(j, "SpaceReclaimed")), a));
+	return 0;
+}
+
 static const struct flag rmi_flags[] = {{"force", 'f', NULL, "Remove although it is in use or has several names"}, {"no-prune", 0, NULL, "Keep untagged parents"}};
 
 static int run_rmi(const struct parsed *p, struct arena *a)
@@ -238,6 +270,7 @@ const struct command commands_image[] = {
 	{"load", "image", true, "", "Load images from a saved archive", FLAGS(load_flags), false, 0, 0, run_load, NULL},
 	{"rmi", NULL, true, "IMAGE [IMAGE...]", "Remove images", FLAGS(rmi_flags), false, 1, -1, run_rmi, NULL},
 	{"rm", "image", false, "IMAGE [IMAGE...]", "Remove images", FLAGS(rmi_flags), false, 1, -1, run_rmi, NULL},
+	{"prune", "image", false, "", "Remove images that are not in use", FLAGS(prune_flags), false, 0, 0, run_prune, NULL},
 	{"tag", "image", true, "SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]", "Give an image a further name", NULL, 0, false, 2, 2, run_tag, NULL},
 	{"history", "image", true, "IMAGE", "Show how an image was made", FLAGS(history_flags), false, 1, 1, run_history, NULL},
 	{NULL, NULL, false, NULL, NULL, NULL, 0, false, 0, 0, NULL, NULL},

@@ -180,8 +180,8 @@ int op_image_tag(struct core *c, const char *term, const char *repo, const char 
 	return op_commit(&op, e);
 }
 
-/* Layers of the image that no other image has; they leave the world, their directories are named in `dirs`. */
-static int drop_layers(struct op *op, const struct image *gone, struct strv *dirs, struct err *e)
+/* Layers of the image that no other image has; they leave the world, their directories are named in `dirs`, their bytes added to *freed. */
+static int drop_layers(struct op *op, const struct image *gone, struct strv *dirs, int64_t *freed, struct err *e)
 {
 	struct map used = {0};
 	const struct image *img;
@@ -193,6 +193,7 @@ static int drop_layers(struct op *op, const struct image *gone, struct strv *dir
 		const struct layer *l = world_get(op->next, NOUN_LAYER, gone->diff_ids.v[k]);
 		if (!l || map_gets(&used, gone->diff_ids.v[k]))
 			continue;
+		*freed += l->size;
 		r = strv_add(&op->mem, dirs, l->dir);
 		if (r >= 0)
 			r = world_del(op->next, NOUN_LAYER, gone->diff_ids.v[k], e);
@@ -210,17 +211,50 @@ static const struct container *user_of_image(const struct world *w, const char *
 	return NULL;
 }
 
-static int untag(struct op *op, const char *ref, struct arena *a, struct kvs *deleted, struct err *e)
+/* Appends; keys may be there several times. */
+static int tell_deleted(struct arena *a, struct kvs *deleted, const char *key, const char *value, struct err *e)
 {
-	try(world_del(op->next, NOUN_TAG, ref, e));
 	struct kv *v = arena_new(a, struct kv, deleted->n + 1);
-	if (!v)
+	const char *copy = arena_dup(a, value);
+	if (!v || !copy)
 		return err_nomem(e);
 	if (deleted->n)
 		memcpy(v, deleted->v, deleted->n * sizeof(*v));
-	v[deleted->n++] = (struct kv){.key = "Untagged", .value = arena_dup(a, ref)};
+	v[deleted->n++] = (struct kv){.key = key, .value = copy};
 	deleted->v = v;
 	return 0;
+}
+
+static int untag(struct op *op, const char *ref, struct arena *a, struct kvs *deleted, struct err *e)
+{
+	char key[THING_KEY]; /* ref may go with the tag */
+	STR_COPY(key, ref);
+	try(world_del(op->next, NOUN_TAG, key, e));
+	return tell_deleted(a, deleted, "Untagged", key, e);
+}
+
+/* An image without tags, and its layers, leave the world. */
+static int drop_image(struct op *op, const struct image *img, const char *term, struct arena *a, struct kvs *deleted, struct strv *dirs, int64_t *freed, struct err *e)
+{
+	char id[ID_TEXT];
+	STR_COPY(id, img->id);
+	try(drop_layers(op, img, dirs, freed, e));
+	try(world_del(op->next, NOUN_IMAGE, id, e));
+	const char *full = arena_printf(&op->mem, "sha256:%s", id);
+	if (!full)
+		return err_nomem(e);
+	op_event(op, "image", "delete", full, "name", term, NULL);
+	return tell_deleted(a, deleted, "Deleted", full, e);
+}
+
+/* After the commit: a directory that stays is removed at the next start, because no row names it. */
+static void remove_dirs(struct core *c, const struct strv *dirs)
+{
+	for (size_t i = 0; i < dirs->n; i++) {
+		struct err one = {0};
+		if (engine_layer_remove(c->engine, dirs->v[i], &one) < 0)
+			log_warn("%s: it goes at the next start", one.msg);
+	}
 }
 
 static int removable(const struct world *w, const struct image *img, const char *term, bool by_id, size_t ntags, bool force, struct err *e)
@@ -249,6 +283,7 @@ int op_image_remove(struct core *c, const char *term, bool force, bool noprune, 
 	const struct image *img = NULL;
 	char ref[REF_TEXT];
 	size_t ntags = 0;
+	int64_t freed = 0;
 	int r = op_begin(c, "image remove", &op, e);
 	op.durable = true;
 	if (r >= 0)
@@ -259,33 +294,72 @@ int op_image_remove(struct core *c, const char *term, bool force, bool noprune, 
 	if (r >= 0 && last)
 		r = removable(op.next, img, term, !by_ref, ntags, force, e);
 	for (size_t i = 0; r >= 0 && i < ntags; i++) {
-		char key[THING_KEY];
-		STR_COPY(key, tags[i]->thing.key);
-		if (!by_ref || streq(key, ref))
-			r = untag(&op, key, a, &out, e);
+		if (!by_ref || streq(tags[i]->thing.key, ref))
+			r = untag(&op, tags[i]->thing.key, a, &out, e);
 	}
-	if (r >= 0 && last && !user_of_image(op.next, img->id, false)) {
-		char id[ID_TEXT];
-		STR_COPY(id, img->id);
-		r = drop_layers(&op, img, &dirs, e);
-		if (r >= 0)
-			r = world_del(op.next, NOUN_IMAGE, id, e);
-		if (r >= 0) {
-			op_event(&op, "image", "delete", arena_printf(&op.mem, "sha256:%s", id), "name", term, NULL);
-			r = kvs_set(a, &out, "Deleted", arena_printf(a, "sha256:%s", id));
-		}
-	}
+	if (r >= 0 && last && !user_of_image(op.next, img->id, false))
+		r = drop_image(&op, img, term, a, &out, &dirs, &freed, e);
 	if (r >= 0)
 		r = op_commit(&op, e);
-	for (size_t i = 0; r >= 0 && i < dirs.n; i++) {
-		struct err one = {0};
-		if (engine_layer_remove(c->engine, dirs.v[i], &one) < 0)
-			log_warn("%s: it goes at the next start", one.msg);
-	}
+	if (r >= 0)
+		remove_dirs(c, &dirs);
 	op_end(&op);
 	pthread_rwlock_unlock(&c->image_lock);
 	if (r < 0)
 		return r;
 	*deleted = out;
+	return 0;
+}
+
+static bool prune_matches(const struct world *w, const struct image *img, bool all, const struct kvs *labels, int64_t until)
+{
+	OWN(arena_free) struct arena a = {0};
+	size_t ntags = 0;
+	(void)world_tags_of_image(w, &a, img->id, &ntags);
+	if ((ntags && !all) || (until && img->created > until))
+		return false;
+	if (user_of_image(w, img->id, false) || user_of_image(w, img->id, true))
+		return false;
+	for (size_t i = 0; i < labels->n; i++)
+		if (kvs_has_term(&img->config.labels, labels->v[i].value) == streq(labels->v[i].key, "label!"))
+			return false;
+	return true;
+}
+
+static int prune_one(struct op *op, const char *id, struct arena *a, struct kvs *deleted, struct strv *dirs, int64_t *freed, struct err *e)
+{
+	size_t ntags = 0;
+	const struct image *img = world_get(op->next, NOUN_IMAGE, id);
+	const struct tag **tags = world_tags_of_image(op->next, &op->mem, id, &ntags);
+	for (size_t i = 0; i < ntags; i++)
+		try(untag(op, tags[i]->thing.key, a, deleted, e));
+	return drop_image(op, img, id, a, deleted, dirs, freed, e);
+}
+
+int op_image_prune(struct core *c, bool all, const struct kvs *label_filters, int64_t until, struct arena *a, struct kvs *deleted, int64_t *freed, struct err *e)
+{
+	struct strv dirs = {0}, ids = {0};
+	struct kvs out = {0};
+	int64_t bytes = 0;
+	const struct image *img;
+	struct op op = {0};
+	pthread_rwlock_wrlock(&c->image_lock);
+	int r = op_begin(c, "image prune", &op, e);
+	op.durable = true;
+	for (size_t i = 0; r >= 0 && (img = world_next(op.next, NOUN_IMAGE, &i));)
+		if (prune_matches(op.next, img, all, label_filters, until) && strv_add(&op.mem, &ids, img->id) < 0)
+			r = err_nomem(e);
+	for (size_t i = 0; r >= 0 && i < ids.n; i++)
+		r = prune_one(&op, ids.v[i], a, &out, &dirs, &bytes, e);
+	if (r >= 0 && ids.n)
+		r = op_commit(&op, e);
+	if (r >= 0)
+		remove_dirs(c, &dirs);
+	op_end(&op);
+	pthread_rwlock_unlock(&c->image_lock);
+	if (r < 0)
+		return r;
+	*deleted = out;
+	*freed = bytes;
 	return 0;
 }

@@ -53,6 +53,8 @@ int op_image_load(struct core *c, const struct image_source *s, struct arena *a,
 int op_image_tag(struct core *c, const char *term, const char *repo, const char *tag, struct err *e);
 /* deleted: "Untagged: ..."/"Deleted: ..." as pairs key "Untagged"|"Deleted", value */
 int op_image_remove(struct core *c, const char *term, bool force, bool noprune, struct arena *a, struct kvs *deleted, struct err *e);
+/* Images that no container has and the filters match: those without a tag, or all. deleted: as above; freed: bytes of their layers. */
+int op_image_prune(struct core *c, bool all, const struct kvs *label_filters, int64_t until, struct arena *a, struct kvs *deleted, int64_t *freed, struct err *e);
 
 /* --- the whole --- */
 struct difference { /* as `pontoon doctor` prints it */
