@@ -65,9 +65,15 @@ static struct attempt *by_id(struct lane *l, uint16_t id)
 /* All that is under way there has failed, e.g. the port is closed. */
 static void lane_broken(struct lane *l)
 {
-	unsigned n = l->load; /* the lane is gone with the last of them, or idle */
-	while (n--)
+	const struct owner *o = l->owner;
+	for (unsigned n = l->load; n; n--) {
+		const struct lane *i = o->lanes;
+		while (i && i != l)
+			i = i->next;
+		if (!i || !l->attempts) /* gone with the last of them, or idle */
+			return;
 		forward_failed(l->attempts);
+	}
 }
 
 static void lane_ready(struct source *s, uint32_t events)
