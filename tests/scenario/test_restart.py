@@ -1,4 +1,4 @@
-"""Restart policies, with every client."""
+"""Restart policies, with the stock client."""
 from conftest import wait_until
 
 
