@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/conns.h"
 #include "api/reply.h"
 #include "api/router.h"
 #include "base/fd.h"
@@ -35,6 +36,7 @@ struct server {
 	struct core *core;
 	struct MHD_Daemon *daemons[DAEMONS_MAX];
 	size_t n;
+	struct conns *conns;
 	struct streams *streams; /* hijacked and pushed ones, to be ended at stop */
 };
 
@@ -144,11 +146,23 @@ static void completed_cb(void *cls, struct MHD_Connection *conn, void **con_cls,
 	(void)conn;
 	(void)code;
 	struct request *rq = *con_cls;
+	if (rq && rq->peer)
+		conns_idle(rq->server->conns, rq->peer);
 	if (rq && rq->hijack)
 		reply_drop_hijack(rq);
 	if (rq)
 		request_unref(rq);
 	*con_cls = NULL;
+}
+
+static void connection_cb(void *cls, struct MHD_Connection *conn, void **socket_context, enum MHD_ConnectionNotificationCode code)
+{
+	struct server *s = cls;
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+	if (code == MHD_CONNECTION_NOTIFY_STARTED)
+		*socket_context = info ? conns_add(s->conns, info->connect_fd) : NULL;
+	else if (*socket_context)
+		conns_remove(s->conns, *socket_context);
 }
 
 static struct request *request_new(struct server *s, struct MHD_Connection *conn, const char *method)
@@ -165,6 +179,8 @@ static struct request *request_new(struct server *s, struct MHD_Connection *conn
 	rq->conn = conn;
 	rq->method = arena_dup(&rq->mem, method);
 	rq->fd = info->connect_fd;
+	info = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	rq->peer = info ? info->socket_context : NULL;
 	rq->body.max = LIMIT_BODY_JSON;
 	return rq;
 }
@@ -213,6 +229,8 @@ static enum MHD_Result send_answer(struct request *rq, int r, struct err *e)
 
 static enum MHD_Result take_body(struct request *rq, const char *data, size_t *n)
 {
+	if (rq->peer)
+		conns_touch(rq->server->conns, rq->peer);
 	if (rq->refused.code) {
 		/* told when it is complete */
 	} else if (rq->upload) {
@@ -246,6 +264,8 @@ static enum MHD_Result access_cb(void *cls, struct MHD_Connection *conn, const c
 		return take_body(rq, data, n);
 	struct err e = {0};
 	int r;
+	if (rq->peer)
+		conns_busy(s->conns, rq->peer);
 	if (rq->refused.code) {
 		e = rq->refused;
 		r = e.code;
@@ -273,13 +293,14 @@ int server_start(struct core *core, const int *fds, size_t n, struct server **ou
 		return err_nomem(e);
 	s->core = core;
 	s->streams = streams_new();
-	int r = s->streams ? 0 : err_nomem(e);
+	s->conns = conns_new(LIMIT_CONNECTIONS);
+	int r = s->streams && s->conns ? 0 : err_nomem(e);
 	if (r >= 0 && n > DAEMONS_MAX)
 		r = err_as(e, ERR_INVALID, "more than %d sockets to listen on", DAEMONS_MAX);
 	for (size_t i = 0; r >= 0 && i < n; i++) {
 		s->daemons[i] = MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG | MHD_USE_ITC, 0, NULL, NULL,
-			access_cb, s, MHD_OPTION_EXTERNAL_LOGGER, mhd_log, NULL, MHD_OPTION_LISTEN_SOCKET, fds[i], MHD_OPTION_NOTIFY_COMPLETED, completed_cb, NULL,
-			MHD_OPTION_THREAD_STACK_SIZE, (size_t)THREAD_STACK, MHD_OPTION_CONNECTION_LIMIT, (unsigned)LIMIT_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
+			access_cb, s, MHD_OPTION_EXTERNAL_LOGGER, mhd_log, NULL, MHD_OPTION_LISTEN_SOCKET, fds[i], MHD_OPTION_NOTIFY_COMPLETED, completed_cb, NULL, MHD_OPTION_NOTIFY_CONNECTION, connection_cb, s,
+			MHD_OPTION_THREAD_STACK_SIZE, (size_t)THREAD_STACK, MHD_OPTION_CONNECTION_LIMIT, (unsigned)LIMIT_CONNECTIONS * 2 /* those that have been ended take a moment to go */, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
 			MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)LIMIT_HEADERS, MHD_OPTION_END);
 		if (!s->daemons[i])
 			r = err_set(e, -EIO, "libmicrohttpd does not start");
@@ -305,5 +326,6 @@ void server_stop(struct server *s)
 	for (size_t i = 0; i < s->n; i++)
 		MHD_stop_daemon(s->daemons[i]);
 	streams_free(s->streams);
+	conns_free(s->conns);
 	free(s);
 }

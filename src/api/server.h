@@ -15,6 +15,7 @@ struct MHD_Connection;
 struct MHD_Response;
 struct upload;
 struct push;
+struct conn;
 struct server;
 struct route;
 
@@ -35,6 +36,7 @@ struct request {
 	struct MHD_Response *response; /* what reply_*() made; sent when the handler has returned */
 	int status;
 	int fd;           /* the connection's socket */
+	struct conn *peer; /* the connection, as api/conns.h counts it */
 	struct push *hijack; /* announced, not yet begun: freed with the request if it never begins */
 };
 

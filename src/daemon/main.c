@@ -1,5 +1,6 @@
 /* pontoond: the order of starting and stopping, on one page. */
 #include <errno.h>
+#include <malloc.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <signal.h>
@@ -13,6 +14,7 @@
 #include "base/log.h"
 #include "daemon/config.h"
 
+#define ARENAS      2
 #define SOCKETS_MAX 16
 
 struct daemon {
@@ -195,6 +197,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "pontoond: must be started as root\n");
 		return 1;
 	}
+	/* A thread a connection, each short: with an arena for each of them (the C library makes up to 8 a core) memory that nobody uses stays resident. */
+	(void)mallopt(M_ARENA_MAX, ARENAS);
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
