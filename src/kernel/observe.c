@@ -123,7 +123,8 @@ struct look {
 	const struct kstate *want;
 	const struct world *known;
 	struct kstate *out;
-	struct map dns; /* sandboxes that want a name server */
+	struct map dns;   /* sandboxes that want a name server */
+	struct map addrs; /* addr_key() of the addresses that are wanted */
 	struct table host;
 	struct sandbox {
 		const char *id; /* container id, or the name of the file when no container is known for it */
@@ -137,12 +138,24 @@ static int add(struct look *l, const struct kobj *o, struct err *e)
 	return kstate_add(l->out, o) < 0 ? err_nomem(e) : 0;
 }
 
+static const char *addr_key(struct arena *a, const char *ns, const char *link, const struct prefix *p)
+{
+	char t[PREFIX_TEXT];
+	return arena_printf(a, "%s/%s/%s", ns ? ns : "", link, prefix_format(p, t));
+}
+
+/* Only addresses that `want` means are ours: others were put there by people, or by the container itself. */
 static int add_addrs(struct look *l, const struct table *t, const struct rtnl_link *link, struct unit u, const char *ns, struct err *e)
 {
 	for (size_t i = 0; i < t->naddrs; i++) {
 		const struct rtnl_addr *r = &t->addrs[i];
 		struct kobj o = {.kind = K_ADDR, .unit = u, .ns = ns, .addr = {.link = link->name, .addr = r->addr}};
-		if (r->index == link->index && r->scope != RT_SCOPE_LINK && r->scope != RT_SCOPE_HOST)
+		if (r->index != link->index)
+			continue;
+		const char *key = addr_key(l->a, ns, link->name, &r->addr);
+		if (!key)
+			return err_nomem(e);
+		if (map_gets(&l->addrs, key))
 			try(add(l, &o, e));
 	}
 	return 0;
@@ -160,17 +173,7 @@ static int add_bridge(struct look *l, const struct rtnl_link *link, bool marked,
 	struct kobj o = {.kind = K_BRIDGE, .unit = u, .bridge = {.name = link->name, .mac = link->mac, .mtu = link->mtu, .alias = link->alias}};
 	try(add(l, &o, e));
 	try(add_up(l, link, u, NULL, e));
-	/* On a bridge only addresses that `want` or the alias's owner can mean are ours; others were put there by people. */
-	for (size_t i = 0; i < l->host.naddrs; i++) {
-		const struct rtnl_addr *r = &l->host.addrs[i];
-		struct kobj a = {.kind = K_ADDR, .unit = u, .addr = {.link = link->name, .addr = r->addr}};
-		bool wanted = false;
-		for (size_t k = 0; !wanted && k < l->want->n; k++)
-			wanted = l->want->v[k].kind == K_ADDR && kobj_cmp_key(&l->want->v[k], &a) == 0;
-		if (r->index == link->index && wanted)
-			try(add(l, &a, e));
-	}
-	return 0;
+	return add_addrs(l, &l->host, link, u, NULL, e);
 }
 
 static const struct sandbox *box_of_peer(const struct look *l, const struct rtnl_link *host, const struct rtnl_link **inner)
@@ -346,14 +349,18 @@ static int look_wanted(struct look *l, struct err *e)
 static void own_look(struct look *l)
 {
 	map_free(&l->dns);
+	map_free(&l->addrs);
 }
 
 int observe_all(struct real *k, struct arena *a, const struct kstate *want, const struct world *known, struct kstate *out, struct err *e)
 {
 	OWN(own_look) struct look l = {.k = k, .a = a, .want = want, .known = known, .out = out, .host = {.a = a}};
-	for (size_t i = 0; i < want->n; i++)
-		if (want->v[i].kind == K_DNS && map_puts(&l.dns, want->v[i].ns, &want->v[i]) < 0)
+	for (size_t i = 0; i < want->n; i++) {
+		struct kobj *o = &want->v[i];
+		const char *key = o->kind == K_ADDR ? addr_key(a, o->ns, o->addr.link, &o->addr.addr) : o->ns;
+		if ((o->kind == K_DNS && map_puts(&l.dns, key, o) < 0) || (o->kind == K_ADDR && (!key || map_puts(&l.addrs, key, o) < 0)))
 			return err_nomem(e);
+	}
 	try(read_tables(&k->nl, &l.host, e));
 	try(open_boxes(&l, e));
 	try(wait_for_orphans(&l, e));

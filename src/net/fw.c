@@ -19,8 +19,8 @@
 
 #include "base/map.h"
 
-/* %D device, %N subnet. `host` rows stand once, the others once a network. */
-enum when { ALWAYS, ON_NAT, ON_MASQ, ON_ICC, ON_NO_ICC, ON_EXTERNAL, ON_INTERNAL, ON_RAW, ON_ROUTED, ON_UNPROTECTED };
+/* %D device, %N subnet, %S the source that outgoing traffic gets. `host` rows stand once, the others once a network. */
+enum when { ALWAYS, ON_NAT, ON_MASQ, ON_SNAT, ON_ICC, ON_NO_ICC, ON_EXTERNAL, ON_INTERNAL, ON_RAW, ON_ROUTED, ON_UNPROTECTED };
 enum { F4 = 1 << FW_V4, F6 = 1 << FW_V6 };
 
 struct shape {
@@ -66,6 +66,7 @@ static const struct shape shapes[] = {
 	{F4, FW_NAT, "OUTPUT", "! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER", 9, 0, true, ALWAYS},
 	{F6, FW_NAT, "OUTPUT", "! -d ::1/128 -m addrtype --dst-type LOCAL -j DOCKER", 9, 0, true, ALWAYS},
 	{F4 | F6, FW_NAT, "POSTROUTING", "-s %N ! -o %D -j MASQUERADE", 2, 0, false, ON_MASQ},
+	{F4 | F6, FW_NAT, "POSTROUTING", "-s %N ! -o %D -j SNAT --to-source %S", 2, 0, false, ON_SNAT},
 	{F4 | F6, FW_NAT, "DOCKER", "-i %D -j RETURN", 2, 0, false, ON_NAT},
 	{F4 | F6, FW_RAW, "PREROUTING", "-d %N ! -i %D -m addrtype ! --dst-type LOCAL -j DROP", 2, 0, false, ON_RAW},
 };
@@ -92,7 +93,9 @@ static bool applies(enum when when, const struct network *n, enum fw_family f, c
 	case ON_NAT:
 		return nat;
 	case ON_MASQ:
-		return nat && n->masquerade && (c->ip_masq || !n->is_default);
+		return nat && n->masquerade && (c->ip_masq || !n->is_default) && !ip_is_set(f == FW_V6 ? &n->snat6 : &n->snat4);
+	case ON_SNAT:
+		return nat && n->masquerade && ip_is_set(f == FW_V6 ? &n->snat6 : &n->snat4);
 	case ON_ICC:
 		return n->icc;
 	case ON_NO_ICC:
@@ -133,7 +136,8 @@ int fw_rank_cmp(const struct fw_rank *a, const struct fw_rank *b)
 	return a->k < b->k ? -1 : a->k > b->k;
 }
 
-static const char *fill(const struct shape *s, const char *device, const struct prefix *subnet, struct arena *a)
+static const char *fill(
+	const struct shape *s, const char *device, const struct prefix *subnet, const struct ip *source, struct arena *a)
 {
 	OWN(own_buf) struct buf b = {0};
 	char net[PREFIX_TEXT];
@@ -142,6 +146,8 @@ static const char *fill(const struct shape *s, const char *device, const struct 
 			buf_putc(&b, *p);
 		else if (*++p == 'D')
 			buf_puts(&b, device);
+		else if (*p == 'S')
+			buf_puts(&b, ip_format(source, net));
 		else
 			buf_puts(&b, prefix_format(subnet, net));
 	}
@@ -155,7 +161,8 @@ static int add_rule(const struct shape *s, enum fw_family f, struct unit u, cons
 		.unit = u,
 		.rule = {.family = f, .table = s->table, .chain = s->chain, .text = s->text, .rank = rank_of(s, n)}};
 	if (n)
-		o.rule.text = fill(s, n->bridge, f == FW_V6 ? &n->v6.net : &n->v4.net, out->mem);
+		o.rule.text = fill(s, n->bridge, f == FW_V6 ? &n->v6.net : &n->v4.net,
+			f == FW_V6 ? &n->snat6 : &n->snat4, out->mem);
 	return !o.rule.text || kstate_add(out, &o) < 0 ? err_nomem(e) : 0;
 }
 
@@ -231,6 +238,7 @@ static bool matches(const struct shape *s, enum fw_family f, const char *text, c
 	for (const char *p = s->text; *p; p++) {
 		char word[PREFIX_TEXT], name[KIFNAME];
 		struct prefix subnet;
+		struct ip source;
 		if (*p != '%') {
 			if (*text++ != *p)
 				return false;
@@ -239,6 +247,11 @@ static bool matches(const struct shape *s, enum fw_family f, const char *text, c
 		if (*++p == 'N') {
 			if (!take_word(&text, word, sizeof(word)) || prefix_parse(word, &subnet) < 0 ||
 				subnet.ip.family != (f == FW_V6 ? AF_INET6 : AF_INET))
+				return false;
+			continue;
+		}
+		if (*p == 'S') {
+			if (!take_word(&text, word, sizeof(word)) || ip_parse(word, &source) < 0)
 				return false;
 			continue;
 		}

@@ -23,13 +23,29 @@ bool want_has_sandbox(const struct container *c)
 	return str_empty(m) || (!streq(m, "host") && !str_starts(m, "container:"));
 }
 
+static bool any_v6(const struct world *w)
+{
+	struct ip first = {.family = AF_INET6}, last = {.family = AF_INET6};
+	memset(last.b, 0xff, sizeof(last.b));
+	return world_subnets_within(w, &first, &last) > 0;
+}
+
 static int want_host(const struct world *w, const struct netconf *c, struct kstate *out, struct err *e)
 {
 	struct kobj fwd = {
 		.kind = K_HOSTCTL, .unit = {UNIT_HOST, ""}, .ctl = {.path = "net/ipv4/ip_forward", .value = "1"}};
 	try(fw_want_host(w, c, out, e));
-	if (c->ip_forward && kstate_add(out, &fwd) < 0)
+	if (!c->ip_forward)
+		return 0;
+	if (kstate_add(out, &fwd) < 0)
 		return err_nomem(e);
+	/* IPv6 only when a network has it: a host that forwards takes no more router advertisements. */
+	static const char *const six[] = {"net/ipv6/conf/default/forwarding", "net/ipv6/conf/all/forwarding"};
+	for (size_t i = 0; any_v6(w) && i < ARRAY_LEN(six); i++) {
+		fwd.ctl.path = six[i];
+		if (kstate_add(out, &fwd) < 0)
+			return err_nomem(e);
+	}
 	return 0;
 }
 
