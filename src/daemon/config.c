@@ -42,7 +42,7 @@ static const struct conf_row rows[] = {
 	{"--dns-opt", NULL, "dns-opts", CONF_LIST, C(core.net.dns_options), "", "DNS option for containers"},
 	{"--dns-search", NULL, "dns-search", CONF_LIST, C(core.net.dns_search), "", "DNS search domain for containers"},
 	{"--exec-root", NULL, "exec-root", CONF_STR, C(core.exec_root), PONTOON_EXEC_ROOT, "run-time state"},
-	{"--firewall-backend", NULL, "firewall-backend", CONF_STR, C(core.firewall_backend), "iptables", "firewall backend: iptables"},
+	{"--firewall-backend", NULL, "firewall-backend", CONF_STR, C(core.firewall_backend), "iptables", "firewall backend: iptables or nftables"},
 	{"--fixed-cidr", NULL, "fixed-cidr", CONF_STR, C(fixed_cidr), "", "part of the default bridge's subnet that addresses are taken from"},
 	{"--group", "-G", "group", CONF_STR, C(group), "pontoon", "group of the unix socket"},
 	{"--help", "-h", NULL, CONF_BOOL, C(help), "false", "print this text"},
@@ -396,8 +396,9 @@ static void digest(struct config_daemon *c)
 		(void)strv_add(&c->mem, &c->hosts, "unix://" PONTOON_DEFAULT_SOCKET);
 	if (log_level_parse(c->log_level, &level) < 0)
 		wrong(c, "invalid logging level: %s", c->log_level);
-	if (!streq(c->core.firewall_backend, "iptables"))
-		wrong(c, "invalid firewall-backend \"%s\": this version has iptables", c->core.firewall_backend);
+	c->core.net.nftables = streq(c->core.firewall_backend, "nftables");
+	if (!c->core.net.nftables && !streq(c->core.firewall_backend, "iptables"))
+		wrong(c, "invalid firewall-backend \"%s\": it is iptables or nftables", c->core.firewall_backend);
 	if (c->shutdown_timeout < 0)
 		wrong(c, "invalid shutdown-timeout: %lld", (long long)c->shutdown_timeout);
 	c->core.shutdown_timeout = (int)c->shutdown_timeout;

@@ -6,7 +6,6 @@
  * works on the namespace of the thread that makes it. */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <nftables/libnftables.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -42,20 +41,6 @@ static int port_of(int fd)
 	return getsockname(fd, (struct sockaddr *)&a, &n) < 0 ? -errno : ntohs(a.sin_port);
 }
 
-static int nft(const char *text, struct buf *out, struct err *e)
-{
-	struct nft_ctx *ctx = nft_ctx_new(NFT_CTX_DEFAULT);
-	if (!ctx)
-		return err_set(e, -EIO, "open nftables in the container's namespace");
-	nft_ctx_buffer_output(ctx);
-	nft_ctx_buffer_error(ctx);
-	int r = nft_run_cmd_from_buffer(ctx, text) == 0 ? 0 : err_set(e, -EIO, "nftables: %.512s", nft_ctx_get_error_buffer(ctx));
-	if (r >= 0 && out)
-		buf_puts(out, nft_ctx_get_output_buffer(ctx));
-	nft_ctx_free(ctx);
-	return r;
-}
-
 static int add_nat(int udp, int tcp, struct err *e)
 {
 	char text[1024];
@@ -69,7 +54,7 @@ static int add_nat(int udp, int tcp, struct err *e)
 		"ip saddr 127.0.0.11 udp sport %d snat to 127.0.0.11:53\n"
 		"ip saddr 127.0.0.11 tcp sport %d snat to 127.0.0.11:53\n}\n}\n",
 		udp, tcp, udp, tcp);
-	return nft(text, NULL, e);
+	return nft_run(text, NULL, e);
 }
 
 static int make(struct nl *nl, void *arg, struct err *e)
@@ -103,7 +88,7 @@ static int drop(struct nl *nl, void *arg, struct err *e)
 {
 	(void)nl;
 	(void)arg;
-	return nft("table ip pontoon-dns\ndelete table ip pontoon-dns\n", NULL, e);
+	return nft_run("table ip pontoon-dns\ndelete table ip pontoon-dns\n", NULL, e);
 }
 
 int dns_del(struct real *k, const struct kobj *o, struct err *e)
@@ -126,7 +111,7 @@ static int look(struct nl *nl, void *arg, struct err *e)
 	OWN(own_buf) struct buf text = {0};
 	char udp[64], tcp[64];
 	(void)nl;
-	try(nft("list table ip pontoon-dns\n", &text, e));
+	try(nft_run("list table ip pontoon-dns\n", &text, e));
 	snprintf(udp, sizeof(udp), "udp dport 53 dnat to 127.0.0.11:%u\n", l->udp);
 	snprintf(tcp, sizeof(tcp), "tcp dport 53 dnat to 127.0.0.11:%u\n", l->tcp);
 	l->found = strstr(buf_str(&text), udp) && strstr(buf_str(&text), tcp);

@@ -31,8 +31,10 @@ static int run(const char *const *argv, const void *in, size_t n, struct buf *ou
 	struct spawn_io io = {.in = in, .in_len = n, .out = out, .err = &text, .timeout_ms = RUN_LIMIT_MS};
 	int status;
 	int r = spawn_run(&s, &io, &status, e);
-	if (r == -ENOENT)
-		return err_as(e, ERR_UNAVAILABLE, "%s was not found: install the package iptables, or start with --iptables=false", argv[0]);
+	if (r == -ENOENT) {
+		(void)err_as(e, ERR_UNAVAILABLE, "%s was not found: install the package iptables, or start with --firewall-backend nftables or --iptables=false", argv[0]);
+		return r;
+	}
 	if (r < 0)
 		return r;
 	while (text.len && text.data[text.len - 1] == '\n')
@@ -74,6 +76,14 @@ static bool has_v6(const struct kstate *want)
 int fwrun_observe(struct real *k, struct arena *a, const struct kstate *want, const struct world *known, const struct strv *marked, struct kstate *out, struct err *e)
 {
 	struct fw_listing l[FW_TABLE_N];
-	try(listing(k, FW_V4, NULL, known, marked, a, l, out, e));
+	struct err one = {0};
+	int r = listing(k, FW_V4, NULL, known, marked, a, l, out, &one);
+	if (r == -ENOENT && k->conf->nftables)
+		return 0; /* a host without iptables has nothing of it */
+	if (r < 0) {
+		if (e)
+			*e = one;
+		return r;
+	}
 	return has_v6(want) ? listing(k, FW_V6, NULL, known, marked, a, l, out, e) : 0;
 }

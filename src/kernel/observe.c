@@ -352,6 +352,20 @@ static void own_look(struct look *l)
 	map_free(&l->addrs);
 }
 
+/* A built-in chain that iptables has not made yet accepts. */
+static int open_policies(const struct kstate *want, struct kstate *out)
+{
+	for (size_t i = 0; i < want->n; i++) {
+		const struct kobj *o = &want->v[i];
+		bool seen = o->kind != K_POLICY || !streq(o->policy.value, "ACCEPT");
+		for (size_t k = 0; !seen && k < out->n; k++)
+			seen = out->v[k].kind == K_POLICY && kobj_cmp_key(&out->v[k], o) == 0;
+		if (!seen)
+			try(kstate_add(out, o));
+	}
+	return 0;
+}
+
 int observe_all(struct real *k, struct arena *a, const struct kstate *want, const struct world *known, struct kstate *out, struct err *e)
 {
 	OWN(own_look) struct look l = {.k = k, .a = a, .want = want, .known = known, .out = out, .host = {.a = a}};
@@ -372,7 +386,12 @@ int observe_all(struct real *k, struct arena *a, const struct kstate *want, cons
 	for (size_t i = 0; i < l.host.n; i++)
 		if (str_starts(l.host.links[i].alias, "pontoon:") && strv_add(a, &marked, l.host.links[i].name) < 0)
 			return err_nomem(e);
-	return k->conf->iptables ? fwrun_observe(k, a, want, known, &marked, out, e) : 0;
+	if (!k->conf->iptables)
+		return 0;
+	/* Also what the other backend left. */
+	try(nft_observe(k, a, want, out, e));
+	try(fwrun_observe(k, a, want, known, &marked, out, e));
+	return open_policies(want, out) < 0 ? err_nomem(e) : 0;
 }
 
 int observe_link(struct kernel *ops, const char *name, enum link_kind *out, struct err *e)

@@ -301,6 +301,8 @@ static int add_one(struct real *k, const struct kobj *o, struct err *e)
 	case K_CHAIN:
 	case K_RULE:
 	case K_POLICY:
+	case K_NFT_TABLE:
+	case K_NFT_ELEM:
 	case K_KIND_N:
 		break;
 	}
@@ -333,6 +335,8 @@ static int del_one(struct real *k, const struct step *s, struct err *e)
 	case K_CHAIN:
 	case K_RULE:
 	case K_POLICY:
+	case K_NFT_TABLE:
+	case K_NFT_ELEM:
 	case K_KIND_N:
 		break;
 	}
@@ -360,6 +364,8 @@ static int change_one(struct real *k, const struct kobj *was, const struct kobj 
 	case K_CHAIN:
 	case K_RULE:
 	case K_POLICY:
+	case K_NFT_TABLE:
+	case K_NFT_ELEM:
 	case K_KIND_N:
 		break;
 	}
@@ -377,7 +383,7 @@ static int real_run(struct kernel *ops, const struct step *s, struct err *e)
 	case STEP_CHANGE:
 		return fail(change_one(k, s->before, s->after, e), s->after, e);
 	case STEP_FW:
-		return fwrun_step(k, s, e);
+		return s->table == FW_NFT ? nft_step(k, s, e) : fwrun_step(k, s, e);
 	}
 	return err_set(e, -EINVAL, "an unknown step");
 }
@@ -391,6 +397,7 @@ static void real_free(struct kernel *ops)
 {
 	struct real *k = (struct real *)ops;
 	nl_close(&k->nl);
+	free(k->nft_printed);
 	free(k);
 }
 

@@ -11,6 +11,7 @@ struct real {
 	struct kernel ops; /* first: a struct kernel * is a struct real * */
 	const struct netconf *conf;
 	struct nl nl; /* in the daemon's namespace */
+	char *nft_printed; /* the skeleton of our nftables table as the library printed it after we made it; NULL: not made by us yet */
 };
 
 /* Interface index by name in the calling thread's namespace; -ENODEV with a text. */
@@ -22,6 +23,10 @@ int fwrun_step(struct real *k, const struct step *s, struct err *e);
 /* Reads the tables and recognises what is ours. marked: devices on the host that carry our alias. */
 int fwrun_observe(struct real *k, struct arena *a, const struct kstate *want, const struct world *known, const struct strv *marked, struct kstate *out, struct err *e);
 int observe_all(struct real *k, struct arena *a, const struct kstate *want, const struct world *known, struct kstate *out, struct err *e);
+/* Our table of nftables (nft.c), in the calling thread's namespace. */
+int nft_run(const char *text, struct buf *out, struct err *e);
+int nft_step(struct real *k, const struct step *s, struct err *e);
+int nft_observe(struct real *k, struct arena *a, const struct kstate *want, struct kstate *out, struct err *e);
 /* K_FILE (files.c). */
 int files_add(const struct kobj *o, struct err *e);
 int files_del(const struct kobj *o, struct err *e);

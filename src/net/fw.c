@@ -18,6 +18,7 @@
 #include <errno.h>
 
 #include "base/map.h"
+#include "net/fw_nft.h"
 
 /* %D device, %N subnet, %S the source that outgoing traffic gets. `host` rows stand once, the others once a network. */
 enum when { ALWAYS, ON_NAT, ON_MASQ, ON_SNAT, ON_ICC, ON_NO_ICC, ON_EXTERNAL, ON_INTERNAL, ON_RAW, ON_ROUTED, ON_UNPROTECTED };
@@ -114,11 +115,16 @@ static bool applies(enum when when, const struct network *n, enum fw_family f, c
 	return false;
 }
 
-static bool has_family(const struct netconf *c, const struct network *n, enum fw_family f)
+bool fw_has_family(const struct netconf *c, const struct network *n, enum fw_family f)
 {
 	const struct subnet *s = network_subnet(n, f == FW_V6 ? AF_INET6 : AF_INET);
 	return c->iptables && n->driver == DRIVER_BRIDGE && s &&
 	       (f == FW_V6 ? c->ip6tables && n->enable_v6 : n->enable_v4);
+}
+
+bool fw_masquerades(const struct netconf *c, const struct network *n, enum fw_family f)
+{
+	return applies(ON_MASQ, n, f, c);
 }
 
 /* Newest network first, the default bridge last. */
@@ -194,8 +200,13 @@ int fw_want_host(const struct world *w, const struct netconf *c, struct kstate *
 	bool v6 = false;
 	if (!c->iptables)
 		return 0;
+	if (c->nftables) { /* what iptables was told to drop by default is ours to judge again */
+		drop.policy.value = "ACCEPT";
+		try(fw_nft_want_host(out, e));
+		return c->policy_drop && kstate_add(out, &drop) < 0 ? err_nomem(e) : 0;
+	}
 	for (size_t i = 0; !v6 && (n = world_next(w, NOUN_NETWORK, &i));)
-		v6 = has_family(c, n, FW_V6);
+		v6 = fw_has_family(c, n, FW_V6);
 	try(want_skeleton(FW_V4, out, e));
 	if (v6)
 		try(want_skeleton(FW_V6, out, e));
@@ -207,8 +218,10 @@ int fw_want_network(
 {
 	struct unit u = {UNIT_NETWORK, n->id};
 	(void)w;
+	if (c->nftables)
+		return fw_nft_want_network(c, n, out, e);
 	for (int f = 0; f < FW_FAMILY_N; f++) {
-		if (!has_family(c, n, (enum fw_family)f))
+		if (!fw_has_family(c, n, (enum fw_family)f))
 			continue;
 		for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
 			if (!shapes[i].host && (shapes[i].families & (1 << f)) &&

@@ -93,6 +93,9 @@ int kobj_cmp_key(const struct kobj *a, const struct kobj *b)
 	case K_POLICY:
 		r = cmp_int(a->policy.family, b->policy.family);
 		return r ? r : cmp_str(a->policy.chain, b->policy.chain);
+	case K_NFT_ELEM:
+		r = cmp_str(a->elem.set, b->elem.set);
+		return r ? r : cmp_str(a->elem.key, b->elem.key);
 	case K_UP:
 		r = cmp_str(a->ns, b->ns);
 		return r ? r : cmp_str(a->up.link, b->up.link);
@@ -101,6 +104,7 @@ int kobj_cmp_key(const struct kobj *a, const struct kobj *b)
 		if (!r)
 			r = cmp_prefix(&a->route.dst, &b->route.dst);
 		return r ? r : cmp_int(a->route.metric, b->route.metric);
+	case K_NFT_TABLE: /* there is one */
 	case K_KIND_N:
 		break;
 	}
@@ -151,11 +155,14 @@ bool kobj_equal(const struct kobj *w, const struct kobj *h)
 		       w->rule.rank.k == h->rule.rank.k;
 	case K_POLICY:
 		return streq(w->policy.value, h->policy.value);
+	case K_NFT_ELEM:
+		return streq(w->elem.value, h->elem.value);
 	case K_ROUTE:
 		return ip_eq(&w->route.via, &h->route.via) && streq(w->route.link, h->route.link);
 	case K_NETNS:
 	case K_ADDR:
 	case K_CHAIN:
+	case K_NFT_TABLE:
 	case K_UP:
 	case K_DNS:
 	case K_KIND_N:
@@ -220,6 +227,13 @@ const char *kobj_text(const struct kobj *o, struct arena *a)
 		break;
 	case K_POLICY:
 		s = arena_printf(a, "%s -P %s %s", fw_name(o->policy.family), o->policy.chain, o->policy.value);
+		break;
+	case K_NFT_TABLE:
+		s = "nft table inet pontoon";
+		break;
+	case K_NFT_ELEM:
+		s = arena_printf(a, "nft element %s { %s%s%s }", o->elem.set, o->elem.key,
+			str_empty(o->elem.value) ? "" : " : ", o->elem.value);
 		break;
 	case K_UP:
 		s = arena_printf(a, "%s up%s", o->up.link, where(o, a));

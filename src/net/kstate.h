@@ -27,6 +27,8 @@ enum kobj_kind {
 	K_CHAIN,  /* a firewall chain of ours */
 	K_RULE,   /* a firewall rule of ours */
 	K_POLICY, /* the policy of a built-in chain */
+	K_NFT_TABLE, /* the table "inet pontoon" with its fixed rules */
+	K_NFT_ELEM,  /* an element of one of its sets or maps */
 	K_UP,     /* an interface being up */
 	K_ROUTE,
 	K_DNS,     /* the embedded server's sockets on 127.0.0.11 of a sandbox, with the NAT from port 53 to theirs */
@@ -35,7 +37,8 @@ enum kobj_kind {
 };
 
 enum fw_family { FW_V4, FW_V6, FW_FAMILY_N };
-enum fw_table { FW_RAW, FW_NAT, FW_FILTER, FW_TABLE_N };
+/* Tables of iptables; FW_NFT in a step: our table of nftables. */
+enum fw_table { FW_RAW, FW_NAT, FW_FILTER, FW_TABLE_N, FW_NFT = FW_TABLE_N };
 const char *fw_table_name(enum fw_table t);
 
 /* A rule's place among ours in its chain: ascending. Never a kernel position. */
@@ -99,6 +102,10 @@ struct kobj {
 			const char *chain; /* of table filter */
 			const char *value; /* "DROP" */
 		} policy;
+		struct {
+			const char *set, *key;
+			const char *value; /* "": of a set */
+		} elem;
 		struct {
 			const char *link;
 			bool keep;        /* the user's device: set up, never down */

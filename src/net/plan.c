@@ -45,7 +45,8 @@ struct diff {
 
 static bool is_fw(const struct kobj *o)
 {
-	return o->kind == K_CHAIN || o->kind == K_RULE || o->kind == K_POLICY;
+	return o->kind == K_CHAIN || o->kind == K_RULE || o->kind == K_POLICY || o->kind == K_NFT_TABLE ||
+	       o->kind == K_NFT_ELEM;
 }
 
 /* Never taken away: what belongs to the host or the user once it is there. */
@@ -117,6 +118,8 @@ static bool on_link(const struct kobj *o, const char *ns, const char *name)
 	case K_CHAIN:
 	case K_RULE:
 	case K_POLICY:
+	case K_NFT_TABLE:
+	case K_NFT_ELEM:
 	case K_HOSTCTL:
 	case K_DNS:
 	case K_KIND_N:
@@ -143,6 +146,8 @@ static bool vanishes(const struct kobj *o, const struct kobj *gone)
 	case K_CHAIN:
 	case K_RULE:
 	case K_POLICY:
+	case K_NFT_TABLE:
+	case K_NFT_ELEM:
 	case K_UP:
 	case K_ROUTE:
 	case K_HOSTCTL:
@@ -213,6 +218,8 @@ static int delete_step(struct diff *d, struct pair *p, bool late, struct err *e)
 
 static bool in_table(const struct kobj *o, enum fw_family f, enum fw_table t)
 {
+	if (o->kind == K_NFT_TABLE || o->kind == K_NFT_ELEM)
+		return t == FW_NFT;
 	if (o->kind == K_POLICY)
 		return o->policy.family == f && t == FW_FILTER;
 	if (o->kind == K_CHAIN)
@@ -233,7 +240,7 @@ static int fw_step(struct diff *d, enum fw_family f, enum fw_table t, struct err
 		const struct kobj *o = p->have;
 		if (!o || !in_table(o, f, t))
 			continue;
-		if (p->fate == DEL || (p->fate == CHANGE && o->kind == K_RULE))
+		if (p->fate == DEL || (p->fate == CHANGE && (o->kind == K_RULE || o->kind == K_NFT_ELEM)))
 			s.fw[s.nfw++] = (struct fw_change){.add = false, .o = o};
 	}
 	for (size_t i = 0; i < d->n; i++) {
@@ -267,6 +274,8 @@ static int fw_steps(struct diff *d, bool adding, struct err *e)
 		for (int t = 0; t < FW_TABLE_N; t++)
 			if (fw_adds(d, (enum fw_family)f, (enum fw_table)t) == adding)
 				try(fw_step(d, (enum fw_family)f, (enum fw_table)t, e));
+	if (fw_adds(d, FW_V4, FW_NFT) == adding)
+		try(fw_step(d, FW_V4, FW_NFT, e));
 	return 0;
 }
 
@@ -352,7 +361,7 @@ int plan_diff(struct arena *a, struct kstate *have, struct kstate *want, struct 
 	struct diff d = {.a = a, .out = &plan};
 	if (pair_up(&d, have, want) < 0)
 		return err_nomem(e);
-	plan.v = arena_new(a, struct step, d.n * 2 + FW_FAMILY_N * FW_TABLE_N + 1);
+	plan.v = arena_new(a, struct step, d.n * 2 + FW_FAMILY_N * FW_TABLE_N + 2);
 	if (!plan.v)
 		return err_nomem(e);
 	try(first_deletions(&d, e));

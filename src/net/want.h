@@ -15,6 +15,7 @@ struct pool {
 struct netconf {
 	const char *data_root, *exec_root;
 	bool iptables, ip6tables, ip_forward, ip_masq, icc;
+	bool nftables;      /* firewall-backend nftables, else iptables */
 	bool bridge_none;   /* --bridge none: no docker0, no network "bridge" */
 	const char *bridge; /* device of the default bridge, "docker0" */
 	struct prefix bip;  /* --bip; family 0: from the pool */

@@ -34,7 +34,7 @@ struct core_conf { /* filled by daemon/config.c */
 	int default_stop_timeout;
 	struct kvs labels;    /* of the daemon */
 	struct engine_conf engine;
-	const char *firewall_backend; /* "iptables" */
+	const char *firewall_backend; /* "iptables" or "nftables" */
 	const char *init_path;
 	struct relay_conf relay;
 	bool debug;

@@ -97,6 +97,7 @@ static bool open_lab(struct lab *l)
 		return false;
 	snprintf(data, sizeof(data), "%s/data", l->dir);
 	snprintf(exec, sizeof(exec), "%s/exec", l->dir);
+	l->c.nftables = getenv("PONTOON_TEST_NFTABLES");
 	l->c.data_root = data;
 	l->c.exec_root = exec;
 	mkdir(data, 0755);
@@ -391,7 +392,7 @@ TEST(foreign_things_stay)
 	struct world *none = world(&l, 0), *two = world(&l, 2);
 	REQUIRE(bring_up(&l, none));
 	REQUIRE(system("ip link add veth0theirs type veth peer name veth1theirs && ip link add br-theirs type bridge &&"
-		       " ip addr add 172.17.9.9/32 dev docker0 && iptables -I FORWARD 3 -s 192.0.2.1 -j DROP &&"
+		       " ip addr add 172.17.9.9/32 dev docker0 && iptables -A FORWARD -s 192.0.2.1 -j DROP &&"
 		       " iptables -t nat -I POSTROUTING 1 -s 192.0.2.2 -j RETURN") == 0);
 	CHECK(bring_up(&l, two) && bring_up(&l, none));
 	CHECK(there("veth0theirs") && there("veth1theirs") && there("br-theirs"));

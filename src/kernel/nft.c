@@ -1,0 +1,86 @@
+/* The table "inet pontoon" of the host: one transaction a step, one listing an observation. A context of libnftables belongs to the
+ * namespace in which it was made; making one is cheap, so each call has its own and nothing is remembered between them. */
+#include <errno.h>
+#include <nftables/libnftables.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernel/real.h"
+#include "net/fw_nft.h"
+
+int nft_run(const char *text, struct buf *out, struct err *e)
+{
+	struct nft_ctx *ctx = nft_ctx_new(NFT_CTX_DEFAULT);
+	if (!ctx)
+		return err_set(e, -EIO, "open nftables");
+	nft_ctx_buffer_output(ctx);
+	nft_ctx_buffer_error(ctx);
+	nft_ctx_output_set_flags(ctx, NFT_CTX_OUTPUT_STATELESS);
+	int r = nft_run_cmd_from_buffer(ctx, text) == 0 ? 0 : err_set(e, -EIO, "nftables: %.1024s", nft_ctx_get_error_buffer(ctx));
+	if (r >= 0 && out)
+		buf_puts(out, nft_ctx_get_output_buffer(ctx));
+	nft_ctx_free(ctx);
+	return r;
+}
+
+/* No table is an empty listing. */
+static int listing(struct arena *a, struct fw_nft_listing *l, bool *present, struct err *e)
+{
+	OWN(own_buf) struct buf text = {0};
+	struct err one = {0};
+	int r = nft_run(FW_NFT_LIST, &text, &one);
+	*present = r >= 0;
+	if (r < 0 && !strstr(one.msg, "No such file or directory")) {
+		if (e)
+			*e = one;
+		return r;
+	}
+	return fw_nft_parse(buf_str(&text), a, l, e);
+}
+
+int nft_step(struct real *k, const struct step *s, struct err *e)
+{
+	OWN(arena_free) struct arena a = {0};
+	OWN(own_buf) struct buf text = {0};
+	struct fw_nft_listing l = {.user = ""};
+	bool table = false, present = true;
+	for (size_t i = 0; i < s->nfw; i++)
+		table |= s->fw[i].o->kind == K_NFT_TABLE;
+	if (table)
+		try(listing(&a, &l, &present, e));
+	try(fw_nft_render(s, l.user, present, &text, e));
+	if (!text.len)
+		return 0;
+	try(nft_run(buf_str(&text), NULL, e));
+	if (!table)
+		return 0;
+	/* How this library prints the skeleton: what is compared with from now on, as its next version may print it differently. */
+	free(k->nft_printed);
+	k->nft_printed = NULL;
+	if (listing(&a, &l, &present, NULL) >= 0 && present)
+		k->nft_printed = strdup(l.skeleton);
+	return 0;
+}
+
+/* A skeleton that differs counts as absent, unless it is not wanted: then it is to go. */
+int nft_observe(struct real *k, struct arena *a, const struct kstate *want, struct kstate *out, struct err *e)
+{
+	static const char rest[] = "table inet pontoon {\nchain user {\n}\n}\n"; /* the people's rules, kept when the table went */
+	struct fw_nft_listing l;
+	struct kobj table = {.kind = K_NFT_TABLE, .unit = {UNIT_HOST, ""}};
+	bool present, wanted = false;
+	try(listing(a, &l, &present, e));
+	for (size_t i = 0; !wanted && i < want->n; i++)
+		wanted = want->v[i].kind == K_NFT_TABLE;
+	const char *right = k->nft_printed ? k->nft_printed : fw_nft_skeleton(a);
+	if (!right)
+		return err_nomem(e);
+	if (!present || (wanted ? !streq(l.skeleton, right) : streq(l.skeleton, rest)))
+		return 0;
+	if (kstate_add(out, &table) < 0)
+		return err_nomem(e);
+	for (size_t i = 0; i < l.elements.n; i++)
+		if (kstate_add(out, &l.elements.v[i]) < 0)
+			return err_nomem(e);
+	return 0;
+}
