@@ -26,6 +26,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -37,6 +38,7 @@
 
 #define ACK_MS       1000
 #define SEND_MS      1000
+#define END_MS       2000 /* for a relay that is told to end */
 #define BACKOFF_MIN  100 /* ms between starts of relays that die */
 #define BACKOFF_MAX  10000
 #define SOCKETS_MOST 16 /* a wish's */
@@ -490,6 +492,19 @@ int relay_open(const struct relay_conf *conf, struct relay **out, struct err *e)
 	return 0;
 }
 
+/* Has it become a zombie within END_MS? It is not reaped. */
+static bool ends_soon(pid_t pid)
+{
+	static const struct timespec pause = {.tv_nsec = 5000000};
+	for (int i = 0; i < END_MS / 5; i++) {
+		siginfo_t info = {.si_pid = 0};
+		if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == pid)
+			return true;
+		(void)nanosleep(&pause, NULL);
+	}
+	return false;
+}
+
 void relay_close(struct relay *r, bool stop)
 {
 	struct map_entry *m;
@@ -505,8 +520,13 @@ void relay_close(struct relay *r, bool stop)
 		pthread_join(r->thread, NULL);
 	if (r->sock >= 0)
 		close(r->sock);
-	if (stop && runs)
+	if (stop && runs && r->child > 0) {
+		if (!ends_soon(r->child)) {
+			log_warn("the relay does not end when told to: it is killed");
+			kill(r->child, SIGKILL);
+		}
 		reap(r);
+	}
 	for (size_t i = 0; (m = map_next(&r->boxes, &i));)
 		box_free(m->value);
 	for (size_t i = 0; (m = map_next(&r->zones, &i));)

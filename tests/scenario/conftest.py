@@ -34,6 +34,13 @@ def wait_until(what, limit=20.0):
     return False
 
 
+def where(pid):
+    """What every thread of a process waits for: for the report of one that hangs."""
+    if shutil.which("gdb"):
+        return subprocess.run(["gdb", "-p", str(pid), "-batch", "-ex", "thread apply all bt 12"], capture_output=True, text=True).stdout
+    return subprocess.run(f"for t in /proc/{pid}/task/*; do cat $t/comm $t/wchan $t/syscall; echo; done", shell=True, capture_output=True, text=True).stdout
+
+
 class Daemon:
     def __init__(self, name="main"):
         self.dir = LAB / name
@@ -69,7 +76,12 @@ class Daemon:
     def stop(self):
         if self.proc and self.proc.poll() is None:
             self.proc.terminate()
-            self.proc.wait(60)
+            try:
+                self.proc.wait(60)
+            except subprocess.TimeoutExpired:
+                print(where(self.proc.pid), self.log.read_text(errors="replace")[-4000:])
+                self.proc.kill()
+                raise
         return self.proc.returncode if self.proc else None
 
     def env(self):
