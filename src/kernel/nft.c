@@ -43,9 +43,11 @@ int nft_step(struct real *k, const struct step *s, struct err *e)
 	OWN(arena_free) struct arena a = {0};
 	OWN(own_buf) struct buf text = {0};
 	struct fw_nft_listing l = {.user = ""};
-	bool table = false, present = true;
-	for (size_t i = 0; i < s->nfw; i++)
+	bool table = false, made = false, present = true;
+	for (size_t i = 0; i < s->nfw; i++) {
 		table |= s->fw[i].o->kind == K_NFT_TABLE;
+		made |= s->fw[i].o->kind == K_NFT_TABLE && s->fw[i].add;
+	}
 	if (table)
 		try(listing(&a, &l, &present, e));
 	try(fw_nft_render(s, l.user, present, &text, e));
@@ -57,7 +59,7 @@ int nft_step(struct real *k, const struct step *s, struct err *e)
 	/* How this library prints the skeleton: what is compared with from now on, as its next version may print it differently. */
 	free(k->nft_printed);
 	k->nft_printed = NULL;
-	if (listing(&a, &l, &present, NULL) >= 0 && present)
+	if (made && listing(&a, &l, &present, NULL) >= 0 && present)
 		k->nft_printed = strdup(l.skeleton);
 	return 0;
 }

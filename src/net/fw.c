@@ -124,7 +124,7 @@ bool fw_has_family(const struct netconf *c, const struct network *n, enum fw_fam
 
 bool fw_masquerades(const struct netconf *c, const struct network *n, enum fw_family f)
 {
-	return applies(ON_MASQ, n, f, c);
+	return applies(ON_MASQ, n, f, c) || applies(ON_SNAT, n, f, c);
 }
 
 /* Newest network first, the default bridge last. */

@@ -115,6 +115,7 @@ TEST(made_seen_and_mended)
 	struct world *few = fix_world(), *all = world_of_kinds();
 	CHECK(mend(&l, few) && mend(&l, all));
 	CHECK(sh("nft add rule inet pontoon user ip saddr 192.0.2.7 drop"));
+	CHECK(sh("nft list map inet pontoon snat4 | grep -q 192.0.2.9"));
 	CHECK(settled(&l, all)); /* the people's chain is theirs */
 	static const char *const damage[] = {"nft delete element inet pontoon masq4 '{ docker0 }'", "nft add element inet pontoon masq4 '{ br-foreign }'",
 		"nft flush chain inet pontoon into", "nft add rule inet pontoon forward accept"};
@@ -174,7 +175,7 @@ TEST(switching_removes_the_other_backend)
 
 /* --- who reaches whom --- */
 
-/* name, bridge, address; each a namespace on its bridge. "out" is a neighbour on a link of the host, with a route to the containers. */
+/* name, bridge, address; each a namespace on its bridge. "out" is a neighbour on a link of the host, with a route to the containers, "far" one without. */
 static const char make_places[] =
 	"set -e; sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0; ip link set lo up\n"
 	"place() { unshare -n sh -c 'echo >'\"$T/$1.up\"'; exec sleep 120' >/dev/null 2>&1 & echo $! >$T/$1.pid; while [ ! -e $T/$1.up ]; do sleep 0.01; done; }\n"
@@ -188,7 +189,9 @@ static const char make_places[] =
 	"join i br-111111111111 10.1.0.2/24 10.1.0.1; join r br-333333333333 10.3.0.2/24 10.3.0.1\n"
 	"join u br-444444444444 10.4.0.2/24 10.4.0.1; join s br-555555555555 10.5.0.2/24 10.5.0.1\n"
 	"join out '' 198.51.100.2/24 198.51.100.1; ip addr add 198.51.100.1/24 dev vout; ip addr add 192.0.2.9/32 dev vout\n"
-	"for p in a b i r u s out; do on $p busybox nc -ll -p 80 -e true >/dev/null 2>&1 & echo $! >$T/nc$p.pid; done\n";
+	"join far '' 203.0.113.2/24 203.0.113.1; ip addr add 203.0.113.1/24 dev vfar; on far ip route del default\n"
+	"on far ip route add 192.0.2.9 via 203.0.113.1\n"
+	"for p in a b i r u s out far; do nsenter -n -t $(cat $T/$p.pid) busybox nc -ll -p 80 -e true >/dev/null 2>&1 & echo $! >$T/nc$p.pid; done\n";
 
 static const struct {
 	const char *from, *to;
@@ -200,8 +203,11 @@ static const struct {
 	{"a", "10.3.0.2", false, false},          /* another network */
 	{"a", "10.1.0.2", false, false},          /* an internal one */
 	{"i", "172.17.0.2", false, false},
-	{"a", "198.51.100.2", true, true},        /* the world, by masquerading: it could not answer 172.17 */
-	{"s", "198.51.100.2", true, true},        /* by an address of its own */
+	{"a", "203.0.113.2", true, true},         /* who knows no route back: masqueraded */
+	{"s", "203.0.113.2", true, true},         /* by an address of its own */
+	{"u", "203.0.113.2", true, true},
+	{"r", "203.0.113.2", false, false},       /* routed: as it is */
+	{"r", "198.51.100.2", true, true},
 	{"i", "198.51.100.2", false, false},
 	{"a", "172.17.0.1", true, false},         /* the gateway */
 	{"out", "172.17.0.2", false, false},      /* who routes to a container directly */
