@@ -13,5 +13,9 @@ struct driver {
 	int (*want_endpoint)(const struct world *w, const struct netconf *c, const struct endpoint *ep,
 		struct kstate *out, struct err *e);
 };
+#define ENDPOINT_SYSCTLS "com.docker.network.endpoint.sysctls"
+/* The next of "net.ipv4.conf.IFNAME.x=v,...": its path below /proc/sys for that interface, and its value, in the arena. 1: there is one, 0: the end; INVALID with
+ * Docker's text for what is not of that form. */
+int endpoint_next_sysctl(const char **s, const char *ifname, struct arena *a, const char **path, const char **value, struct err *e);
 const struct driver *driver_of(enum driver_kind k);
 extern const struct driver driver_bridge, driver_host, driver_null;

@@ -81,6 +81,52 @@ static int bridge_want_network(
 	return fw_want_network(w, c, n, out, e);
 }
 
+int endpoint_next_sysctl(const char **s, const char *ifname, struct arena *a, const char **path, const char **value, struct err *e)
+{
+	static const char *const kinds[] = {"net.ipv4.", "net.ipv6.", "net.mpls."};
+	size_t n = strcspn(*s, ",");
+	if (!n)
+		return 0;
+	char *one = arena_dupn(a, *s, n), *eq = one ? strchr(one, '=') : NULL;
+	*s += n + ((*s)[n] == ',');
+	if (!one)
+		return err_nomem(e);
+	const char *whole = arena_dup(a, one);
+	char *part[6] = {NULL}, *save = NULL;
+	bool known = false;
+	size_t parts = 0;
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		known |= str_starts(one, kinds[i]);
+	if (eq)
+		*eq++ = '\0';
+	for (char *p = strtok_r(one, ".", &save); p && parts < ARRAY_LEN(part); p = strtok_r(NULL, ".", &save))
+		part[parts++] = p;
+	bool named = parts == 5 && (streq(part[3], "IFNAME") || streq(part[3], "ifname"));
+	for (size_t i = 0; i < parts; i++)
+		named &= !strchr(part[i], '/');
+	if (!eq || !known || !named)
+		return err_as(e, ERR_INVALID,
+			"unrecognised network interface sysctl '%s'; represent 'net.X.Y.ethN.Z=V' as 'net.X.Y.IFNAME.Z=V', 'X' must be 'ipv4', 'ipv6' or 'mpls'", whole ? whole : "");
+	*path = arena_printf(a, "net/%s/%s/%s/%s", part[1], part[2], ifname, part[4]);
+	*value = eq;
+	return *path ? 1 : err_nomem(e);
+}
+
+static int want_wishes(const struct endpoint *ep, struct unit u, struct kstate *out, struct err *e)
+{
+	const char *s = kvs_get(&ep->driver_opts, ENDPOINT_SYSCTLS), *path, *value;
+	int r = 0;
+	while (s && (r = endpoint_next_sysctl(&s, ep->ifname, out->mem, &path, &value, e)) > 0)
+		try(add_ctl(out, u, ep->container, path, value, e));
+	try(r);
+	for (size_t i = 0; i < ep->link_local.n; i++) {
+		struct ip ip = {0};
+		if (ip_parse(ep->link_local.v[i], &ip) >= 0) /* judged when it was asked for */
+			try(add_addr(out, u, ep->container, ep->ifname, &ip, ip.family == AF_INET6 ? 64 : 16, e));
+	}
+	return 0;
+}
+
 static int bridge_want_endpoint(
 	const struct world *w, const struct netconf *c, const struct endpoint *ep, struct kstate *out, struct err *e)
 {
@@ -110,6 +156,7 @@ static int bridge_want_endpoint(
 			out, u, ep->container, arena_printf(a, "net/ipv6/conf/%s/ndisc_notify", ep->ifname), "1", e));
 	try(add_addr(out, u, ep->container, ep->ifname, &ep->ip4, n->v4.net.len, e));
 	try(add_addr(out, u, ep->container, ep->ifname, &ep->ip6, n->v6.net.len, e));
+	try(want_wishes(ep, u, out, e));
 	struct kobj up = {.kind = K_UP,
 		.unit = u,
 		.ns = ep->container,

@@ -194,6 +194,16 @@ static int fill(
 	ep->link_local = strv_copy(a, &s->link_local);
 	ep->driver_opts = kvs_copy(a, &s->driver_opts);
 	ep->gw_priority = s->gw_priority;
+	const char *wishes = kvs_get(&s->driver_opts, ENDPOINT_SYSCTLS), *path, *value;
+	int r = 0;
+	while (wishes && (r = endpoint_next_sysctl(&wishes, "eth0", a, &path, &value, e)) > 0)
+		;
+	try(r);
+	for (size_t i = 0; i < s->link_local.n; i++) {
+		struct ip ip;
+		if (ip_parse(s->link_local.v[i], &ip) < 0 || !ip_is_linklocal(&ip))
+			return err_as(e, ERR_INVALID, "invalid link local IP address: %s", s->link_local.v[i]);
+	}
 	const char *ifname = kvs_get(&s->driver_opts, "com.docker.network.endpoint.ifname");
 	if (ifname && (!*ifname || !STR_COPY(ep->want_ifname, ifname) || strpbrk(ifname, "/ \t")))
 		return err_as(e, ERR_INVALID, "invalid interface name \"%s\": 1 to 15 bytes without blanks and slashes",

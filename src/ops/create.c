@@ -75,8 +75,9 @@ static int refuse_missing(const struct container_spec *s, struct err *e)
 {
 	if (s->host.port_bindings.n || s->host.publish_all)
 		return err_as(e, ERR_NOT_IMPLEMENTED, "publishing ports is not supported by this version of Pontoon: start the container without -p and -P");
-	if (s->host.links.n)
-		return err_as(e, ERR_NOT_IMPLEMENTED, "links are not supported by this version of Pontoon: use addresses");
+	const char *mode = s->host.network_mode;
+	if (s->host.links.n && (str_empty(mode) || streq(mode, "default") || streq(mode, "bridge")))
+		return err_as(e, ERR_NOT_IMPLEMENTED, "links on the default bridge are not supported by this version of Pontoon: use a network of your own (docker network create)");
 	if (s->host.volumes_from.n)
 		return err_as(e, ERR_NOT_IMPLEMENTED, "--volumes-from is not supported by this version of Pontoon: use bind mounts");
 	return 0;

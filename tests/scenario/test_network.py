@@ -256,3 +256,18 @@ def test_address_pools():
         assert d.api("GET", f"/networks/{again}")[1]["IPAM"]["Config"][0]["Subnet"] == "10.200.1.0/26"
     finally:
         d.stop()
+
+
+def test_wishes_of_an_endpoint(any_cli, daemon):
+    any_cli.out("network", "create", "wish")
+    sleeper(any_cli, "target", "--network", "wish")
+    any_cli.out("run", "-d", "--name", "wisher", "--network", "name=wish,driver-opt=com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.log_martians=1,link-local-ip=169.254.7.7",
+                "--link", "target:friend", "alpine", "sleep", "1h")
+    assert any_cli.out("exec", "wisher", "cat", "/proc/sys/net/ipv4/conf/eth0/log_martians") == "1"
+    assert "169.254.7.7/16" in any_cli.out("exec", "wisher", "ip", "addr")
+    assert resolves(any_cli, "wisher", "friend") == {address(any_cli, "target", "wish")} and unknown(any_cli, "target", "friend")
+    r = any_cli("network", "connect", "--driver-opt", "com.docker.network.endpoint.sysctls=kernel.shmmax=1", "bridge", "wisher")
+    assert r.rc and "unrecognised network interface sysctl" in r.err
+    assert daemon.doctor() == []
+    any_cli.out("rm", "-f", "wisher", "target")
+    any_cli.out("network", "rm", "wish")
