@@ -6,7 +6,7 @@
  *   root       an empty directory without a name becomes "/": chroot into a directory that has been removed.
  *   user       setresgid, setresuid to an id of its own; with it all capabilities are gone, and no exec can bring one back.
  *   limits     descriptors for many containers, no core file.
- *   filter     what the loop calls, each from a reading of the code (strace of the tests agrees); anything else ends the process, and the
+ *   filter     what the loop calls, each from a reading of the code; anything else ends the process, and the
  *              daemon starts another. No executable memory.
  *
  * A sanitized build adds what the sanitizers call; the filter is never off. */

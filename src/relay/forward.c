@@ -12,7 +12,7 @@
  *
  * Under load: so many queries of a container and of all together may be under way; others wait in their container's queue, and containers with waiting queries are
  * served in turn, so that one whose upstreams are dead cannot keep the others from theirs. Names of containers never come here and wait for nothing.
- * Proven by tests/relay/test_program.py. */
+ * tests/scenario/test_network.py asks it with real clients. */
 #include <errno.h>
 #include <string.h>
 
