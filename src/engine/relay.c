@@ -436,8 +436,9 @@ static int take_over(struct relay *r)
 		r->pid = cred.pid;
 	r->sock = STEAL_FD(fd);
 	struct relay_msg hello = {.type = RELAY_HELLO, .hello = {RELAY_PROTO_VERSION, PONTOON_VERSION}}, stop = {.type = RELAY_STOP};
-	send_msg(r, &hello, NULL, 0);
-	if (!same) {
+	if (same) {
+		send_msg(r, &hello, NULL, 0);
+	} else { /* it would hang up on our HELLO and never read STOP */
 		send_msg(r, &stop, NULL, 0);
 		close(r->sock);
 		r->sock = -1;

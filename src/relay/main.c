@@ -85,6 +85,11 @@ int main(int argc, char **argv)
 	}
 	if (!uid || !gid || optind != argc || !is_listener(LISTENER))
 		return usage();
+	/* A connecting daemon takes the pid of whoever called listen(2) for the relay's (SO_PEERCRED, net/unix/af_unix.c): that must be this process. */
+	if (listen(LISTENER, 4) < 0) {
+		log_error("listen: %s", strerror(errno));
+		return 1;
+	}
 	/* The daemon's signals are not ours: whoever stops the daemon by its process group leaves names and ports alone. */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
