@@ -1,12 +1,12 @@
 /* Patterns: "{}" stands for one path segment, except that before a fixed tail it may be several ("/images/{}/json" matches
  * /images/quay.io/x/y/json), because image names contain slashes. Paths are matched after libmicrohttpd has decoded them, so a slash in a
- * container's name cannot be told from a separator; no name of ours has one. */
+ * container's name cannot be told from a separator; no name of ours has one. The first row that matches counts: in a table the longer patterns come first. */
 #include "api/router.h"
 
 #include <errno.h>
 #include <string.h>
 
-static const struct route *const tables[] = {routes_system, routes_container, routes_stream, routes_image, routes_network};
+static const struct route *const tables[] = {routes_system, routes_df, routes_outside, routes_container, routes_stream, routes_image, routes_network};
 
 /* "/v1.41/x" -> minor 41 and "/x". */
 static int split_version(const char **url, int *minor, struct err *e)

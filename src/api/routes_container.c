@@ -119,6 +119,8 @@ static int list(struct request *rq, struct err *e)
 	for (size_t k = 0; j && k < n && (limit <= 0 || k < (size_t)limit); k++) /* newest first */
 		json_array_append_new(j, view_container_row(&v, w, rows[n - 1 - k], &rq->mem));
 	core_read_end(rq->core);
+	for (size_t k = 0; request_bool(rq, "size", false) && k < json_array_size(j); k++)
+		reply_add_size(rq->core, json_array_get(j, k));
 	return reply_json(rq, 200, j);
 }
 
@@ -143,6 +145,8 @@ static int inspect(struct request *rq, struct err *e)
 	int r = world_find_container(w, rq->args[0], &c, e);
 	json_t *j = r >= 0 ? view_container(&v, w, c, &rq->mem) : NULL;
 	core_read_end(rq->core);
+	if (j && request_bool(rq, "size", false))
+		reply_add_size(rq->core, j);
 	return r < 0 ? r : reply_json(rq, 200, j);
 }
 

@@ -136,26 +136,6 @@ static int events(struct request *rq, struct err *e)
 	return reply_pull(rq, "application/json", events_read, events_done, w);
 }
 
-static int df(struct request *rq, struct err *e)
-{
-	struct view v = view_of(rq);
-	const struct world *w = core_read(rq->core);
-	json_t *images = json_array(), *containers = json_array();
-	const struct layer *l;
-	const struct image *img;
-	const struct container *c;
-	int64_t size = 0;
-	(void)e;
-	for (size_t i = 0; (l = world_next(w, NOUN_LAYER, &i));)
-		size += l->size;
-	for (size_t i = 0; (img = world_next(w, NOUN_IMAGE, &i));)
-		json_array_append_new(images, view_image_row(&v, w, img, true, &rq->mem));
-	for (size_t i = 0; (c = world_next(w, NOUN_CONTAINER, &i));)
-		json_array_append_new(containers, view_container_row(&v, w, c, &rq->mem));
-	core_read_end(rq->core);
-	return reply_json(rq, 200, json_pack("{s:I, s:o, s:o, s:[], s:[]}", "LayersSize", (json_int_t)size, "Images", images, "Containers", containers, "Volumes", "BuildCache"));
-}
-
 static int doctor(struct request *rq, struct err *e)
 {
 	struct difference *d;
@@ -168,32 +148,12 @@ static int doctor(struct request *rq, struct err *e)
 	return reply_json(rq, 200, json_pack("{s:b, s:o}", "Repaired", repair, "Differences", list));
 }
 
-static int no_swarm(struct request *rq, struct err *e)
-{
-	(void)rq;
-	return err_as(e, ERR_UNAVAILABLE, "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.");
-}
-
-static int no_build(struct request *rq, struct err *e)
-{
-	(void)rq;
-	return err_as(e, ERR_NOT_IMPLEMENTED, "Pontoon builds no images: build elsewhere (buildah, docker buildx, kaniko), save the result, and load it here");
-}
-
 const struct route routes_system[] = {
 	{"GET", "/_ping", ping, BODY_JSON},
 	{"GET", "/version", version, BODY_JSON},
 	{"GET", "/info", info, BODY_JSON},
 	{"GET", "/events", events, BODY_JSON},
-	{"GET", "/system/df", df, BODY_JSON},
 	{"GET", "/pontoon/doctor", doctor, BODY_JSON},
 	{"POST", "/pontoon/doctor", doctor, BODY_JSON},
-	{"POST", "/build", no_build, BODY_STREAM},
-	{"GET", "/swarm", no_swarm, BODY_JSON},
-	{"GET", "/services", no_swarm, BODY_JSON},
-	{"GET", "/nodes", no_swarm, BODY_JSON},
-	{"GET", "/tasks", no_swarm, BODY_JSON},
-	{"GET", "/secrets", no_swarm, BODY_JSON},
-	{"GET", "/configs", no_swarm, BODY_JSON},
 	{NULL, NULL, NULL, BODY_JSON},
 };

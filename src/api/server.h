@@ -71,6 +71,8 @@ bool filters_match_labels(const struct filters *f, const struct kvs *labels);
 /* Descriptor that a BODY_STREAM handler reads the body from, to end of file. */
 int request_upload(const struct request *rq);
 
+/* Adds SizeRw and SizeRootFs to a container's JSON (Id, and ImageID or Image); walks its files: not under core_read. */
+void reply_add_size(struct core *core, json_t *row);
 int reply_json(struct request *rq, int status, json_t *j); /* takes the reference; NULL = out of memory */
 int reply_empty(struct request *rq, int status);
 int reply_text(struct request *rq, int status, const char *type, const char *text, const char *const *headers);

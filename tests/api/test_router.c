@@ -74,6 +74,55 @@ TEST(what_is_no_route)
 	arena_free(&rq.mem);
 }
 
+/* The paths of the Engine API 1.24 to 1.51: each is answered or refused by a row of its own, none is "page not found". */
+TEST(every_route_of_the_api)
+{
+	static const struct {
+		const char *method, *pattern;
+	} rows[] = {
+#define CONTAINERS(x) "/containers/{}/" x
+		{"GET", "/_ping"}, {"HEAD", "/_ping"}, {"GET", "/version"}, {"GET", "/info"}, {"GET", "/events"}, {"GET", "/system/df"},
+		{"GET", "/containers/json"}, {"POST", "/containers/create"}, {"POST", "/containers/prune"}, {"DELETE", "/containers/{}"}, {"GET", CONTAINERS("json")}, {"GET", CONTAINERS("top")},
+		{"GET", CONTAINERS("logs")}, {"POST", CONTAINERS("resize")}, {"POST", CONTAINERS("start")}, {"POST", CONTAINERS("stop")}, {"POST", CONTAINERS("restart")}, {"POST", CONTAINERS("kill")},
+		{"POST", CONTAINERS("rename")}, {"POST", CONTAINERS("pause")}, {"POST", CONTAINERS("unpause")}, {"POST", CONTAINERS("attach")}, {"GET", CONTAINERS("attach/ws")}, {"POST", CONTAINERS("wait")},
+		{"POST", CONTAINERS("exec")}, {"POST", "/exec/{}/start"}, {"POST", "/exec/{}/resize"}, {"GET", "/exec/{}/json"},
+		{"GET", CONTAINERS("checkpoints")}, {"POST", CONTAINERS("checkpoints")}, {"DELETE", CONTAINERS("checkpoints/{}")},
+		{"GET", "/images/json"}, {"POST", "/images/create"}, {"POST", "/images/load"}, {"POST", "/images/prune"}, {"GET", "/images/{}/json"}, {"GET", "/images/{}/history"}, {"POST", "/images/{}/tag"},
+		{"DELETE", "/images/{}"},
+		{"POST", "/build"}, {"POST", "/build/prune"}, {"POST", "/build/cancel"}, {"POST", "/session"}, {"POST", "/grpc"},
+		{"GET", "/networks"}, {"GET", "/networks/{}"}, {"DELETE", "/networks/{}"}, {"POST", "/networks/create"}, {"POST", "/networks/{}/connect"}, {"POST", "/networks/{}/disconnect"}, {"POST", "/networks/prune"},
+		{"PUT", "/volumes/{}"},
+		{"GET", "/plugins"}, {"GET", "/plugins/privileges"}, {"POST", "/plugins/pull"}, {"POST", "/plugins/create"}, {"GET", "/plugins/{}/json"}, {"DELETE", "/plugins/{}"}, {"POST", "/plugins/{}/enable"},
+		{"POST", "/plugins/{}/disable"}, {"POST", "/plugins/{}/upgrade"}, {"POST", "/plugins/{}/push"}, {"POST", "/plugins/{}/set"},
+		{"GET", "/swarm"}, {"POST", "/swarm/init"}, {"POST", "/swarm/join"}, {"POST", "/swarm/leave"}, {"POST", "/swarm/update"}, {"GET", "/swarm/unlockkey"}, {"POST", "/swarm/unlock"},
+		{"GET", "/nodes"}, {"GET", "/nodes/{}"}, {"DELETE", "/nodes/{}"}, {"POST", "/nodes/{}/update"},
+		{"GET", "/services"}, {"POST", "/services/create"}, {"GET", "/services/{}"}, {"DELETE", "/services/{}"}, {"POST", "/services/{}/update"}, {"GET", "/services/{}/logs"},
+		{"GET", "/tasks"}, {"GET", "/tasks/{}"}, {"GET", "/tasks/{}/logs"},
+		{"GET", "/secrets"}, {"POST", "/secrets/create"}, {"GET", "/secrets/{}"}, {"DELETE", "/secrets/{}"}, {"POST", "/secrets/{}/update"},
+		{"GET", "/configs"}, {"POST", "/configs/create"}, {"GET", "/configs/{}"}, {"DELETE", "/configs/{}"}, {"POST", "/configs/{}/update"},
+#undef CONTAINERS
+	};
+	struct request rq = {0};
+	struct err e;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char url[256] = "/v1.41", *at = url + strlen(url);
+		for (const char *p = rows[i].pattern; *p; p++) { /* an argument for each {} */
+			if (*p != '{' && *p != '}')
+				*at++ = *p;
+			else if (*p == '{')
+				*at++ = 'x';
+		}
+		*at = '\0';
+		if (find(&rq, rows[i].method, url, &e) < 0) {
+			printf("# %s %s: %s\n", rows[i].method, url, e.msg);
+			CHECK(!"the route is missing");
+		} else {
+			CHECK_STR(rq.route->pattern, rows[i].pattern);
+		}
+	}
+	arena_free(&rq.mem);
+}
+
 TEST(statuses)
 {
 	static const struct {
@@ -86,4 +135,4 @@ TEST(statuses)
 	}
 }
 
-TESTS(T(paths), T(what_is_no_route), T(statuses))
+TESTS(T(paths), T(what_is_no_route), T(every_route_of_the_api), T(statuses))

@@ -1,3 +1,4 @@
+#include "base/du.h"
 #include "base/fd.h"
 #include "base/limits.h"
 #include "test.h"
@@ -246,5 +247,34 @@ TEST(descriptors_pass_through_a_socket)
 	close(p[1]);
 }
 
+static bool file_of(const char *name, size_t n)
+{
+	int fd = open(in_dir(name), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	bool ok = fd >= 0 && ftruncate(fd, (off_t)n) == 0;
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+TEST(du_counts_what_is_below)
+{
+	char a[256], b[256];
+	struct stat st;
+	REQUIRE(dir_make());
+	CHECK_INT(du_size(dir), 0);
+	CHECK_INT(du_size("/none-such"), 0);
+	REQUIRE(file_of("one", 1000));
+	REQUIRE(mkdir(in_dir("sub"), 0700) == 0 && stat(path, &st) == 0);
+	REQUIRE(file_of("sub/two", 10));
+	CHECK_INT(du_size(dir), 1010 + st.st_size);
+	/* one file with two names is one file; a link leads nowhere */
+	strcpy(a, in_dir("one"));
+	strcpy(b, in_dir("sub/one"));
+	REQUIRE(link(a, b) == 0 && symlink("/usr", in_dir("usr")) == 0);
+	CHECK_INT(du_size(dir), 1010 + st.st_size + 4);
+	CHECK_INT(du_size(in_dir("usr")), 0);
+	CHECK_INT(remove_tree(dir, &e), 0);
+}
+
 TESTS(T(writes_are_whole), T(files_are_read_up_to_a_limit), T(rewriting_keeps_the_file_and_its_mode), T(a_failed_write_leaves_nothing),
-	T(directories_are_made_on_the_way), T(deep_trees_go), T(a_link_is_removed_and_not_followed), T(mounts_are_not_crossed), T(descriptors_pass_through_a_socket))
+	T(directories_are_made_on_the_way), T(deep_trees_go), T(a_link_is_removed_and_not_followed), T(mounts_are_not_crossed), T(descriptors_pass_through_a_socket), T(du_counts_what_is_below));
