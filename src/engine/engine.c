@@ -125,6 +125,9 @@ int engine_new(const struct engine_conf *conf, struct engine **out, struct err *
 	if (str_empty(en->conf.cgroup_parent))
 		en->conf.cgroup_parent = "/pontoon";
 	int r = strlen(conf->data_root) > 256 || strlen(conf->exec_root) > 256 ? err_as(e, ERR_INVALID, "data-root and exec-root must be shorter than 256 bytes") : 0;
+	en->seccomp = seccomp_cache_new();
+	if (r >= 0 && !en->seccomp)
+		r = err_nomem(e);
 	if (r >= 0)
 		r = find_programs(en, e);
 	if (r >= 0)
@@ -155,6 +158,7 @@ void engine_free(struct engine *en)
 		return;
 	watch_stop(en);
 	exec_free_all(en);
+	seccomp_cache_free(en->seccomp);
 	pthread_mutex_destroy(&en->lock);
 	pthread_cond_destroy(&en->cond);
 	arena_free(&en->mem);
@@ -172,6 +176,21 @@ static const char *init_of(const struct engine *en, const struct host_config *h)
 	return want ? en->init : "";
 }
 
+/* crun(1): run.oci.seccomp_bpf_data. */
+static int add_filter(struct engine *en, const struct container *c, json_t *config, struct err *e)
+{
+	char path[PATH_SIZE];
+	json_t *profile = json_object_get(json_object_get(config, "linux"), "seccomp");
+	const char *runtime = runtime_path(en, c, path), *name = strrchr(runtime, '/');
+	OWN(own_free) char *bpf = profile && streq(name ? name + 1 : runtime, "crun") ? seccomp_bpf(en->seccomp, profile) : NULL;
+	if (!bpf)
+		return 0;
+	json_t *all = json_object_get(config, "annotations");
+	if (!all && json_object_set_new(config, "annotations", json_object()) == 0)
+		all = json_object_get(config, "annotations");
+	return json_object_set_new(all, "run.oci.seccomp_bpf_data", json_string(bpf)) < 0 ? err_nomem(e) : 0;
+}
+
 static int write_bundle(struct engine *en, const struct engine_run *r, const char *bundle, struct err *e)
 {
 	OWN(arena_free) struct arena a = {0};
@@ -186,6 +205,8 @@ static int write_bundle(struct engine *en, const struct engine_run *r, const cha
 	struct oci_in in = {.run = r, .root = root, .cgroup_version = en->info.cgroup_version, .cgroup_path = cgroup_path_of(en, c, &a), .init = init_of(en, &c->spec->host), .uid = user.uid,
 		.gid = user.gid, .groups = user.groups, .ngroups = user.ngroups, .home = user.home, .terminal = tty ? "xterm" : NULL};
 	OWN(own_json) json_t *j = oci_config(&in, &a, e);
+	if (j)
+		try(add_filter(en, c, j, e));
 	OWN(own_free) char *text = j ? json_text(j) : NULL;
 	if (!j && e && e->code)
 		return e->code;

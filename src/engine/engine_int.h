@@ -18,6 +18,7 @@ struct watched { /* a process whose end is of interest: conmon, or the process o
 };
 
 struct exec;
+struct seccomp_cache;
 
 struct engine {
 	struct engine_conf conf;
@@ -36,6 +37,7 @@ struct engine {
 	struct watched *watched;
 	struct engine_attach *attaches;
 	struct exec *execs;
+	struct seccomp_cache *seccomp;
 	bool stop;
 };
 
@@ -84,6 +86,11 @@ json_t *oci_config(const struct oci_in *in, struct arena *a, struct err *e); /* 
 json_t *oci_process(const struct oci_in *in, const struct strv *args, const struct strv *env, const char *cwd, bool tty, bool privileged, struct arena *a);
 json_t *oci_capabilities(const struct host_config *h, bool privileged);
 json_t *oci_seccomp(const struct host_config *h, const json_t *caps, struct err *e); /* json_null() when unconfined */
+/* seccomp_bpf.c: the filter as the kernel takes it, in base64; NULL: left to the runtime. Any thread. The caller frees it. */
+struct seccomp_cache *seccomp_cache_new(void);
+void seccomp_cache_free(struct seccomp_cache *c); /* NULL is fine */
+char *seccomp_bpf(struct seccomp_cache *c, json_t *profile);
+ssize_t seccomp_compile(json_t *profile, void *out, size_t size); /* raw, in bytes; -1: not understood, or larger */
 json_t *oci_resources(const struct host_config *h, int cgroup_version);
 json_t *oci_devices(const struct host_config *h, struct err *e); /* --device and, privileged, those of the host */
 int oci_block_io(const struct host_config *h, json_t *resources, struct err *e); /* sets "blockIO" if anything of it was asked for */
