@@ -1,7 +1,11 @@
 /* The nftables backend on the real kernel, in a network namespace of the test's own. Both backends run the same table of
  * who reaches whom: real packets between namespaces that stand for containers, for the host and for a neighbour outside. */
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
 
 #include "kernel/kernel.h"
 #include "kernel/real.h"
@@ -175,76 +179,221 @@ TEST(switching_removes_the_other_backend)
 
 /* --- who reaches whom --- */
 
-/* name, bridge, address; each a namespace on its bridge. "out" is a neighbour on a link of the host, with a route to the containers, "far" one without. */
+/* Each place is a namespace on its bridge, with an address of either family. "out" is a neighbour on a link of the host, with a route to the
+ * containers, "far" one without. In each, this program serves port 80. An isolated bridge has no address; the host gets a route to it all the
+ * same, so that it is the firewall that keeps others out. */
 static const char make_places[] =
-	"set -e; sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0; ip link set lo up\n"
+	"set -e; sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0\n"
+	"ip link set lo up\n"
 	"place() { unshare -n sh -c 'echo >'\"$T/$1.up\"'; exec sleep 120' >/dev/null 2>&1 & echo $! >$T/$1.pid; while [ ! -e $T/$1.up ]; do sleep 0.01; done; }\n"
 	"on() { p=$1; shift; nsenter -n -t $(cat $T/$p.pid) \"$@\"; }\n"
-	"bridge() { ip link add $1 type bridge; ip addr add $2 dev $1; ip link set $1 up; }\n"
+	"net() { br=$1; shift; ip link add $br type bridge; for a; do case $a in *:*) ip addr add $a dev $br nodad ;; *) ip addr add $a dev $br ;; esac; done; ip link set $br up; }\n"
+	/* name, bridge, IPv4 address/len, its gateway, IPv6 address, its gateway */
 	"join() { place $1; ip link add v$1 type veth peer name eth0 netns $(cat $T/$1.pid); ip link set v$1 ${2:+master} $2 up\n"
-	"on $1 ip addr add $3 dev eth0; on $1 ip link set eth0 up; on $1 ip link set lo up; on $1 ip route add default via $4; }\n"
-	"bridge docker0 172.17.0.1/16; bridge br-111111111111 10.1.0.1/24; bridge br-333333333333 10.3.0.1/24\n"
-	"bridge br-444444444444 10.4.0.1/24; bridge br-555555555555 10.5.0.1/24\n"
-	"join a docker0 172.17.0.2/16 172.17.0.1; join b docker0 172.17.0.3/16 172.17.0.1\n"
-	"join i br-111111111111 10.1.0.2/24 10.1.0.1; join r br-333333333333 10.3.0.2/24 10.3.0.1\n"
-	"join u br-444444444444 10.4.0.2/24 10.4.0.1; join s br-555555555555 10.5.0.2/24 10.5.0.1\n"
-	"join out '' 198.51.100.2/24 198.51.100.1; ip addr add 198.51.100.1/24 dev vout; ip addr add 192.0.2.9/32 dev vout\n"
-	"join far '' 203.0.113.2/24 203.0.113.1; ip addr add 203.0.113.1/24 dev vfar; on far ip route del default\n"
+	"on $1 ip addr add $3 dev eth0; on $1 ip addr add $5/64 dev eth0 nodad; on $1 ip link set eth0 up; on $1 ip link set lo up\n"
+	"[ $4 = - ] || { on $1 ip route add default via $4; on $1 ip route add default via $6; }; }\n"
+	"host() { ip addr add $2 dev v$1; ip addr add $3/64 dev v$1 nodad; }\n"
+	"net docker0 172.17.0.1/16 fd00:17::1/64; net br-111111111111 10.1.0.1/24 fd00:1::1/64; net br-222222222222 10.2.0.1/24 fd00:2::1/64\n"
+	"net br-333333333333 10.3.0.1/24 fd00:3::1/64; net br-444444444444 10.4.0.1/24 fd00:4::1/64\n"
+	"net br-555555555555 10.5.0.1/24 fd00:5::1/64; net br-666666666666\n"
+	"ip link set br-222222222222 type bridge nf_call_iptables 1 nf_call_ip6tables 1\n"
+	"ip route add 10.6.0.0/24 dev br-666666666666; ip route add fd00:6::/64 dev br-666666666666\n"
+	"join a docker0 172.17.0.2/16 172.17.0.1 fd00:17::2 fd00:17::1; join b docker0 172.17.0.3/16 172.17.0.1 fd00:17::3 fd00:17::1\n"
+	"join i br-111111111111 10.1.0.2/24 10.1.0.1 fd00:1::2 fd00:1::1; join j br-111111111111 10.1.0.3/24 10.1.0.1 fd00:1::3 fd00:1::1\n"
+	"join q br-222222222222 10.2.0.2/24 10.2.0.1 fd00:2::2 fd00:2::1; join p br-222222222222 10.2.0.3/24 10.2.0.1 fd00:2::3 fd00:2::1\n"
+	"join r br-333333333333 10.3.0.2/24 10.3.0.1 fd00:3::2 fd00:3::1; join u br-444444444444 10.4.0.2/24 10.4.0.1 fd00:4::2 fd00:4::1\n"
+	"join s br-555555555555 10.5.0.2/24 10.5.0.1 fd00:5::2 fd00:5::1\n"
+	"join x br-666666666666 10.6.0.2/24 - fd00:6::2 -; join y br-666666666666 10.6.0.3/24 - fd00:6::3 -\n"
+	"join out '' 198.51.100.2/24 198.51.100.1 fd00:98::2 fd00:98::1; host out 198.51.100.1/24 fd00:98::1; ip addr add 192.0.2.9/32 dev vout\n"
+	"join far '' 203.0.113.2/24 - fd00:99::2 -; host far 203.0.113.1/24 fd00:99::1\n"
 	"on far ip route add 192.0.2.9 via 203.0.113.1\n"
-	"for p in a b i r u s out far; do nsenter -n -t $(cat $T/$p.pid) busybox nc -ll -p 80 -e true >/dev/null 2>&1 & echo $! >$T/nc$p.pid; done\n";
+	"for p in a b i j p q r u s x y out far; do nsenter -n -t $(cat $T/$p.pid) $SELF serve $T/$p.serves >/dev/null 2>&1 & echo $! >$T/nc$p.pid; done\n"
+	"for p in a b i j p q r u s x y out far; do while [ ! -e $T/$p.serves ]; do sleep 0.01; done; done\n";
 
 static const struct {
 	const char *from, *to;
-	bool ping, tcp;
+	bool ping, tcp, udp;
 } reach[] = {
-	{"", "172.17.0.2", true, true},           /* the host to any container */
-	{"", "10.1.0.2", true, true},             /* also of an internal network */
-	{"a", "172.17.0.3", true, true},          /* one network */
-	{"a", "10.3.0.2", false, false},          /* another network */
-	{"a", "10.1.0.2", false, false},          /* an internal one */
-	{"i", "172.17.0.2", false, false},
-	{"a", "203.0.113.2", true, true},         /* who knows no route back: masqueraded */
-	{"s", "203.0.113.2", true, true},         /* by an address of its own */
-	{"u", "203.0.113.2", true, true},
-	{"r", "203.0.113.2", false, false},       /* routed: as it is */
-	{"r", "198.51.100.2", true, true},
-	{"i", "198.51.100.2", false, false},
-	{"a", "172.17.0.1", true, false},         /* the gateway */
-	{"out", "172.17.0.2", false, false},      /* who routes to a container directly */
-	{"out", "10.3.0.2", true, false},         /* routed: icmp, no unpublished port */
-	{"out", "10.4.0.2", true, true},          /* nat-unprotected */
-	{"out", "10.1.0.2", false, false},
+	{"", "172.17.0.2", true, true, true},           /* the host to any container */
+	{"", "10.1.0.2", true, true, true},             /* also of an internal network */
+	{"a", "172.17.0.3", true, true, true},          /* one network */
+	{"a", "10.3.0.2", false, false, false},         /* another network */
+	{"r", "172.17.0.2", false, false, false},
+	{"a", "10.1.0.2", false, false, false},         /* an internal one */
+	{"i", "172.17.0.2", false, false, false},
+	{"i", "10.1.0.3", true, true, true},
+	{"q", "10.2.0.3", false, false, false},         /* one network, without icc */
+	{"q", "203.0.113.2", true, true, true},
+	{"x", "10.6.0.3", true, true, true},            /* isolated: within */
+	{"a", "10.6.0.2", false, false, false},
+	{"out", "10.6.0.2", false, false, false},
+	{"a", "203.0.113.2", true, true, true},         /* who knows no route back: masqueraded */
+	{"s", "203.0.113.2", true, true, true},         /* by an address of its own */
+	{"u", "203.0.113.2", true, true, true},
+	{"r", "203.0.113.2", false, false, false},      /* routed: as it is */
+	{"r", "198.51.100.2", true, true, true},
+	{"i", "198.51.100.2", false, false, false},
+	{"a", "172.17.0.1", true, false, false},        /* the gateway */
+	{"out", "172.17.0.2", false, false, false},     /* who routes to a container directly */
+	{"out", "10.3.0.2", true, false, false},        /* routed: icmp, no unpublished port */
+	{"out", "10.4.0.2", true, true, true},          /* nat-unprotected */
+	{"out", "10.1.0.2", false, false, false},
+	{"", "fd00:17::2", true, true, true},           /* and the same of IPv6 */
+	{"", "fd00:1::2", true, true, true},
+	{"a", "fd00:17::3", true, true, true},
+	{"a", "fd00:3::2", false, false, false},
+	{"r", "fd00:17::2", false, false, false},
+	{"a", "fd00:1::2", false, false, false},
+	{"i", "fd00:17::2", false, false, false},
+	{"i", "fd00:1::3", true, true, true},
+	{"q", "fd00:2::3", false, false, false},
+	{"x", "fd00:6::3", true, true, true},
+	{"a", "fd00:6::2", false, false, false},
+	{"out", "fd00:6::2", false, false, false},
+	{"a", "fd00:99::2", true, true, true},
+	{"u", "fd00:99::2", true, true, true},
+	{"r", "fd00:99::2", false, false, false},
+	{"r", "fd00:98::2", true, true, true},
+	{"i", "fd00:98::2", false, false, false},
+	{"out", "fd00:17::2", false, false, false},
+	{"out", "fd00:3::2", true, false, false},
+	{"out", "fd00:4::2", true, true, true},
+	{"out", "fd00:1::2", false, false, false},
 };
+
+/* The places have both families; which one of a network is which sort of gateway is one thing. */
+static struct world *world_of_places(void)
+{
+	static const struct {
+		char id;
+		const char *v4, *v6;
+	} nets[] = {{'d', "172.17.0.0/16", "fd00:17::/64"}, {'1', "10.1.0.0/24", "fd00:1::/64"}, {'2', "10.2.0.0/24", "fd00:2::/64"},
+		{'3', "10.3.0.0/24", "fd00:3::/64"}, {'4', "10.4.0.0/24", "fd00:4::/64"}, {'5', "10.5.0.0/24", "fd00:5::/64"},
+		{'6', "10.6.0.0/24", "fd00:6::/64"}};
+	struct world *w = fix_world();
+	for (size_t i = 0; i < ARRAY_LEN(nets); i++) {
+		struct network *n = nets[i].id == 'd' ? fix_docker0() : fix_network(nets[i].id, (char[]){nets[i].id, 0}, nets[i].v4, 10 + (int64_t)i);
+		n->enable_v6 = true;
+		n->v6.net = n->v6.range = fix_prefix(nets[i].v6);
+		n->internal = nets[i].id == '1' || nets[i].id == '6';
+		n->icc = nets[i].id != '2';
+		n->gw_mode4 = n->gw_mode6 = nets[i].id == '3' ? GW_ROUTED : nets[i].id == '4' ? GW_NAT_UNPROTECTED : nets[i].id == '6' ? GW_ISOLATED : GW_NAT;
+		if (nets[i].id == '5')
+			n->snat4 = fix_ip("192.0.2.9");
+		fix_put(w, n);
+	}
+	return w;
+}
+
+/* One question of the table, at the same time as all others. What should work has time to; what should not is asked once. */
+static void ask_all(void)
+{
+	OWN(own_buf) struct buf line = {0};
+	for (size_t i = 0; i < ARRAY_LEN(reach); i++) {
+		const char *const kinds[] = {"ping", "tcp", "udp"};
+		const bool want[] = {reach[i].ping, reach[i].tcp, reach[i].udp};
+		for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+			if (*reach[i].from)
+				buf_printf(&line, "nsenter -n -t $(cat $T/%s.pid) ", reach[i].from);
+			buf_printf(&line, "$SELF ask %s %s %d >$T/%zu%s 2>&1 &\n", kinds[k], reach[i].to, want[k], i, kinds[k]);
+		}
+	}
+	buf_puts(&line, "wait\n");
+	CHECK(sh(buf_str(&line)));
+}
+
+static bool answered(size_t i, const char *kind)
+{
+	char line[128];
+	snprintf(line, sizeof(line), "grep -qx answered $T/%zu%s", i, kind);
+	return sh(line);
+}
 
 static void run_reach(bool nftables)
 {
 	struct lab l;
-	char dir[] = "/tmp/pontoon-reach-XXXXXX", line[512];
+	char dir[] = "/tmp/pontoon-reach-XXXXXX", self[4096] = "";
 	if (!open_lab(&l, nftables))
 		SKIP("needs root");
 	if (!sh("command -v busybox nsenter ip sysctl >/dev/null"))
 		SKIP("needs busybox, nsenter and ip");
-	REQUIRE(mkdtemp(dir));
+	REQUIRE(mkdtemp(dir) && readlink("/proc/self/exe", self, sizeof(self) - 1) > 0);
 	setenv("T", dir, 1);
-	struct world *w = world_of_kinds();
+	setenv("SELF", self, 1);
+	struct world *w = world_of_places();
 	CHECK(sh(make_places));
 	CHECK(mend(&l, w));
+	ask_all();
 	for (size_t i = 0; i < ARRAY_LEN(reach); i++) {
-		char in[128] = "";
-		if (*reach[i].from)
-			snprintf(in, sizeof(in), "nsenter -n -t $(cat $T/%s.pid) ", reach[i].from);
-		snprintf(line, sizeof(line), "%sbusybox ping -c 1 -W 1 %s >/dev/null 2>&1", in, reach[i].to);
-		bool ping = sh(line);
-		snprintf(line, sizeof(line), "%stimeout 1 busybox nc %s 80 </dev/null >/dev/null 2>&1", in, reach[i].to);
-		bool tcp = sh(line);
-		if (ping != reach[i].ping || tcp != reach[i].tcp) {
-			printf("# %s to %s: ping %d, tcp %d\n", *reach[i].from ? reach[i].from : "host", reach[i].to, ping, tcp);
+		bool ping = answered(i, "ping"), tcp = answered(i, "tcp"), udp = answered(i, "udp");
+		if (ping != reach[i].ping || tcp != reach[i].tcp || udp != reach[i].udp) {
+			printf("# %s to %s: ping %d, tcp %d, udp %d\n", *reach[i].from ? reach[i].from : "host", reach[i].to, ping, tcp, udp);
 			test_failed = true;
 		}
 	}
 	(void)sh("kill $(cat $T/*.pid) 2>/dev/null; rm -r $T");
 	world_free(w);
 	close_lab(&l);
+}
+
+/* Answers on port 80, both families, TCP and UDP; makes the file when it does. */
+static int serve(const char *ready)
+{
+	struct sockaddr_in6 sa = {.sin6_family = AF_INET6, .sin6_port = htons(80)};
+	struct pollfd fds[] = {{.fd = socket(AF_INET6, SOCK_STREAM, 0), .events = POLLIN}, {.fd = socket(AF_INET6, SOCK_DGRAM, 0), .events = POLLIN}};
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		if (bind(fds[i].fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || (i == 0 && listen(fds[i].fd, 64) < 0))
+			return 1;
+	FILE *f = fopen(ready, "w");
+	if (!f || fclose(f) != 0)
+		return 1;
+	while (poll(fds, ARRAY_LEN(fds), -1) > 0) {
+		struct sockaddr_in6 peer;
+		socklen_t n = sizeof(peer);
+		char data[16];
+		int fd = fds[0].revents ? accept(fds[0].fd, NULL, NULL) : -1;
+		if (fd >= 0)
+			close(fd);
+		ssize_t len = fds[1].revents ? recvfrom(fds[1].fd, data, sizeof(data), 0, (struct sockaddr *)&peer, &n) : -1;
+		if (len > 0 && sendto(fds[1].fd, data, (size_t)len, 0, (struct sockaddr *)&peer, n) < 0)
+			continue;
+	}
+	return 1;
+}
+
+/* One try of one second. A reset port is no answer. */
+static bool ask_once(const char *kind, const char *to)
+{
+	struct ip ip;
+	char line[128], data[] = "?";
+	if (ip_parse(to, &ip) < 0)
+		return false;
+	if (streq(kind, "ping")) {
+		snprintf(line, sizeof(line), "busybox ping -c 1 -W 1 %s >/dev/null 2>&1", to);
+		return sh(line);
+	}
+	struct timeval second = {.tv_sec = 1};
+	struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(80)};
+	struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(80)};
+	memcpy(&six.sin6_addr, ip.b, 16);
+	memcpy(&four.sin_addr, ip.b, 4);
+	OWN(own_fd) int fd = socket(ip.family, streq(kind, "tcp") ? SOCK_STREAM : SOCK_DGRAM, 0);
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &second, sizeof(second)) < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second)) < 0)
+		return false;
+	if (connect(fd, ip.family == AF_INET6 ? (struct sockaddr *)&six : (struct sockaddr *)&four, ip.family == AF_INET6 ? sizeof(six) : sizeof(four)) < 0)
+		return false;
+	return streq(kind, "tcp") || (send(fd, data, 1, 0) == 1 && recv(fd, data, 1, 0) == 1);
+}
+
+static int ask(const char *kind, const char *to, bool expected)
+{
+	bool yes = ask_once(kind, to);
+	for (int i = 0; expected && !yes && i < 15; i++) {
+		(void)sh("sleep 0.2");
+		yes = ask_once(kind, to);
+	}
+	puts(yes ? "answered" : "silent");
+	return 0;
 }
 
 TEST(reach_iptables)
@@ -258,6 +407,10 @@ TEST(reach_nftables)
 
 int main(int argc, char **argv)
 {
+	if (argc == 3 && streq(argv[1], "serve"))
+		return serve(argv[2]);
+	if (argc == 5 && streq(argv[1], "ask"))
+		return ask(argv[2], argv[3], *argv[4] == '1');
 	static const struct test tests[] = {T(made_seen_and_mended), T(skeleton_is_as_the_kernel_prints_it),
 		T(switching_removes_the_other_backend), T(reach_iptables), T(reach_nftables)};
 	return test_main(tests, ARRAY_LEN(tests), argc, argv);
