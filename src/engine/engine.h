@@ -134,6 +134,7 @@ void engine_exec_forget(struct engine *en, const char *container);
 struct image_job {
 	const char *const *argv; /* sub-command and options after the program's name: "import", "--message", ... ; --root and --job are added */
 	int input, output;       /* descriptors of the archive read or written; -1 = none */
+	int dir;                 /* the directory that "pack" reads: descriptor 4 of the program; 0 = none */
 	const char *have;        /* lines of diff ids already stored; NULL */
 	bool (*progress)(void *arg, const char *json_line); /* false: cancel */
 	void *arg;

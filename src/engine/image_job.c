@@ -12,6 +12,7 @@
 
 #define LINE_LIMIT (64u << 20) /* a result holds the configurations of all images of an archive */
 #define RESULT_FD  3
+#define DIR_FD     4
 
 static const struct {
 	const char *name;
@@ -92,12 +93,14 @@ static int start(struct engine *en, const struct image_job *j, const char *name,
 			return err_as(e, ERR_INVALID, "too many options for an image job");
 		argv[n++] = j->argv[i];
 	}
-	struct spawn_fd fds[4] = {{result, RESULT_FD}};
+	struct spawn_fd fds[5] = {{result, RESULT_FD}};
 	struct spawn s = {.argv = argv, .fds = fds, .nfds = 1, .die_signal = SIGKILL};
 	if (j->input >= 0)
 		fds[s.nfds++] = (struct spawn_fd){j->input, 0};
 	if (j->output >= 0)
 		fds[s.nfds++] = (struct spawn_fd){j->output, 1};
+	if (j->dir > 0)
+		fds[s.nfds++] = (struct spawn_fd){j->dir, DIR_FD};
 	fds[s.nfds++] = (struct spawn_fd){2, 2};
 	return spawn_start(&s, pid, e);
 }

@@ -187,6 +187,14 @@ static const int calls[] = {
 	SCMP_SYS(gettid),
 };
 
+/* Reading a tree: tar_tree.c */
+static const int pack_calls[] = {
+	SCMP_SYS(pread64),
+	SCMP_SYS(readlinkat),
+	SCMP_SYS(flistxattr),
+	SCMP_SYS(fgetxattr),
+};
+
 /* What the runtime of ASan and UBSan adds; in no other build. */
 static const int sanitizer_calls[] = {
 	SCMP_SYS(sigaltstack),
@@ -214,15 +222,23 @@ static void own_filter(scmp_filter_ctx *f)
 		seccomp_release(*f);
 }
 
-static int confine_syscalls(struct err *e)
+static int allow(scmp_filter_ctx f, const int *v, size_t n)
+{
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, v[i], 0);
+	return r;
+}
+
+static int confine_syscalls(enum confine_kind kind, struct err *e)
 {
 	OWN(own_filter) scmp_filter_ctx f = seccomp_init(SCMP_ACT_KILL_PROCESS);
-	int r = f ? 0 : -ENOMEM;
+	int r = f ? allow(f, calls, ARRAY_LEN(calls)) : -ENOMEM;
 
-	for (size_t i = 0; r == 0 && i < ARRAY_LEN(calls); i++)
-		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, calls[i], 0);
-	for (size_t i = 0; SANITIZED && r == 0 && i < ARRAY_LEN(sanitizer_calls); i++)
-		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, sanitizer_calls[i], 0);
+	if (r == 0 && kind == CONFINE_PACK)
+		r = allow(f, pack_calls, ARRAY_LEN(pack_calls));
+	if (r == 0 && SANITIZED)
+		r = allow(f, sanitizer_calls, ARRAY_LEN(sanitizer_calls));
 	const struct scmp_arg_cmp no_exec = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
 	if (r == 0)
 		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, no_exec);
@@ -237,11 +253,11 @@ static int confine_syscalls(struct err *e)
 	return r < 0 ? err_errno(e, r, "load the system call filter") : 0;
 }
 
-int confine(const char *dir, unsigned keep, struct err *e)
+int confine(const char *dir, unsigned keep, enum confine_kind kind, struct err *e)
 {
 	umask(0); /* modes are the archive's */
 	if (confine_fds(keep, e) < 0 || confine_namespaces(e) < 0 || confine_root(dir, e) < 0 || confine_caps(e) < 0 ||
-		confine_limits(e) < 0 || confine_syscalls(e) < 0)
+		confine_limits(e) < 0 || confine_syscalls(kind, e) < 0)
 		return err_ctx(e, "confinement");
 	return 0;
 }

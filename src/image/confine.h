@@ -4,5 +4,10 @@
 
 #include "base/err.h"
 
+/* What is needed on top of reading an archive and writing a layer. */
+enum confine_kind {
+	CONFINE_UNPACK, /* nothing */
+	CONFINE_PACK,   /* reading a tree of files */
+};
 /* dir: absolute or relative path of the job's directory. keep: descriptors 0..keep-1 stay open. Any failure: the process must not go on. */
-int confine(const char *dir, unsigned keep, struct err *e);
+int confine(const char *dir, unsigned keep, enum confine_kind kind, struct err *e);

@@ -79,7 +79,7 @@ int job_tell_result(struct job *j, const struct job_result *r, struct err *e)
 {
 	/* The store will say that the layers exist: so they must, after a power loss too. One sync for all files is
 	 * much cheaper than one each. */
-	if (syncfs(j->dir) < 0)
+	if (r->layers.n && syncfs(j->dir) < 0)
 		return err_errno(e, -errno, "write the layers to disk");
 	return tell(j->report, json_pack("{so}", "result", json_encode(result_table, r)), e);
 }

@@ -2,9 +2,12 @@
  *
  *   pontoon-image import --root DIR --job NAME [--message M] [--change C]... [--platform os/arch[/variant]] [--repo-tag R[:T]]
  *   pontoon-image load   --root DIR --job NAME [--have FILE]
+ *   pontoon-image pack   --root DIR --job NAME [--name NAME] [--as PATH]
  *
  * Standard input: the archive, a pipe or a file, plain or compressed (gzip, bzip2, xz, zstd). `import`: a tar of a root file system, or anything
  * that `docker import` takes. `load`: what `docker save` writes, or an OCI image layout.
+ * `pack`: descriptor 4 is a directory, of which NAME ("." = all that is in it) is written to standard output as a tar, called PATH there (pack.h); no input, no
+ * images and layers in the result.
  * Descriptor 3: lines of JSON. First any number of Docker's progress objects, at most about ten a second:
  *   {"status":"Loading layer","id":"<12 hex>","progressDetail":{"current":N,"total":N}}
  * and last exactly one of

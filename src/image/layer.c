@@ -25,10 +25,10 @@ static int bad(struct unpack *u, const char *what)
 /* Which extended attributes an archive may set. trusted.* steers overlayfs (a forged trusted.overlay.redirect would
  * show other directories), user.overlay.* does the same in mounts with userxattr, and the rest of security.* belongs to
  * the host's policy. Docker's own layers carry security.capability only. */
-static bool xattr_wanted(const char *name, unsigned type)
+bool layer_xattr_wanted(const char *name, bool regular)
 {
 	if (streq(name, "security.capability"))
-		return type == AE_IFREG;
+		return regular;
 	return str_starts(name, "user.") && !str_starts(name, "user.overlay.");
 }
 
@@ -44,7 +44,7 @@ static int read_xattrs(struct unpack *u, unsigned type)
 		return 0;
 	archive_entry_xattr_reset(u->entry);
 	while (archive_entry_xattr_next(u->entry, &name, &value, &n) == 0) {
-		if (!name || !xattr_wanted(name, type))
+		if (!name || !layer_xattr_wanted(name, type == AE_IFREG))
 			continue;
 		if (m->nxattrs == LIMIT_IMAGE_XATTRS)
 			return bad(u, "too many extended attributes");

@@ -14,3 +14,5 @@ struct layer {
 int layer_unpack(struct job *j, int fd, const struct job_progress *p, struct layer *out, struct err *e);
 /* Writes the tar's entries below the open directory `diff`; what layer_unpack does with a directory it made. */
 int layer_unpack_into(struct job *j, int fd, int diff, const struct job_progress *p, struct layer *out, struct err *e);
+/* Which extended attributes an archive may carry into and out of a layer. */
+bool layer_xattr_wanted(const char *name, bool regular);

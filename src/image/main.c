@@ -13,18 +13,29 @@
 #include "image/confine.h"
 #include "image/import.h"
 #include "image/load.h"
+#include "image/pack.h"
 
 #define REPORT 3
+#define SOURCE 4 /* of pack: the directory */
 
-enum verb { VERB_IMPORT, VERB_LOAD, VERB_N };
+enum verb { VERB_IMPORT, VERB_LOAD, VERB_PACK, VERB_N };
+enum opt { OPT_ROOT = 1, OPT_JOB, OPT_MESSAGE, OPT_CHANGE, OPT_PLATFORM, OPT_TAG, OPT_HAVE, OPT_NAME, OPT_AS };
+#define BIT(o) (1u << (o))
 
-static const char *const verbs[] = {[VERB_IMPORT] = "import", [VERB_LOAD] = "load"};
+static const struct {
+	const char *name;
+	unsigned options; /* beside --root and --job */
+} verbs[] = {
+	[VERB_IMPORT] = {"import", BIT(OPT_MESSAGE) | BIT(OPT_CHANGE) | BIT(OPT_PLATFORM) | BIT(OPT_TAG)},
+	[VERB_LOAD] = {"load", BIT(OPT_HAVE)},
+	[VERB_PACK] = {"pack", BIT(OPT_NAME) | BIT(OPT_AS)},
+};
 static_assert(ARRAY_LEN(verbs) == VERB_N, "verbs[] is missing a verb");
 
 struct options {
 	enum verb verb;
 	const char *root, *job;
-	const char *message, *platform, *tag, *have;
+	const char *message, *platform, *tag, *have, *name, *as;
 	struct strv changes;
 };
 
@@ -34,6 +45,7 @@ static int usage(void)
 	      "OS/ARCH[/VARIANT]] "
 	      "[--repo-tag R[:T]]\n"
 	      "       pontoon-image load --root DIR --job NAME [--have FILE]\n"
+	      "       pontoon-image pack --root DIR --job NAME [--name NAME] [--as PATH]\n"
 	      "The archive comes on standard input, JSON lines go to descriptor 3: see pontoon-image(8).\n",
 		stderr);
 	return -EINVAL;
@@ -41,36 +53,38 @@ static int usage(void)
 
 static int parse(int argc, char **argv, struct options *o, struct arena *a)
 {
-	enum { ROOT = 1, JOB, MESSAGE, CHANGE, PLATFORM, TAG, HAVE };
 	static const struct option table[] = {
-		{"root", required_argument, NULL, ROOT},
-		{"job", required_argument, NULL, JOB},
-		{"message", required_argument, NULL, MESSAGE},
-		{"change", required_argument, NULL, CHANGE},
-		{"platform", required_argument, NULL, PLATFORM},
-		{"repo-tag", required_argument, NULL, TAG},
-		{"have", required_argument, NULL, HAVE},
+		{"root", required_argument, NULL, OPT_ROOT},
+		{"job", required_argument, NULL, OPT_JOB},
+		{"message", required_argument, NULL, OPT_MESSAGE},
+		{"change", required_argument, NULL, OPT_CHANGE},
+		{"platform", required_argument, NULL, OPT_PLATFORM},
+		{"repo-tag", required_argument, NULL, OPT_TAG},
+		{"have", required_argument, NULL, OPT_HAVE},
+		{"name", required_argument, NULL, OPT_NAME},
+		{"as", required_argument, NULL, OPT_AS},
 		{NULL, 0, NULL, 0},
 	};
+	const char **text[] = {[OPT_ROOT] = &o->root,
+		[OPT_JOB] = &o->job,
+		[OPT_MESSAGE] = &o->message,
+		[OPT_PLATFORM] = &o->platform,
+		[OPT_TAG] = &o->tag,
+		[OPT_HAVE] = &o->have,
+		[OPT_NAME] = &o->name,
+		[OPT_AS] = &o->as};
 	int c;
 
-	for (o->verb = 0; argc > 1 && o->verb < VERB_N && !streq(argv[1], verbs[o->verb]); o->verb++)
+	for (o->verb = 0; argc > 1 && o->verb < VERB_N && !streq(argv[1], verbs[o->verb].name); o->verb++)
 		;
 	if (argc < 2 || o->verb == VERB_N)
 		return usage();
 	argc--;
 	argv++;
 	while ((c = getopt_long(argc, argv, "", table, NULL)) != -1) {
-		bool import_only = c == MESSAGE || c == CHANGE || c == PLATFORM || c == TAG;
-		if (c == '?' || (import_only && o->verb != VERB_IMPORT) || (c == HAVE && o->verb != VERB_LOAD))
+		if (c == '?' || !((verbs[o->verb].options | BIT(OPT_ROOT) | BIT(OPT_JOB)) & BIT(c)))
 			return usage();
-		const char **text[] = {[ROOT] = &o->root,
-			[JOB] = &o->job,
-			[MESSAGE] = &o->message,
-			[PLATFORM] = &o->platform,
-			[TAG] = &o->tag,
-			[HAVE] = &o->have};
-		if (c == CHANGE) {
+		if (c == OPT_CHANGE) {
 			if (strv_add(a, &o->changes, optarg) < 0)
 				return usage();
 		} else {
@@ -124,34 +138,66 @@ static int make_job_dir(const struct options *o, struct arena *a, const char **o
 	return 0;
 }
 
-/* What came from the command line is read before the confinement, what came from the archive after it. */
-static int run(const struct options *o, struct arena *a, struct err *e)
-{
-	OWN(own_buf) struct buf have_text = {};
-	struct map have = {};
-	struct utsname uts;
-	struct import in = {};
-	struct job job;
-	const char *dir = NULL;
+struct task {
+	const struct options *o;
+	struct platform host;
+	struct import import;
+	struct buf have_text;
+	struct map have;
+};
 
+/* What came from the command line and from the daemon is read before the confinement, what came from the archive after it. */
+static int prepare(struct task *t, struct arena *a, struct err *e)
+{
+	struct utsname uts;
 	if (uname(&uts) < 0)
 		return err_errno(e, -errno, "uname");
-	struct platform host = platform_of_machine(uts.machine);
-	if (o->verb == VERB_IMPORT)
-		try(prepare_import(o, &host, &in, a, e));
-	if (o->have)
-		try(read_have(o->have, &have_text, &have, e));
-	try(make_job_dir(o, a, &dir, e));
-	try(confine(dir, REPORT + 1, e));
+	t->host = platform_of_machine(uts.machine);
+	if (t->o->verb == VERB_IMPORT)
+		try(prepare_import(t->o, &t->host, &t->import, a, e));
+	if (t->o->verb == VERB_PACK) { /* the view takes the directory's place */
+		int view = -1;
+		try(tar_tree_view(SOURCE, &view, e));
+		int r = dup3(view, SOURCE, O_CLOEXEC) < 0 ? err_errno(e, -errno, "dup") : 0;
+		close(view);
+		return r;
+	}
+	return t->o->have ? read_have(t->o->have, &t->have_text, &t->have, e) : 0;
+}
+
+static int act(struct task *t, struct job *j, struct err *e)
+{
+	const struct pack p = {.source = SOURCE, .out = STDOUT_FILENO, .name = t->o->name ? t->o->name : ".", .as = t->o->as ? t->o->as : ""};
+	switch (t->o->verb) {
+	case VERB_IMPORT:
+		return import_run(j, &t->import, e);
+	case VERB_LOAD:
+		return load_run(j, &t->have, e);
+	case VERB_PACK:
+		return pack_run(j, &p, e);
+	case VERB_N:
+		break;
+	}
+	return err_set(e, -EINVAL, "unknown verb");
+}
+
+static int run(struct task *t, struct arena *a, struct err *e)
+{
+	struct job job;
+	const char *dir = NULL;
+	bool pack = t->o->verb == VERB_PACK;
+
+	try(prepare(t, a, e));
+	try(make_job_dir(t->o, a, &dir, e));
+	try(confine(dir, pack ? SOURCE + 1 : REPORT + 1, pack ? CONFINE_PACK : CONFINE_UNPACK, e));
 	int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		return err_errno(e, -errno, "open the job's directory");
 	job_init(&job, STDIN_FILENO, REPORT, root);
-	job.host = host;
-	int r = o->verb == VERB_IMPORT ? import_run(&job, &in, e) : load_run(&job, &have, e);
+	job.host = t->host;
+	int r = act(t, &job, e);
 	if (r < 0)
 		job_clear(&job);
-	map_free(&have);
 	close(root);
 	return r;
 }
@@ -171,11 +217,13 @@ int main(int argc, char **argv)
 		fprintf(stderr, "pontoon-image: descriptor %d is not open: it tells the result\n", REPORT);
 		return 2;
 	}
-	if (run(&o, &a, &e) < 0) {
+	struct task t = {.o = &o};
+	int r = run(&t, &a, &e);
+	if (r < 0)
 		job_tell_error(REPORT, &e);
-		return 1;
-	}
-	return 0;
+	map_free(&t.have);
+	buf_free(&t.have_text);
+	return r < 0;
 }
 
 #if defined(__SANITIZE_ADDRESS__) || (defined(__clang__) && defined(__has_feature))

@@ -32,7 +32,7 @@ static int attempt_in_child(int (*attempt)(void))
 	pid_t pid = fork();
 	if (pid == 0) {
 		struct err e = {};
-		if (confine(dir, 3, &e) < 0) {
+		if (confine(dir, 3, CONFINE_UNPACK, &e) < 0) {
 			dprintf(1, "# %s\n", e.msg);
 			_exit(CONFINED_FAILED);
 		}

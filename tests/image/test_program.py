@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """pontoon-image from outside: runs the built program as root, in a mount namespace of the test's own, on archives made here.
 Usage: test_program.py PROGRAM. Prints TAP."""
+import io
 import json
 import os
+import socket
 import stat
 import struct
 import subprocess
@@ -115,6 +117,32 @@ L2 = tar(entry("a/.wh.b", b""), entry("c", b"xyz"))
 PACK = dict(COMPRESS, zstd=zstd_stored)
 
 
+def pack(tree, *args):
+    """What `pack` makes of a directory: the exit status, the bytes, the last line."""
+    root = tempfile.mkdtemp(prefix="job.", dir=WORK)
+    r, w = os.pipe()
+    source = os.open(tree, os.O_PATH | os.O_DIRECTORY)
+    out = open(root + "/out", "wb")
+
+    def fds():
+        a, b, c = os.dup(w), os.dup(source), os.dup(out.fileno())
+        os.dup2(c, 1), os.dup2(a, 3), os.dup2(b, 4)
+    p = subprocess.Popen([PROGRAM, "pack", "--root", root, "--job", "j", *args], stdin=subprocess.DEVNULL, close_fds=False, preexec_fn=fds)
+    os.close(w)
+    os.close(source)
+    with os.fdopen(r) as report:
+        last = [json.loads(x) for x in report][-1]
+    out.close()
+    with open(root + "/out", "rb") as f:
+        return p.wait(), f.read(), last
+
+
+def packed(tree, *args):
+    code, data, last = pack(tree, *args)
+    assert code == 0 and "result" in last, last
+    return tarfile.open(fileobj=io.BytesIO(data))
+
+
 @test
 def attributes():
     cap = bytes.fromhex("0100000200200000000000000000000000000000").decode()
@@ -151,6 +179,157 @@ def attributes():
     st = os.stat(r.diff())
     eq((stat.S_IMODE(st.st_mode), st.st_uid), (0o755, 0))
     eq(r.result["layers"][0]["size"], 4)
+
+
+def tree_of_everything():
+    top = tempfile.mkdtemp(prefix="tree.", dir=WORK)
+    long = "l" * 120
+    os.makedirs(top + "/d/" + long)
+    os.mkdir(top + "/\u00e4")
+    for name, data in (("a", b"hello"), ("d/b", b""), ("d/%s/c" % long, b"x" * 513), ("\u00e4/z", b"1"), ("d/" + "n" * 250, b"2")):
+        with open(top + "/" + name, "wb") as f:
+            f.write(data)
+    os.link(top + "/a", top + "/d/hard")
+    os.symlink("/" + "t" * 200, top + "/link")
+    os.mkfifo(top + "/pipe", 0o600)
+    os.mknod(top + "/null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+    with open(top + "/holes", "wb") as f:
+        f.truncate(50 << 20)
+        f.seek(3 << 20)
+        f.write(b"data")
+    s = socket.socket(socket.AF_UNIX)
+    cwd = os.getcwd()
+    os.chdir(top)
+    s.bind("sock")
+    os.chdir(cwd)
+    s.close()
+    os.setxattr(top + "/a", "user.note", b"\0\xff=\n")
+    os.setxattr(top + "/a", "trusted.foo", b"y")
+    os.setxattr(top + "/a", "security.capability", bytes.fromhex("0100000200200000000000000000000000000000"))
+    os.chown(top + "/d/b", 3000000000, 3000000001)
+    os.chmod(top + "/d/b", 0o4711)
+    os.utime(top + "/d/b", (-5, -5))
+    os.utime(top + "/a", ns=(1234567890123456789, 1234567890123456789))
+    return top, long
+
+
+@test
+def pack_writes_what_is_there():
+    top, long = tree_of_everything()
+    t = packed(top)
+    names = t.getnames()
+    eq(set(names), {"a", "d", "d/b", "d/hard", "d/" + long, "d/%s/c" % long, "\u00e4", "\u00e4/z", "d/" + "n" * 250, "link", "pipe", "null", "holes"})
+    assert names.index("d") < names.index("d/" + long) < names.index("d/%s/c" % long)
+    a = t.getmember("a")
+    eq((a.size, a.mtime, t.extractfile("a").read()), (5, 1234567890, b"hello"))
+    eq({k: v.encode(errors="surrogateescape") for k, v in a.pax_headers.items() if "xattr" in k},
+       {"SCHILY.xattr.user.note": b"\0\xff=\n", "SCHILY.xattr.security.capability": bytes.fromhex("0100000200200000000000000000000000000000")})
+    b = t.getmember("d/b")
+    eq((b.uid, b.gid, b.mode, b.mtime, b.size), (3000000000, 3000000001, 0o4711, -5, 0))
+    eq((t.getmember("d/hard").islnk(), t.getmember("d/hard").linkname), (True, "a"))
+    eq(t.getmember("link").linkname, "/" + "t" * 200)
+    eq((t.getmember("null").ischr(), t.getmember("null").devmajor, t.getmember("null").devminor, t.getmember("pipe").isfifo()), (True, 1, 3, True))
+    data = t.extractfile("holes").read()
+    eq((len(data), data[3 << 20:(3 << 20) + 4], data.count(0)), (50 << 20, b"data", (50 << 20) - 4))
+    eq(len(t.extractfile("d/%s/c" % long).read()), 513)
+    out = tempfile.mkdtemp(dir=WORK)
+    p = subprocess.run(["tar", "-xf", "-", "-C", out, "--xattrs", "--xattrs-include=*"], input=pack(top)[1], stderr=subprocess.PIPE)
+    eq(p.returncode, 0)
+    eq(os.getxattr(out + "/a", "user.note"), b"\0\xff=\n")
+    eq(os.stat(out + "/a").st_ino, os.stat(out + "/d/hard").st_ino)
+
+
+@test
+def pack_is_deterministic_and_reads_back():
+    top, _ = tree_of_everything()
+    one, two = pack(top)[1], pack(top)[1]
+    assert one == two
+    r = Run("import", one).ok()
+    st = r.lstat("d/b")
+    eq((st.st_uid, st.st_gid, stat.S_IMODE(st.st_mode), st.st_mtime), (3000000000, 3000000001, 0o4711, -5))
+    eq(os.getxattr(r.path("a"), "user.note"), b"\0\xff=\n")
+    code, again, _ = pack(r.diff())
+    eq((code, len(again)), (0, len(one)))
+    assert again == one, "what was unpacked packs to other bytes"
+
+
+@test
+def pack_names_of_every_length():
+    top = tempfile.mkdtemp(prefix="tree.", dir=WORK)
+    want = set()
+    for n in list(range(95, 106)) + list(range(150, 160)) + list(range(250, 262)):
+        for first in (1, 99, 100, 101, 154, 155, 156):
+            if 0 < n - first - 1 <= 255 and first <= 255:
+                d = "%s%s" % (first, "d" * (first - len(str(first))))
+                name = d + "/" + "f" * (n - first - 1)
+                os.makedirs(top + "/" + d, exist_ok=True)
+                with open(top + "/" + name, "w") as f:
+                    f.write(name)
+                os.makedirs(top + "/" + name + "D"[:255 - (n - first - 1)], exist_ok=True) if n - first - 1 < 255 else None
+                want.add(name)
+    t = packed(top)
+    files = {m.name for m in t if m.isfile()}
+    eq(files, want)
+    for name in want:
+        eq(t.extractfile(name).read().decode(), name)
+
+
+@test
+def pack_of_one_name():
+    top, long = tree_of_everything()
+    eq(packed(top, "--name", "a", "--as", "x/b").getnames(), ["x/b"])
+    eq(sorted(packed(top, "--name", "d", "--as", "e").getnames())[:2], ["e", "e/b"])
+    eq(packed(top, "--name", "link", "--as", "l").getmember("l").issym(), True)
+    eq(packed(top, "--name", "gone", "--as", "l").getnames(), [])
+    eq(len(pack(top, "--name", "gone")[1]), 1024)
+
+
+@test
+def pack_while_somebody_changes_it():
+    top = tempfile.mkdtemp(prefix="tree.", dir=WORK)
+    secret = tempfile.mkdtemp(prefix="secret.", dir=WORK)
+    with open(secret + "/f", "w") as f:
+        f.write("SECRET")
+    stop = threading.Event()
+
+    def change():
+        n = 0
+        while not stop.is_set():
+            n += 1
+            for i in range(20):
+                p = "%s/%d" % (top, i)
+                try:
+                    if os.path.isdir(p) and not os.path.islink(p):
+                        os.rmdir(p)
+                    elif os.path.lexists(p):
+                        os.unlink(p)
+                    k = (n + i) % 5
+                    if k == 0:
+                        os.symlink(secret, p)
+                    elif k == 1:
+                        os.mkdir(p)
+                    elif k == 2:
+                        os.symlink(secret + "/f", p)
+                    elif k == 3:
+                        os.mkfifo(p)
+                    else:
+                        with open(p, "w") as f:
+                            f.write("x" * (n % 7000))
+                except OSError:
+                    pass
+    t = threading.Thread(target=change)
+    t.start()
+    try:
+        for _ in range(25):
+            code, data, last = pack(top)
+            assert b"SECRET" not in data
+            if code == 0:
+                tarfile.open(fileobj=io.BytesIO(data)).getnames()
+            else:
+                assert "replaced again and again" in last["error"]["message"], last
+    finally:
+        stop.set()
+        t.join()
 
 
 @test
