@@ -1,8 +1,9 @@
 /* Theory of operation
  *
- * A firewall step is one run of iptables-restore --noflush for one table. The table is read first: rules are placed among ours by rank,
- * whatever foreign rules stand between. iptables-restore commits a table as a whole or not at all, so a failed run leaves it as it was.
- * Both variants (nf_tables and legacy) take the same text; which one runs is the host's choice of `iptables`. */
+ * A firewall step is one run of iptables-restore --noflush for all tables of a family. The tables are read first: rules are placed among
+ * ours by rank, whatever foreign rules stand between. iptables-restore commits each table for itself, as a whole or not at all; when a later
+ * one fails, the earlier ones are put back: by the step's inverse, written against the tables as they are then, so that it takes back what was
+ * done and nothing else. Both variants (nf_tables and legacy) take the same text; which one runs is the host's choice of `iptables`. */
 #include <errno.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -42,10 +43,10 @@ static int run(const char *const *argv, const void *in, size_t n, struct buf *ou
 	return status == 0 ? 0 : explain(argv[0], status, buf_str(&text), e);
 }
 
-static int listing(struct real *k, enum fw_family f, const char *table, const struct world *known, const struct strv *marked, struct arena *a, struct fw_listing l[static FW_TABLE_N], struct kstate *ours, struct err *e)
+static int listing(struct real *k, enum fw_family f, const struct world *known, const struct strv *marked, struct arena *a, struct fw_listing l[static FW_TABLE_N], struct kstate *ours, struct err *e)
 {
 	OWN(own_buf) struct buf out = {0};
-	const char *argv[] = {save_program[f], table ? "-t" : NULL, table, NULL};
+	const char *argv[] = {save_program[f], NULL};
 	try(run(argv, NULL, 0, &out, e));
 	try(fw_parse(buf_str(&out), f, a, l, e));
 	for (int t = 0; t < FW_TABLE_N; t++)
@@ -53,16 +54,30 @@ static int listing(struct real *k, enum fw_family f, const char *table, const st
 	return 0;
 }
 
-int fwrun_step(struct real *k, const struct step *s, struct err *e)
+static int restore(struct real *k, const struct step *s, bool *ran, struct err *e)
 {
 	OWN(arena_free) struct arena a = {0};
 	OWN(own_buf) struct buf text = {0};
 	struct fw_listing l[FW_TABLE_N];
 	struct kstate ours = {.mem = &a};
 	const char *argv[] = {restore_program[s->family], "--noflush", "--wait", "10", NULL};
-	try(listing(k, s->family, fw_table_name(s->table), k->ops.known, NULL, &a, l, &ours, e));
-	try(fw_render(s, &l[s->table], &text, e));
-	return run(argv, text.data, text.len, NULL, e);
+	try(listing(k, s->family, k->ops.known, NULL, &a, l, &ours, e));
+	try(fw_render(s, l, &text, e));
+	*ran = text.len > 0;
+	return text.len ? run(argv, text.data, text.len, NULL, e) : 0;
+}
+
+int fwrun_step(struct real *k, const struct step *s, struct err *e)
+{
+	OWN(arena_free) struct arena a = {0};
+	struct err back = {0};
+	struct step *inverse;
+	bool ran = false;
+	size_t n;
+	int r = restore(k, s, &ran, e);
+	if (r >= 0 || !ran || (plan_inverse(&a, s, &inverse, &n, &back) >= 0 && restore(k, inverse, &ran, &back) >= 0))
+		return r < 0 ? r : 0;
+	return err_ctx(e, "taking back what was done failed too (%.512s)", back.msg);
 }
 
 static bool has_v6(const struct kstate *want)
@@ -77,7 +92,7 @@ int fwrun_observe(struct real *k, struct arena *a, const struct kstate *want, co
 {
 	struct fw_listing l[FW_TABLE_N];
 	struct err one = {0};
-	int r = listing(k, FW_V4, NULL, known, marked, a, l, out, &one);
+	int r = listing(k, FW_V4, known, marked, a, l, out, &one);
 	if (r == -ENOENT && k->conf->nftables)
 		return 0; /* a host without iptables has nothing of it */
 	if (r < 0) {
@@ -85,5 +100,5 @@ int fwrun_observe(struct real *k, struct arena *a, const struct kstate *want, co
 			*e = one;
 		return r;
 	}
-	return has_v6(want) ? listing(k, FW_V6, NULL, known, marked, a, l, out, e) : 0;
+	return has_v6(want) ? listing(k, FW_V6, known, marked, a, l, out, e) : 0;
 }

@@ -383,7 +383,7 @@ static int real_run(struct kernel *ops, const struct step *s, struct err *e)
 	case STEP_CHANGE:
 		return fail(change_one(k, s->before, s->after, e), s->after, e);
 	case STEP_FW:
-		return s->table == FW_NFT ? nft_step(k, s, e) : fwrun_step(k, s, e);
+		return s->family == FW_NFT ? nft_step(k, s, e) : fwrun_step(k, s, e);
 	}
 	return err_set(e, -EINVAL, "an unknown step");
 }

@@ -48,7 +48,7 @@ int fw_parse(const char *text, enum fw_family family, struct arena *a, struct fw
 #define FW_MISPLACED (-1)
 int fw_recognise(struct fw_listing *l, const struct world *known, const struct strv *marked, const struct netconf *c,
 	struct kstate *out, struct err *e);
-/* The input of one iptables-restore --noflush run for a STEP_FW, given the table as it is now (recognised). Rules are
- * placed by rank among ours; foreign rules keep their places. What is there already is not made again, and what has
- * gone already is not deleted: either would fail the run. */
-int fw_render(const struct step *s, const struct fw_listing *now, struct buf *out, struct err *e);
+/* The input of one iptables-restore --noflush run for a STEP_FW, given the tables as they are now (recognised). Rules
+ * are placed by rank among ours; foreign rules keep their places. What is there already is not made again, and what has
+ * gone already is not deleted: either would fail the run. Nothing to do is an empty text. */
+int fw_render(const struct step *s, const struct fw_listing now[static FW_TABLE_N], struct buf *out, struct err *e);

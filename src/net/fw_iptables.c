@@ -4,8 +4,8 @@
  * front under -c), "COMMIT" and "#...". A rule's text can hold a line feed inside quotes (-m comment), so a line ends
  * at a line feed outside of quotes.
  *
- * Writing: one run of iptables-restore --noflush for one table, which both variants commit as a whole or not at all.
- * What they really do:
+ * Writing: one run of iptables-restore --noflush for all tables of a family that change. Both variants commit each
+ * table for itself, as a whole or not at all. What they really do:
  * ":CHAIN -" flushes a chain that exists, so it is never written; -N of a chain that exists and -D of a rule that does
  * not fail the run, so both are left out when the listing says so; -I with a number and -D mix freely, each number
  * counts what the lines before it have done.
@@ -136,7 +136,7 @@ struct copies {
 };
 
 struct render {
-	const struct fw_listing *now;
+	const struct fw_listing *now; /* one table */
 	struct arena mem;
 	struct map lines; /* "CHAIN text" -> struct copies */
 	bool *gone;       /* per line of the listing */
@@ -207,9 +207,10 @@ static void make_chain(struct render *r, const struct kobj *o)
  * the run with it. */
 static int delete_chains(struct render *r, const struct step *s)
 {
+	enum fw_table t = r->now->table;
 	for (size_t i = 0; i < s->nfw; i++) {
 		const struct fw_change *c = &s->fw[i];
-		if (c->o->kind != K_CHAIN || c->add || !has_chain(r->now, c->o->chain.chain))
+		if (c->o->kind != K_CHAIN || c->add || c->o->chain.table != t || !has_chain(r->now, c->o->chain.chain))
 			continue;
 		if (c->o->chain.keep)
 			try(delete_rule(r, c->o->chain.chain, "-j RETURN"));
@@ -217,7 +218,8 @@ static int delete_chains(struct render *r, const struct step *s)
 			buf_printf(r->out, "-F %s\n", c->o->chain.chain);
 	}
 	for (size_t i = 0; i < s->nfw; i++)
-		if (s->fw[i].o->kind == K_CHAIN && !s->fw[i].add && has_chain(r->now, s->fw[i].o->chain.chain))
+		if (s->fw[i].o->kind == K_CHAIN && !s->fw[i].add && s->fw[i].o->chain.table == t &&
+			has_chain(r->now, s->fw[i].o->chain.chain))
 			buf_printf(r->out, "-X %s\n", s->fw[i].o->chain.chain);
 	return 0;
 }
@@ -285,21 +287,28 @@ static int insert_rules(struct render *r, const struct kobj **rules, size_t n)
 	return r->mem.bad ? -ENOMEM : 0;
 }
 
+static bool in_table(const struct kobj *o, enum fw_table t)
+{
+	if (o->kind == K_POLICY)
+		return t == FW_FILTER;
+	return o->kind == K_CHAIN ? o->chain.table == t : o->rule.table == t;
+}
+
 static int render(struct render *r, const struct step *s)
 {
+	enum fw_table t = r->now->table;
 	const struct kobj **rules = arena_new(&r->mem, const struct kobj *, s->nfw + 1);
 	size_t n = 0;
 	try(index_lines(r));
 	if (!rules)
 		return -ENOMEM;
-	buf_printf(r->out, "*%s\n", fw_table_name(s->table));
 	for (size_t i = 0; i < s->nfw; i++)
-		if (s->fw[i].o->kind == K_RULE && !s->fw[i].add)
+		if (s->fw[i].o->kind == K_RULE && !s->fw[i].add && in_table(s->fw[i].o, t))
 			try(delete_rule(r, s->fw[i].o->rule.chain, s->fw[i].o->rule.text));
 	try(delete_chains(r, s));
 	for (size_t i = 0; i < s->nfw; i++) {
 		const struct kobj *o = s->fw[i].o;
-		if (!s->fw[i].add)
+		if (!s->fw[i].add || !in_table(o, t))
 			continue;
 		if (o->kind == K_CHAIN)
 			make_chain(r, o);
@@ -315,12 +324,21 @@ static int render(struct render *r, const struct step *s)
 			k++;
 		try(insert_rules(r, &rules[i], k - i));
 	}
-	buf_puts(r->out, "COMMIT\n");
 	return r->out->bad ? -ENOMEM : 0;
 }
 
-int fw_render(const struct step *s, const struct fw_listing *now, struct buf *out, struct err *e)
+int fw_render(const struct step *s, const struct fw_listing now[static FW_TABLE_N], struct buf *out, struct err *e)
 {
-	OWN(own_render) struct render r = {.now = now, .out = out};
-	return render(&r, s) < 0 ? err_nomem(e) : 0;
+	for (int t = 0; t < FW_TABLE_N; t++) {
+		OWN(own_buf) struct buf body = {0};
+		OWN(own_render) struct render r = {.now = &now[t], .out = &body};
+		bool any = false;
+		for (size_t i = 0; !any && i < s->nfw; i++)
+			any = in_table(s->fw[i].o, (enum fw_table)t);
+		if (any && render(&r, s) < 0)
+			return err_nomem(e);
+		if (body.len)
+			buf_printf(out, "*%s\n%sCOMMIT\n", fw_table_name((enum fw_table)t), buf_str(&body));
+	}
+	return out->bad ? err_nomem(e) : 0;
 }

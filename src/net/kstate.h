@@ -36,9 +36,9 @@ enum kobj_kind {
 	K_KIND_N
 };
 
-enum fw_family { FW_V4, FW_V6, FW_FAMILY_N };
-/* Tables of iptables; FW_NFT in a step: our table of nftables. */
-enum fw_table { FW_RAW, FW_NAT, FW_FILTER, FW_TABLE_N, FW_NFT = FW_TABLE_N };
+/* Families of iptables; FW_NFT in a step: our table of nftables. */
+enum fw_family { FW_V4, FW_V6, FW_FAMILY_N, FW_NFT = FW_FAMILY_N };
+enum fw_table { FW_RAW, FW_NAT, FW_FILTER, FW_TABLE_N };
 const char *fw_table_name(enum fw_table t);
 
 /* A rule's place among ours in its chain: ascending. Never a kernel position. */

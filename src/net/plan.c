@@ -14,7 +14,7 @@
  * an address. Linux deletes the secondary addresses of a subnet with its primary (net/ipv4/devinet.c, __inet_del_ifa),
  * so "add the new, then delete the old" would end with neither; and with the last IPv4 address of a link all its IPv4
  * routes go (net/ipv4/fib_frontend.c, fib_disable_ip).
- *   2. additions and changes by kind; a firewall table's whole change is one step, at the place of chains when it adds
+ *   2. additions and changes by kind; a firewall family's whole change is one step, at the place of chains when it adds
  * anything,
  *   3. else here, before deletions: rules go before the links that they name,
  *   4. deletions of single things by kind, backwards, then of what takes others along: namespaces, veths, bridges.
@@ -216,20 +216,20 @@ static int delete_step(struct diff *d, struct pair *p, bool late, struct err *e)
 	return 0;
 }
 
-static bool in_table(const struct kobj *o, enum fw_family f, enum fw_table t)
+static bool in_family(const struct kobj *o, enum fw_family f)
 {
 	if (o->kind == K_NFT_TABLE || o->kind == K_NFT_ELEM)
-		return t == FW_NFT;
+		return f == FW_NFT;
 	if (o->kind == K_POLICY)
-		return o->policy.family == f && t == FW_FILTER;
+		return o->policy.family == f;
 	if (o->kind == K_CHAIN)
-		return o->chain.family == f && o->chain.table == t;
-	return o->kind == K_RULE && o->rule.family == f && o->rule.table == t;
+		return o->chain.family == f;
+	return o->kind == K_RULE && o->rule.family == f;
 }
 
-static int fw_step(struct diff *d, enum fw_family f, enum fw_table t, struct err *e)
+static int fw_step(struct diff *d, enum fw_family f, struct err *e)
 {
-	struct step s = {.op = STEP_FW, .family = f, .table = t};
+	struct step s = {.op = STEP_FW, .family = f};
 	s.fw = arena_new(d->a, struct fw_change, d->n * 2 + 1);
 	if (!s.fw)
 		return err_nomem(e);
@@ -238,7 +238,7 @@ static int fw_step(struct diff *d, enum fw_family f, enum fw_table t, struct err
 	for (size_t i = d->n; i-- > 0;) {
 		struct pair *p = &d->v[i];
 		const struct kobj *o = p->have;
-		if (!o || !in_table(o, f, t))
+		if (!o || !in_family(o, f))
 			continue;
 		if (p->fate == DEL || (p->fate == CHANGE && (o->kind == K_RULE || o->kind == K_NFT_ELEM)))
 			s.fw[s.nfw++] = (struct fw_change){.add = false, .o = o};
@@ -246,7 +246,7 @@ static int fw_step(struct diff *d, enum fw_family f, enum fw_table t, struct err
 	for (size_t i = 0; i < d->n; i++) {
 		struct pair *p = &d->v[i];
 		const struct kobj *o = p->want;
-		if (!o || !in_table(o, f, t))
+		if (!o || !in_family(o, f))
 			continue;
 		if (p->fate == ADD || p->fate == CHANGE)
 			s.fw[s.nfw++] = (struct fw_change){.add = true, .o = o, .old = p->have};
@@ -256,13 +256,13 @@ static int fw_step(struct diff *d, enum fw_family f, enum fw_table t, struct err
 	return 0;
 }
 
-/* Does the table get anything new? */
-static bool fw_adds(const struct diff *d, enum fw_family f, enum fw_table t)
+/* Does the family get anything new? */
+static bool fw_adds(const struct diff *d, enum fw_family f)
 {
 	for (size_t i = 0; i < d->n; i++) {
 		const struct kobj *o = d->v[i].want;
 		bool changes = d->v[i].fate == ADD || d->v[i].fate == CHANGE;
-		if (changes && o && in_table(o, f, t))
+		if (changes && o && in_family(o, f))
 			return true;
 	}
 	return false;
@@ -270,12 +270,9 @@ static bool fw_adds(const struct diff *d, enum fw_family f, enum fw_table t)
 
 static int fw_steps(struct diff *d, bool adding, struct err *e)
 {
-	for (int f = 0; f < FW_FAMILY_N; f++)
-		for (int t = 0; t < FW_TABLE_N; t++)
-			if (fw_adds(d, (enum fw_family)f, (enum fw_table)t) == adding)
-				try(fw_step(d, (enum fw_family)f, (enum fw_table)t, e));
-	if (fw_adds(d, FW_V4, FW_NFT) == adding)
-		try(fw_step(d, FW_V4, FW_NFT, e));
+	for (int f = FW_V4; f <= FW_NFT; f++)
+		if (fw_adds(d, (enum fw_family)f) == adding)
+			try(fw_step(d, (enum fw_family)f, e));
 	return 0;
 }
 
@@ -361,7 +358,7 @@ int plan_diff(struct arena *a, struct kstate *have, struct kstate *want, struct 
 	struct diff d = {.a = a, .out = &plan};
 	if (pair_up(&d, have, want) < 0)
 		return err_nomem(e);
-	plan.v = arena_new(a, struct step, d.n * 2 + FW_FAMILY_N * FW_TABLE_N + 2);
+	plan.v = arena_new(a, struct step, d.n * 2 + FW_NFT + 2);
 	if (!plan.v)
 		return err_nomem(e);
 	try(first_deletions(&d, e));

@@ -8,7 +8,7 @@ enum step_op {
 	STEP_ADD,
 	STEP_DEL,
 	STEP_CHANGE, /* same key, other value; in place */
-	STEP_FW,     /* all changes to one table of one family, one run of the firewall program */
+	STEP_FW,     /* all changes to one family's tables, one run of the firewall program */
 };
 
 struct fw_change {
@@ -24,7 +24,6 @@ struct step {
 		*implied; /* DEL of a namespace or link: objects that vanish with it, in making order, for the undo */
 	size_t nimplied;
 	enum fw_family family; /* STEP_FW */
-	enum fw_table table;
 	struct fw_change *fw;
 	size_t nfw;
 };

@@ -47,7 +47,7 @@ static void mend(const struct world *w, const struct netconf *c, const char *tex
 		abort();
 	for (size_t i = 0; i < p.n; i++) {
 		OWN(own_buf) struct buf out = {0};
-		if (p.v[i].op == STEP_FW && fw_render(&p.v[i], &l[p.v[i].table], &out, NULL) < 0)
+		if (p.v[i].op == STEP_FW && fw_render(&p.v[i], l, &out, NULL) < 0)
 			abort();
 	}
 }

@@ -280,9 +280,11 @@ UNUSED static const char *fw_step_text(const struct fw_host *h, const struct ste
 	struct kstate seen = {.mem = a};
 	struct err e = {0};
 	struct buf out = {0};
-	char *text = h->save(h->arg, s->family, true, s->table);
-	if (fw_parse(text, s->family, a, l, &e) < 0 || fw_recognise(&l[s->table], known, NULL, c, &seen, &e) < 0 ||
-		fw_render(s, &l[s->table], &out, &e) < 0) {
+	char *text = h->save(h->arg, s->family, false, FW_RAW);
+	int r = fw_parse(text, s->family, a, l, &e);
+	for (int t = 0; r >= 0 && t < FW_TABLE_N; t++)
+		r = fw_recognise(&l[t], known, NULL, c, &seen, &e);
+	if (r < 0 || fw_render(s, l, &out, &e) < 0) {
 		printf("# %s\n", e.msg);
 		abort();
 	}
