@@ -104,6 +104,18 @@ static void put_port(struct buf *b, const struct relay_port *p)
 	put_n(b, p->target_port, 2);
 }
 
+static void put_serve(struct buf *b, const struct relay_port *p)
+{
+	put_str(b, p->id);
+	put_n(b, (p->limited ? 1u : 0) | (p->keep_client ? 2u : 0), 1);
+	put_n(b, p->nfrom, 4);
+	for (size_t i = 0; i < p->nfrom; i++) {
+		put_ip(b, &p->from[i].net.ip);
+		put_n(b, p->from[i].net.len, 1);
+		put_n(b, p->from[i].ifindex, 4);
+	}
+}
+
 static void put_need(struct buf *b, const struct relay_need *n)
 {
 	put_str(b, n->sandbox);
@@ -138,6 +150,9 @@ int relay_proto_encode(const struct relay_msg *m, struct buf *out, struct err *e
 	case RELAY_PORT:
 		put_port(out, &m->port);
 		break;
+	case RELAY_SERVE:
+		put_serve(out, &m->port);
+		break;
 	case RELAY_SOCKETS:
 	case RELAY_TCP_SOCKET:
 	case RELAY_NEED_SOCKETS:
@@ -150,6 +165,7 @@ int relay_proto_encode(const struct relay_msg *m, struct buf *out, struct err *e
 		break;
 	case RELAY_READY:
 	case RELAY_STOP:
+	case RELAY_END:
 	case RELAY_TYPE_N:
 		break;
 	}
@@ -267,6 +283,32 @@ static void get_view(struct cursor *c, struct relay_view *v)
 	}
 }
 
+static void get_port(struct cursor *c, struct relay_port *p)
+{
+	p->id = get_str(c);
+	p->proto = (uint8_t)get_n(c, 1);
+	p->target = get_ip(c);
+	p->target_port = (uint16_t)get_n(c, 2);
+	c->bad |= strlen(p->id) >= RELAY_PORT_ID;
+}
+
+static void get_serve(struct cursor *c, struct relay_port *p)
+{
+	p->id = get_str(c);
+	unsigned flags = (unsigned)get_n(c, 1);
+	p->limited = flags & 1;
+	p->keep_client = flags & 2;
+	size_t n = get_count(c, 6);
+	struct relay_from *f = arena_new(c->a, struct relay_from, n);
+	p->from = f;
+	for (; f && p->nfrom < n && !c->bad; p->nfrom++) {
+		f[p->nfrom].net.ip = get_ip(c);
+		f[p->nfrom].net.len = (uint8_t)get_n(c, 1);
+		f[p->nfrom].ifindex = (uint32_t)get_n(c, 4);
+		c->bad |= !ip_is_set(&f[p->nfrom].net.ip) || f[p->nfrom].net.len > ip_bits(f[p->nfrom].net.ip.family);
+	}
+}
+
 static void get_need(struct cursor *c, struct relay_need *n)
 {
 	n->sandbox = get_str(c);
@@ -297,10 +339,10 @@ static void get_body(struct cursor *c, struct relay_msg *m)
 		get_view(c, &m->view);
 		break;
 	case RELAY_PORT:
-		m->port.id = get_str(c);
-		m->port.proto = (uint8_t)get_n(c, 1);
-		m->port.target = get_ip(c);
-		m->port.target_port = (uint16_t)get_n(c, 2);
+		get_port(c, &m->port);
+		break;
+	case RELAY_SERVE:
+		get_serve(c, &m->port);
 		break;
 	case RELAY_SOCKETS:
 	case RELAY_TCP_SOCKET:
@@ -314,6 +356,7 @@ static void get_body(struct cursor *c, struct relay_msg *m)
 		break;
 	case RELAY_READY:
 	case RELAY_STOP:
+	case RELAY_END:
 		break;
 	case RELAY_TYPE_N:
 		c->bad = true;

@@ -7,8 +7,9 @@
 #include "base/ip.h"
 #include "base/strv.h"
 
-/* Rises with every change of the encoding. HELLO, SANDBOX and PORT keep their form forever, so that a newer daemon can take descriptors over from any relay. */
-#define RELAY_PROTO_VERSION 1
+/* Rises with every change of the encoding. The numbers of the types, and the form of HELLO, READY, SANDBOX, PORT and STOP, are kept forever, so that a newer daemon
+ * can take descriptors over from any relay and tell it to go: what is added goes into messages of its own, at the end. */
+#define RELAY_PROTO_VERSION 2
 #define RELAY_FDS           60 /* descriptors in one message, the memfd not counted: LIMIT_FDS_PER_MESSAGE less a few */
 
 enum relay_type {
@@ -21,13 +22,15 @@ enum relay_type {
 	RELAY_VIEW,         /* daemon; replaces the whole view */
 	RELAY_SOCKETS,      /* daemon; descriptors: unbound UDP sockets of the family asked for; none = refused for now */
 	RELAY_TCP_SOCKET,   /* daemon; descriptor: a connecting TCP socket; none = failed */
-	RELAY_PORT,         /* both; descriptor: listening TCP or bound UDP socket */
+	RELAY_PORT,         /* both; descriptor: listening TCP or SCTP, or bound UDP socket; daemon: none = the one held. Served from the next SERVE on */
 	RELAY_PORT_GONE,    /* daemon */
 	RELAY_SYNC,         /* daemon */
-	RELAY_STOP,         /* daemon: finish connections under way for a while, take no new ones, end */
+	RELAY_STOP,         /* daemon: give way to another relay: close what listens, let connections under way end for a while, end */
 	RELAY_ACK,          /* relay: everything before SYNC is in force, descriptors of gone things are closed */
 	RELAY_NEED_SOCKETS, /* relay */
 	RELAY_NEED_TCP,     /* relay */
+	RELAY_SERVE,        /* daemon; after PORT: to whom and how */
+	RELAY_END,          /* daemon: end at once, connections too */
 	RELAY_TYPE_N
 };
 
@@ -70,12 +73,22 @@ struct relay_view { /* how one container sees names */
 	bool ndots_set;     /* somebody set ndots: a name without a dot that is not known here is nobody's */
 };
 
-struct relay_port { /* a published port that the proxy serves */
-	const char *id;    /* chosen by the daemon, unique */
-	uint8_t proto;     /* IPPROTO_TCP, IPPROTO_UDP */
+struct relay_from { /* clients that may use a port */
+	struct prefix net; /* IPv4 in its own form, also for a socket that serves both families */
+	uint32_t ifindex;  /* received on this interface; 0: any */
+};
+
+struct relay_port { /* a published port that the proxy serves; PORT carries the first four, SERVE the id and the rest */
+	const char *id;  /* chosen by the daemon, unique, shorter than RELAY_PORT_ID */
+	uint8_t proto;   /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP */
 	struct ip target;
 	uint16_t target_port;
+	bool limited;    /* only clients of `from` are served (publish scopes lan, local): none of them, none */
+	bool keep_client; /* the target should see the client's address, where that is possible */
+	const struct relay_from *from;
+	size_t nfrom;
 };
+#define RELAY_PORT_ID 160
 
 struct relay_need { /* NEED_SOCKETS, NEED_TCP; answered by SOCKETS, TCP_SOCKET with the same sandbox, family and request */
 	const char *sandbox;

@@ -1,4 +1,4 @@
-/* relay: the daemon's side of pontoon-relay. Starts it when it is first needed, hands it sockets, names and views, serves its wishes for sockets in a
+/* relay: the daemon's side of pontoon-relay. Starts it when it is first needed, hands it sockets, ports, names and views, serves its wishes for sockets in a
  * container's namespace, and starts it again with everything it had when it dies or falls silent. Keeps duplicates of every socket, so either process can be
  * killed. Thread safe: a lock of its own, never held while anything else's is taken. Makes no decision about names. Values are those of base/relay_proto.h. */
 #pragma once
@@ -33,6 +33,16 @@ void relay_sandbox_gone(struct relay *r, const char *id);
 bool relay_holds(struct relay *r, const char *id, const char *netns_path);
 /* The ports they are bound to, for the NAT rules; -ENOENT. */
 int relay_sandbox_ports(struct relay *r, const char *id, uint16_t *udp, uint16_t *tcp, struct err *e);
+
+/* --- ports that the proxy serves: copied, whole; in force after relay_sync --- */
+/* fd: a bound UDP socket, or a listening TCP or SCTP socket, of the host's namespace; an IPv6 one may serve both families. It is duplicated, the caller's stays the
+ * caller's, and its options are set here. -1: the one that is held already (relay_port_holds); else -ENOENT. An id that is known is replaced: then connections that
+ * are under way go on, but for those whose client is no longer let in, or all if the target has changed. UNAVAILABLE when no relay can be started. */
+int relay_port(struct relay *r, const struct relay_port *p, int fd, struct err *e);
+/* Its socket and connections go: closed after relay_sync. */
+void relay_port_gone(struct relay *r, const char *id);
+/* A socket of this id is there, of this protocol and bound to this address and port. A socket of both families is bound to [::]. */
+bool relay_port_holds(struct relay *r, const char *id, uint8_t proto, const struct ip *at, uint16_t port);
 
 /* --- names: copied, whole; in force after relay_sync --- */
 int relay_zone(struct relay *r, const struct relay_zone *z, struct err *e);

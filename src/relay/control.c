@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "base/log.h"
+#include "relay/port.h"
 #include "relay/relay.h"
 
 struct control {
@@ -16,8 +17,8 @@ struct control {
 static void peer_gone(struct control *c)
 {
 	loop_close_source(&c->relay->loop, &c->peer);
-	log_info("the daemon has gone; %zu containers are served on", c->relay->sandboxes.n);
-	if (!c->relay->sandboxes.n)
+	log_info("the daemon has gone; %zu containers and %zu ports are served on", c->relay->sandboxes.n, c->relay->ports.n);
+	if (!c->relay->sandboxes.n && !c->relay->ports.n)
 		c->relay->loop.ended = true;
 }
 
@@ -48,6 +49,11 @@ static int tell_held(struct control *c)
 		struct relay_msg held = {.type = RELAY_SANDBOX, .id = s->id};
 		try(say(c, &held, (int[]){s->udp.fd, s->tcp.fd}, 2));
 	}
+	for (size_t i = 0; (m = map_next(&r->ports, &i));) {
+		const struct port *p = m->value;
+		struct relay_msg held = {.type = RELAY_PORT, .port = {.id = p->id, .proto = p->proto, .target = p->target, .target_port = p->target_port}};
+		try(say(c, &held, &p->source.fd, 1));
+	}
 	for (size_t i = 0; (m = map_next(&r->zones.places, &i));) {
 		const struct zone_place *z = m->value;
 		struct relay_msg held = {.type = RELAY_ZONE_GONE, .id = z->id};
@@ -63,6 +69,15 @@ static int do_sandbox(struct relay *r, const struct relay_msg *m, struct relay_f
 		return err_set(e, -EBADMSG, "a sandbox without its two sockets");
 	fds->n = 0;
 	return sandbox_put(r, m->id, fds->v[0], fds->v[1], e);
+}
+
+static int do_port(struct relay *r, const struct relay_msg *m, struct relay_fds *fds, struct err *e)
+{
+	if (fds->n > 1)
+		return err_set(e, -EBADMSG, "a port with %zu sockets", fds->n);
+	int fd = fds->n ? fds->v[0] : -1;
+	fds->n = 0;
+	return port_put(r, &m->port, fd, e);
 }
 
 static void do_sockets(struct relay *r, const struct relay_msg *m, struct relay_fds *fds)
@@ -104,11 +119,17 @@ static int obey(struct control *c, const struct relay_msg *m, struct relay_fds *
 		struct relay_msg ack = {.type = RELAY_ACK, .number = m->number};
 		return say(c, &ack, NULL, 0);
 	}
+	case RELAY_PORT:
+		return do_port(r, m, fds, e);
+	case RELAY_SERVE:
+		return port_serve(r, &m->port, e);
+	case RELAY_PORT_GONE:
+		port_del(r, m->id);
+		return 0;
 	case RELAY_STOP:
+	case RELAY_END:
 		r->loop.ended = true;
 		return 0;
-	case RELAY_PORT:
-	case RELAY_PORT_GONE:
 	case RELAY_READY:
 	case RELAY_ACK:
 	case RELAY_NEED_SOCKETS:

@@ -9,7 +9,7 @@
 
 #include "base/log.h"
 #include "relay/confine.h"
-#include "relay/relay.h"
+#include "relay/port.h"
 
 #define LISTENER 3
 #define FIRST    4
@@ -39,6 +39,7 @@ static void relay_free(struct relay *r)
 {
 	control_close(r);
 	sandboxes_free(r);
+	ports_free(r);
 	lanes_close(&r->host);
 	zones_free(&r->zones);
 	cache_free(&r->cache);

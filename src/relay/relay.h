@@ -50,6 +50,7 @@ struct relay {
 	struct zones zones;
 	struct upstreams upstreams;
 	struct map sandboxes; /* id -> struct sandbox */
+	struct map ports;     /* id -> struct port */
 	struct cache cache;
 	struct owner host;
 	unsigned forwards;

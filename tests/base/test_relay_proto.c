@@ -33,6 +33,14 @@ static struct relay_msg view_msg(void)
 	return (struct relay_msg){.type = RELAY_VIEW, .view = {.sandbox = "c1", .networks = {nets, 2}, .links = links, .nlinks = 1, .upstreams = ups, .nupstreams = 2, .ndots_set = true}};
 }
 
+static struct relay_msg serve_msg(void)
+{
+	static struct relay_from from[2];
+	from[0] = (struct relay_from){{ip("192.0.2.0"), 24}, 3};
+	from[1] = (struct relay_from){{ip("fe80::"), 64}, 0};
+	return (struct relay_msg){.type = RELAY_SERVE, .port = {.id = "p1", .limited = true, .from = from, .nfrom = 2}};
+}
+
 static size_t messages(struct relay_msg *m, struct relay_host hosts[2])
 {
 	size_t n = 0;
@@ -45,13 +53,15 @@ static size_t messages(struct relay_msg *m, struct relay_host hosts[2])
 	m[n++] = view_msg();
 	m[n++] = (struct relay_msg){.type = RELAY_SOCKETS, .need = {.sandbox = "c1", .family = AF_INET6, .count = 3}};
 	m[n++] = (struct relay_msg){.type = RELAY_TCP_SOCKET, .need = {.sandbox = "c1", .request = 9, .family = AF_INET}};
-	m[n++] = (struct relay_msg){.type = RELAY_PORT, .port = {"p1", IPPROTO_UDP, ip("10.0.0.2"), 80}};
+	m[n++] = (struct relay_msg){.type = RELAY_PORT, .port = {.id = "p1", .proto = IPPROTO_UDP, .target = ip("10.0.0.2"), .target_port = 80}};
 	m[n++] = (struct relay_msg){.type = RELAY_PORT_GONE, .id = "p1"};
 	m[n++] = (struct relay_msg){.type = RELAY_SYNC, .number = 1ull << 40};
 	m[n++] = (struct relay_msg){.type = RELAY_STOP};
 	m[n++] = (struct relay_msg){.type = RELAY_ACK, .number = 5};
 	m[n++] = (struct relay_msg){.type = RELAY_NEED_SOCKETS, .need = {.sandbox = "c1", .family = AF_INET, .count = 16}};
 	m[n++] = (struct relay_msg){.type = RELAY_NEED_TCP, .need = {.sandbox = "c1", .request = 3, .family = AF_INET, .ip = ip("192.0.2.1"), .port = 53}};
+	m[n++] = serve_msg();
+	m[n++] = (struct relay_msg){.type = RELAY_END};
 	return n;
 }
 
@@ -94,6 +104,60 @@ TEST(fields_arrive)
 	CHECK(got.view.upstreams[0].in_container && !got.view.upstreams[1].in_container);
 	CHECK_INT(got.view.upstreams[1].scope, 7);
 	CHECK_INT(got.view.upstreams[1].port, 5353);
+}
+
+TEST(who_may_use_a_port_arrives)
+{
+	OWN(own_arena) struct arena a = {0};
+	OWN(own_buf) struct buf b = {0};
+	struct relay_msg m = serve_msg(), got;
+	REQUIRE(relay_proto_encode(&m, &b, NULL) == 0 && relay_proto_decode(&a, b.data, b.len, &got, NULL) == 0);
+	CHECK_STR(got.port.id, "p1");
+	CHECK(got.port.limited && !got.port.keep_client);
+	REQUIRE(got.port.nfrom == 2);
+	for (size_t i = 0; i < 2; i++) {
+		CHECK(prefix_eq(&got.port.from[i].net, &m.port.from[i].net));
+		CHECK_INT(got.port.from[i].ifindex, m.port.from[i].ifindex);
+	}
+}
+
+/* A prefix longer than its address, or one of no family, would let the wrong clients in. */
+TEST(prefixes_that_are_none_are_refused)
+{
+	const struct prefix wrong[] = {{ip("192.0.2.0"), 33}, {ip("fe80::"), 129}, {{0}, 0}};
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		OWN(own_arena) struct arena a = {0};
+		OWN(own_buf) struct buf b = {0};
+		const struct relay_from from = {wrong[i], 0};
+		struct relay_msg m = {.type = RELAY_SERVE, .port = {.id = "p", .limited = true, .from = &from, .nfrom = 1}}, got;
+		REQUIRE(relay_proto_encode(&m, &b, NULL) == 0);
+		CHECK_INT(relay_proto_decode(&a, b.data, b.len, &got, NULL), -EBADMSG);
+	}
+}
+
+/* What a daemon must understand of every relay, and a relay of every daemon: bytes written down when version 1 was all there was. */
+TEST(what_is_kept_forever)
+{
+	static const struct {
+		enum relay_type type;
+		uint8_t p[24];
+		size_t n;
+	} kept[] = {
+		{RELAY_HELLO, {0, 0, 0, 0, 0, 1, 0, 1, '1'}, 9},
+		{RELAY_READY, {1, 0}, 2},
+		{RELAY_SANDBOX, {2, 0, 0, 2, 'c', '1'}, 6},
+		{RELAY_PORT, {9, 0, 0, 2, 'p', '1', 17, 4, 10, 0, 0, 2, 0, 80}, 14},
+		{RELAY_STOP, {12, 0}, 2},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
+		OWN(own_arena) struct arena a = {0};
+		OWN(own_buf) struct buf b = {0};
+		struct relay_msg got;
+		REQUIRE(relay_proto_decode(&a, kept[i].p, kept[i].n, &got, NULL) == 0);
+		CHECK_INT(got.type, kept[i].type);
+		REQUIRE(relay_proto_encode(&got, &b, NULL) == 0);
+		CHECK(b.len == kept[i].n && memcmp(b.data, kept[i].p, b.len) == 0);
+	}
 }
 
 /* Every message cut at every length, and with a byte too many, is refused. */
@@ -183,5 +247,6 @@ TEST(an_unsealed_body_is_refused)
 	close(sv[1]);
 }
 
-TESTS(T(every_message_survives), T(fields_arrive), T(cut_messages_are_refused), T(a_count_beyond_the_bytes_takes_no_memory), T(large_zones_and_descriptors_pass_a_socket),
+TESTS(T(every_message_survives), T(fields_arrive), T(who_may_use_a_port_arrives), T(prefixes_that_are_none_are_refused),
+	T(what_is_kept_forever), T(cut_messages_are_refused), T(a_count_beyond_the_bytes_takes_no_memory), T(large_zones_and_descriptors_pass_a_socket),
 	T(an_unsealed_body_is_refused))
