@@ -196,14 +196,16 @@ bool filters_match_labels(const struct filters *f, const struct kvs *labels)
 
 enum wait_end request_wait(const struct request *rq, int fd, int ms)
 {
-	struct pollfd p[2] = {{.fd = fd, .events = POLLIN}, {.fd = rq->fd, .events = 0}}; /* POLLHUP and POLLERR always come */
+	/* POLLHUP and POLLERR always come. Over TCP a client that has gone is seen as one that sends no more; one that only closed its half is ended too, as by dockerd. */
+	short gone = rq->tcp ? POLLRDHUP : 0;
+	struct pollfd p[2] = {{.fd = fd, .events = POLLIN}, {.fd = rq->fd, .events = gone}};
 	for (;;) {
 		int r = poll(p, 2, ms);
 		if (r == 0)
 			return WAIT_TIME;
 		if (r < 0 && errno == EINTR)
 			continue;
-		if (r < 0 || (p[1].revents & (POLLHUP | POLLERR | POLLNVAL)))
+		if (r < 0 || (p[1].revents & (POLLHUP | POLLERR | POLLNVAL | gone)))
 			return WAIT_GONE;
 		if (p[0].revents)
 			return WAIT_READY;

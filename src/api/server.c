@@ -13,6 +13,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "api/conns.h"
 #include "api/reply.h"
@@ -32,9 +34,16 @@ struct upload {
 	struct err err;
 };
 
+struct listening {
+	struct server *server;
+	struct MHD_Daemon *daemon;
+	struct tls_server *tls;
+	bool tcp;
+};
+
 struct server {
 	struct core *core;
-	struct MHD_Daemon *daemons[DAEMONS_MAX];
+	struct listening at[DAEMONS_MAX];
 	size_t n;
 	struct conns *conns;
 	struct streams *streams; /* hijacked and pushed ones, to be ended at stop */
@@ -157,7 +166,8 @@ static void completed_cb(void *cls, struct MHD_Connection *conn, void **con_cls,
 
 static void connection_cb(void *cls, struct MHD_Connection *conn, void **socket_context, enum MHD_ConnectionNotificationCode code)
 {
-	struct server *s = cls;
+	const struct listening *at = cls;
+	struct server *s = at->server;
 	const union MHD_ConnectionInfo *info = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
 	if (code == MHD_CONNECTION_NOTIFY_STARTED)
 		*socket_context = info ? conns_add(s->conns, info->connect_fd) : NULL;
@@ -165,8 +175,9 @@ static void connection_cb(void *cls, struct MHD_Connection *conn, void **socket_
 		conns_remove(s->conns, *socket_context);
 }
 
-static struct request *request_new(struct server *s, struct MHD_Connection *conn, const char *method)
+static struct request *request_new(const struct listening *at, struct MHD_Connection *conn, const char *method)
 {
+	struct server *s = at->server;
 	struct request *rq = calloc(1, sizeof(*rq));
 	const union MHD_ConnectionInfo *info = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
 	if (!rq || !info) {
@@ -179,6 +190,7 @@ static struct request *request_new(struct server *s, struct MHD_Connection *conn
 	rq->conn = conn;
 	rq->method = arena_dup(&rq->mem, method);
 	rq->fd = info->connect_fd;
+	rq->tcp = at->tcp;
 	info = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 	rq->peer = info ? info->socket_context : NULL;
 	rq->body.max = LIMIT_BODY_JSON;
@@ -248,11 +260,12 @@ static enum MHD_Result take_body(struct request *rq, const char *data, size_t *n
 static enum MHD_Result access_cb(void *cls, struct MHD_Connection *conn, const char *url, const char *method, const char *version, const char *data, size_t *n,
 	void **con_cls)
 {
-	struct server *s = cls;
+	const struct listening *at = cls;
+	struct server *s = at->server;
 	struct request *rq = *con_cls;
 	(void)version;
 	if (!rq) {
-		rq = request_new(s, conn, method);
+		rq = request_new(at, conn, method);
 		if (!rq)
 			return MHD_NO;
 		*con_cls = rq;
@@ -286,7 +299,32 @@ static void PRINTF(2, 0) mhd_log(void *cls, const char *fmt, va_list ap)
 	log_debug("http: %s", text);
 }
 
-int server_start(struct core *core, const int *fds, size_t n, struct server **out, struct err *e)
+/* A client that got through TLS: the plain end of its connection. */
+static bool take_tls(void *arg, int sock)
+{
+	const struct listening *at = arg;
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	return MHD_add_connection(at->daemon, sock, (const struct sockaddr *)&sa, sizeof(sa.sun_family)) == MHD_YES;
+}
+
+static int listen_at(struct listening *at, int fd, struct err *e)
+{
+	unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG | MHD_USE_ITC;
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+	at->tcp = at->tls || (getsockname(fd, (struct sockaddr *)&sa, &len) == 0 && sa.ss_family != AF_UNIX);
+	const struct MHD_OptionItem listens[] = {{.option = at->tls ? MHD_OPTION_END : MHD_OPTION_LISTEN_SOCKET, .value = fd}, {.option = MHD_OPTION_END}};
+	at->daemon = MHD_start_daemon(flags | (at->tls ? MHD_USE_NO_LISTEN_SOCKET : 0), 0, NULL, NULL, access_cb, at, MHD_OPTION_EXTERNAL_LOGGER, mhd_log, NULL, MHD_OPTION_NOTIFY_COMPLETED,
+		completed_cb, NULL, MHD_OPTION_NOTIFY_CONNECTION, connection_cb, at, MHD_OPTION_THREAD_STACK_SIZE, (size_t)THREAD_STACK, MHD_OPTION_CONNECTION_LIMIT,
+		(unsigned)LIMIT_CONNECTIONS * 2 /* those that have been ended take a moment to go */, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		(size_t)LIMIT_HEADERS, MHD_OPTION_ARRAY, listens, MHD_OPTION_END);
+	if (!at->daemon)
+		return err_set(e, -EIO, "libmicrohttpd does not start");
+	at->server->n++;
+	return at->tls ? tls_start(at->tls, fd, take_tls, at, e) : 0;
+}
+
+int server_start(struct core *core, const struct server_socket *at, size_t n, struct server **out, struct err *e)
 {
 	struct server *s = calloc(1, sizeof(*s));
 	if (!s)
@@ -298,14 +336,8 @@ int server_start(struct core *core, const int *fds, size_t n, struct server **ou
 	if (r >= 0 && n > DAEMONS_MAX)
 		r = err_as(e, ERR_INVALID, "more than %d sockets to listen on", DAEMONS_MAX);
 	for (size_t i = 0; r >= 0 && i < n; i++) {
-		s->daemons[i] = MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG | MHD_USE_ITC, 0, NULL, NULL,
-			access_cb, s, MHD_OPTION_EXTERNAL_LOGGER, mhd_log, NULL, MHD_OPTION_LISTEN_SOCKET, fds[i], MHD_OPTION_NOTIFY_COMPLETED, completed_cb, NULL, MHD_OPTION_NOTIFY_CONNECTION, connection_cb, s,
-			MHD_OPTION_THREAD_STACK_SIZE, (size_t)THREAD_STACK, MHD_OPTION_CONNECTION_LIMIT, (unsigned)LIMIT_CONNECTIONS * 2 /* those that have been ended take a moment to go */, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
-			MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)LIMIT_HEADERS, MHD_OPTION_END);
-		if (!s->daemons[i])
-			r = err_set(e, -EIO, "libmicrohttpd does not start");
-		else
-			s->n++;
+		s->at[i] = (struct listening){.server = s, .tls = at[i].tls};
+		r = listen_at(&s->at[i], at[i].fd, e);
 	}
 	if (r < 0) {
 		server_stop(s);
@@ -320,11 +352,13 @@ void server_stop(struct server *s)
 	if (!s)
 		return;
 	for (size_t i = 0; i < s->n; i++)
-		MHD_quiesce_daemon(s->daemons[i]); /* gives the listening socket back: its owner closes it */
+		MHD_quiesce_daemon(s->at[i].daemon); /* gives the listening socket back: its owner closes it */
+	for (size_t i = 0; i < s->n; i++)
+		tls_stop(s->at[i].tls);
 	if (s->streams)
 		streams_end(s->streams);
 	for (size_t i = 0; i < s->n; i++)
-		MHD_stop_daemon(s->daemons[i]);
+		MHD_stop_daemon(s->at[i].daemon);
 	streams_free(s->streams);
 	conns_free(s->conns);
 	free(s);

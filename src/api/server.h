@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "api/tls.h"
 #include "base/buf.h"
 #include "base/json.h"
 #include "ops/ops.h"
@@ -36,6 +37,7 @@ struct request {
 	struct MHD_Response *response; /* what reply_*() made; sent when the handler has returned */
 	int status;
 	int fd;           /* the connection's socket */
+	bool tcp;         /* or TLS over it */
 	struct conn *peer; /* the connection, as api/conns.h counts it */
 	struct push *hijack; /* announced, not yet begun: freed with the request if it never begins */
 };
@@ -90,6 +92,9 @@ enum wait_end request_wait(const struct request *rq, int fd, int ms);
 
 int err_status(const struct err *e);
 
-/* Listens on bound and listening sockets. */
-int server_start(struct core *core, const int *fds, size_t n, struct server **out, struct err *e);
+struct server_socket { /* bound and listening */
+	int fd;
+	struct tls_server *tls; /* NULL: without TLS; stays the caller's, to be freed after server_stop */
+};
+int server_start(struct core *core, const struct server_socket *at, size_t n, struct server **out, struct err *e);
 void server_stop(struct server *s); /* ends all streams, waits for the handlers */

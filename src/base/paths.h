@@ -8,3 +8,4 @@
 #define PONTOON_RELAY_USER     "pontoon-relay"
 #define PONTOON_RELAY_UID      64537 /* without that user: an id that nobody has */
 #define PONTOON_CONFIG_FILE    "/etc/pontoon/daemon.json"
+#define PONTOON_CERT_PATH      "/etc/pontoon"

@@ -10,6 +10,7 @@
 #include "base/fd.h"
 
 const char *http_host;
+struct tls_client http_tls;
 
 static int cannot_connect(int code, struct err *e)
 {
@@ -27,15 +28,26 @@ static int open_unix(const char *path, struct err *e)
 	return STEAL_FD(fd);
 }
 
+/* "HOST:PORT", "[ADDRESS]:PORT", or either without the port. */
+static int split_tcp(const char *where, char host[static 256], char port[static 16], struct err *e)
+{
+	const char *end = *where == '[' ? strchr(where, ']') : where + strcspn(where, ":/");
+	const char *rest = end && *where == '[' ? end + 1 : end;
+	where += *where == '[';
+	if (!end || end - where >= 256 || (*rest && *rest != ':') || !str_copy(port, 16, *rest ? rest + 1 : http_tls.on ? "2376" : "2375"))
+		return err_set(e, -EINVAL, "invalid host %s: expected tcp://HOST:PORT", http_host);
+	snprintf(host, 256, "%.*s", (int)(end - where), where);
+	if (!*host)
+		str_copy(host, 256, "localhost");
+	return 0;
+}
+
 static int open_tcp(const char *where, struct err *e)
 {
-	char host[256];
-	const char *colon = strrchr(where, ':');
+	char host[256], port[16];
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list;
-	if (!colon || (size_t)(colon - where) >= sizeof(host))
-		return err_set(e, -EINVAL, "invalid host tcp://%s: expected tcp://HOST:PORT", where);
-	snprintf(host, sizeof(host), "%.*s", (int)(colon - where), where);
-	if (getaddrinfo(host, colon + 1, &hints, &list) != 0)
+	try(split_tcp(where, host, port, e));
+	if (getaddrinfo(host, port, &hints, &list) != 0)
 		return err_set(e, -ENOENT, "the host %s cannot be found", host);
 	int fd = -1, code = -ECONNREFUSED;
 	for (struct addrinfo *a = list; a && fd < 0; a = a->ai_next) {
@@ -46,7 +58,9 @@ static int open_tcp(const char *where, struct err *e)
 		}
 	}
 	freeaddrinfo(list);
-	return fd >= 0 ? fd : cannot_connect(code, e);
+	if (fd < 0)
+		return cannot_connect(code, e);
+	return http_tls.on ? tls_client_open(&http_tls, host, fd, e) : fd;
 }
 
 int http_open(struct http *h, struct err *e)

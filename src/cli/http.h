@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/json.h"
+#include "cli/tls.h"
 
 #define HTTP_HEAD_MAX 65536
 #define HTTP_BODY_MAX (256u << 20)
@@ -19,6 +20,7 @@ struct http {
 };
 
 extern const char *http_host; /* "unix:///path" or "tcp://host:port" */
+extern struct tls_client http_tls; /* of TCP */
 #define HTTP_PREFIX "/v1.51"
 
 int http_open(struct http *h, struct err *e);

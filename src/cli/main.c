@@ -2,8 +2,8 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#include "base/paths.h"
 #include "cli/cmd.h"
+#include "cli/globals.h"
 
 static const struct command *const tables[] = {commands_run, commands_container, commands_image, commands_network, commands_system};
 static const char *const groups[] = {"container", "image", "network", "system"};
@@ -43,8 +43,11 @@ static int usage(const char *group)
 	printf("Usage:  pontoon %s%sCOMMAND\n\nContainers and their networks.\n\nCommands:\n", group ? group : "[OPTIONS]", " ");
 	list(group);
 	if (!group)
-		printf("\nManagement Commands:\n  container, image, network, system\n\nOptions:\n  -H, --host string   Daemon socket (default $PONTOON_HOST, $DOCKER_HOST, unix://%s)\n  -v, --version       Print the version\n\n"
-		       "Run 'pontoon COMMAND --help' for more on a command.\n", PONTOON_DEFAULT_SOCKET);
+		printf("\nManagement Commands:\n  container, image, network, system\n\nOptions:\n");
+	if (!group)
+		globals_usage();
+	if (!group)
+		puts("\nRun 'pontoon COMMAND --help' for more on a command.");
 	return 0;
 }
 
@@ -92,34 +95,20 @@ static int run(const struct command *c, char **argv)
 	return bad_usage(c, text, status == TAIL_RUN ? TAIL_RUN : 1);
 }
 
-static const char *default_host(void)
-{
-	const char *h = getenv("PONTOON_HOST");
-	if (str_empty(h))
-		h = getenv("DOCKER_HOST");
-	return str_empty(h) ? "unix://" PONTOON_DEFAULT_SOCKET : h;
-}
-
 int main(int argc, char **argv)
 {
-	int i = 1;
+	OWN(arena_free) struct arena mem = {0};
+	struct globals g;
 	signal(SIGPIPE, SIG_IGN);
-	http_host = default_host();
-	for (; i < argc && argv[i][0] == '-'; i++) {
-		if ((streq(argv[i], "-H") || streq(argv[i], "--host")) && i + 1 < argc) {
-			http_host = argv[++i];
-		} else if (str_starts(argv[i], "--host=")) {
-			http_host = argv[i] + strlen("--host=");
-		} else if (streq(argv[i], "-v") || streq(argv[i], "--version")) {
-			puts("Pontoon version " PONTOON_VERSION);
-			return 0;
-		} else if (streq(argv[i], "--help") || streq(argv[i], "-h")) {
-			return usage(NULL);
-		} else {
-			fprintf(stderr, "unknown flag: %s\nSee 'pontoon --help'.\n", argv[i]);
-			return 125;
-		}
+	int i = globals_read(argc, argv, &mem, &g);
+	if (i < 0)
+		return 125;
+	if (g.version) {
+		puts("Pontoon version " PONTOON_VERSION);
+		return 0;
 	}
+	if (g.help)
+		return usage(NULL);
 	if (i == argc || streq(argv[i], "help"))
 		return usage(NULL);
 	const char *group = is_group(argv[i]) ? argv[i++] : NULL;

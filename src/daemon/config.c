@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <pwd.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/fd.h"
@@ -22,18 +23,21 @@ struct conf_row {
 	size_t off;
 	const char *fallback;  /* as text */
 	const char *help;
+	bool live;             /* SIGHUP changes it in a running daemon */
 };
+
+enum given { GIVEN_NOT, GIVEN_FLAG, GIVEN_FILE };
 
 #define C(m) offsetof(struct config_daemon, m)
 static const struct conf_row rows[] = {
-	{"--add-runtime", NULL, NULL, CONF_LIST, C(add_runtime), "", "register an OCI runtime, name=path"},
+	{"--add-runtime", NULL, NULL, CONF_LIST, C(add_runtime), "", "register an OCI runtime, name=path", true},
 	{"--bip", NULL, "bip", CONF_STR, C(bip), "", "address and mask of the default bridge"},
 	{"--bridge", "-b", "bridge", CONF_STR, C(bridge), "", "attach containers to this bridge; none disables the default bridge"},
 	{"--cgroup-parent", NULL, "cgroup-parent", CONF_STR, C(core.engine.cgroup_parent), "", "parent cgroup of all containers"},
 	{"--config-file", NULL, NULL, CONF_STR, C(config_file), PONTOON_CONFIG_FILE, "daemon configuration file"},
 	{"--conmon", NULL, "conmon", CONF_STR, C(core.engine.conmon), "", "path of conmon"},
 	{"--data-root", "-g", "data-root", CONF_STR, C(core.data_root), PONTOON_DATA_ROOT, "persistent state"},
-	{"--debug", "-D", "debug", CONF_BOOL, C(core.debug), "false", "log at level debug"},
+	{"--debug", "-D", "debug", CONF_BOOL, C(core.debug), "false", "log at level debug", true},
 	{"--default-address-pool", NULL, "default-address-pools", CONF_LIST, C(address_pools), "", "pool that networks get subnets from, base=10.10.0.0/16,size=24"},
 	{"--default-gateway", NULL, "default-gateway", CONF_STR, C(default_gateway), "", "IPv4 gateway of containers on the default bridge"},
 	{"--default-network-opt", NULL, "default-network-opts", CONF_LIST, C(network_opts), "", "option of new networks, bridge=com.docker.network.driver.mtu=1400"},
@@ -46,7 +50,7 @@ static const struct conf_row rows[] = {
 	{"--fixed-cidr", NULL, "fixed-cidr", CONF_STR, C(fixed_cidr), "", "part of the default bridge's subnet that addresses are taken from"},
 	{"--group", "-G", "group", CONF_STR, C(group), "pontoon", "group of the unix socket"},
 	{"--help", "-h", NULL, CONF_BOOL, C(help), "false", "print this text"},
-	{"--host", "-H", "hosts", CONF_LIST, C(hosts), "", "socket to listen on, unix://PATH (repeatable)"},
+	{"--host", "-H", "hosts", CONF_LIST, C(hosts), "", "where to listen: unix://PATH, tcp://HOST:PORT, fd:// (repeatable)"},
 	{"--host-gateway-ip", NULL, "host-gateway-ips", CONF_LIST, C(host_gateway_ip), "", "what host-gateway in --add-host means"},
 	{"--icc", NULL, "icc", CONF_BOOL, C(core.net.icc), "true", "containers on the default bridge reach each other"},
 	{"--image-program", NULL, "image-program", CONF_STR, C(core.engine.image_program), "", "path of pontoon-image"},
@@ -56,17 +60,22 @@ static const struct conf_row rows[] = {
 	{"--ip-masq", NULL, "ip-masq", CONF_BOOL, C(core.net.ip_masq), "true", "masquerade what leaves the host"},
 	{"--ip6tables", NULL, "ip6tables", CONF_BOOL, C(core.net.ip6tables), "true", "program IPv6 firewall rules"},
 	{"--iptables", NULL, "iptables", CONF_BOOL, C(core.net.iptables), "true", "program firewall rules"},
-	{"--label", NULL, "labels", CONF_LIST, C(labels), "", "key=value label of the daemon"},
-	{"--live-restore", NULL, "live-restore", CONF_BOOL, C(core.live_restore), "false", "containers go on while the daemon is stopped"},
+	{"--label", NULL, "labels", CONF_LIST, C(labels), "", "key=value label of the daemon", true},
+	{"--live-restore", NULL, "live-restore", CONF_BOOL, C(core.live_restore), "false", "containers go on while the daemon is stopped", true},
 	{"--log-level", "-l", "log-level", CONF_STR, C(log_level), "info", "debug, info, warn, error or fatal"},
 	{"--mtu", NULL, "mtu", CONF_INT, C(mtu), "0", "MTU of the default bridge"},
 	{"--pidfile", "-p", "pidfile", CONF_STR, C(pidfile), PONTOON_PIDFILE, "file for the daemon's process id"},
 	{"--relay-program", NULL, "relay-program", CONF_STR, C(core.relay.program), "", "path of pontoon-relay"},
 	{"--relay-uid", NULL, "relay-uid", CONF_INT, C(relay_uid), "0", "user and group id of pontoon-relay (0: the user pontoon-relay)"},
 	{NULL, NULL, "resolv-conf", CONF_STR, C(core.resolv_conf), "", NULL},
-	{NULL, NULL, "runtimes", CONF_KV, C(core.engine.runtimes), "", NULL},
-	{"--shutdown-timeout", NULL, "shutdown-timeout", CONF_INT, C(shutdown_timeout), "15", "seconds that containers get at shutdown"},
-	{"--validate", NULL, NULL, CONF_BOOL, C(validate), "false", "check the configuration and exit"},
+	{NULL, NULL, "runtimes", CONF_KV, C(core.engine.runtimes), "", NULL, true},
+	{"--shutdown-timeout", NULL, "shutdown-timeout", CONF_INT, C(shutdown_timeout), "15", "seconds that containers get at shutdown", true},
+	{"--tls", NULL, "tls", CONF_BOOL, C(tls), "false", "TLS on TCP sockets; --tls=false allows them without"},
+	{"--tlscacert", NULL, "tlscacert", CONF_STR, C(tlscacert), "", "authority of the clients' certificates (default /etc/pontoon/ca.pem)"},
+	{"--tlscert", NULL, "tlscert", CONF_STR, C(tlscert), "", "certificate of the daemon (default /etc/pontoon/cert.pem)"},
+	{"--tlskey", NULL, "tlskey", CONF_STR, C(tlskey), "", "its key (default /etc/pontoon/key.pem)"},
+	{"--tlsverify", NULL, "tlsverify", CONF_BOOL, C(tlsverify), "false", "TLS on TCP sockets, and clients must show a certificate"},
+	{"--validate", "-n", NULL, CONF_BOOL, C(validate), "false", "check the configuration and exit"},
 	{"--version", "-v", NULL, CONF_BOOL, C(version), "false", "print the version and exit"},
 };
 
@@ -129,7 +138,7 @@ static const struct conf_row *row_of_flag(const char *arg, size_t len)
 	return NULL;
 }
 
-static void parse_args(struct config_daemon *c, int argc, char **argv, bool *given)
+static void parse_args(struct config_daemon *c, int argc, char **argv, enum given *given)
 {
 	for (int i = 1; i < argc; i++) {
 		const char *arg = argv[i], *eq = strchr(arg, '=');
@@ -148,7 +157,7 @@ static void parse_args(struct config_daemon *c, int argc, char **argv, bool *giv
 			wrong(c, "flag needs an argument: %s", arg);
 			continue;
 		}
-		given[r - rows] = true;
+		given[r - rows] = GIVEN_FLAG;
 		set(c, r, r->flag, value);
 	}
 }
@@ -236,7 +245,40 @@ static const struct conf_row *row_of_key(const char *key)
 	return NULL;
 }
 
-static void parse_file(struct config_daemon *c, bool *given, bool must_exist)
+/* A value as its row holds it, for messages and comparison. */
+static const char *text_of(const struct config_daemon *c, const struct conf_row *r, struct arena *a)
+{
+	OWN(own_buf) struct buf b = {0};
+	const void *at = (const char *)c + r->off;
+	const struct strv *l = at;
+	const struct kvs *m = at;
+	switch (r->kind) {
+	case CONF_BOOL:
+		return *(const bool *)at ? "true" : "false";
+	case CONF_INT:
+		return arena_printf(a, "%lld", (long long)*(const int64_t *)at);
+	case CONF_STR:
+		return *(const char *const *)at;
+	case CONF_LIST:
+		for (size_t i = 0; i < l->n; i++)
+			buf_printf(&b, "%s%s", i ? " " : "", l->v[i]);
+		break;
+	case CONF_KV:
+		for (size_t i = 0; i < m->n; i++)
+			buf_printf(&b, "%s%s=%s", i ? " " : "", m->v[i].key, m->v[i].value);
+		break;
+	}
+	return arena_printf(a, "[%s]", buf_str(&b));
+}
+
+static void wrong_conflict(struct config_daemon *c, const struct conf_row *r, const json_t *v)
+{
+	OWN(own_free) char *text = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
+	wrong(c, "unable to configure the daemon with file %s: the following directives are specified both as a flag and in the configuration file: %s: (from flag: %.200s, from file: %.200s)", c->config_file,
+		r->key, text_of(c, r, &c->mem), text ? text : "?");
+}
+
+static void parse_file(struct config_daemon *c, enum given *given, bool must_exist)
 {
 	OWN(own_buf) struct buf text = {0};
 	OWN(own_json) json_t *j = NULL;
@@ -259,12 +301,14 @@ static void parse_file(struct config_daemon *c, bool *given, bool must_exist)
 	json_object_foreach(j, key, v)
 	{
 		const struct conf_row *r = row_of_key(key);
-		if (!r)
-			wrong(c, "%s: the following directives don't match any configuration option: %s", c->config_file, key);
-		else if (given[r - rows] && r->kind != CONF_LIST)
-			wrong(c, "%s: the following directives are specified both as a flag and in the configuration file: %s", c->config_file, key);
-		else
+		if (!r) {
+			wrong(c, "unable to configure the daemon with file %s: the following directives don't match any configuration option: %s", c->config_file, key);
+		} else if (given[r - rows] == GIVEN_FLAG) {
+			wrong_conflict(c, r, v);
+		} else {
+			given[r - rows] = GIVEN_FILE;
 			set_json(c, r, v);
+		}
 	}
 }
 
@@ -367,9 +411,43 @@ static void digest_lists(struct config_daemon *c)
 		if (key)
 			(void)kvs_set(&c->mem, &c->core.labels, key, eq ? eq + 1 : "");
 	}
-	for (size_t i = 0; i < c->hosts.n; i++)
-		if (!str_starts(c->hosts.v[i], "unix://") || c->hosts.v[i][strlen("unix://")] != '/')
-			wrong(c, "invalid bind address (%s): this version listens on unix:///absolute/path only", c->hosts.v[i]);
+}
+
+int config_allow_plain(const struct config_daemon *c, const char *what, struct err *e)
+{
+	if (c->tls || c->plain_allowed)
+		return 0;
+	return err_as(e, ERR_INVALID, "%s: whoever reaches it over the network would be root on this host. Use --tlsverify with --tlscacert, --tlscert and --tlskey, or, if something else keeps "
+		"others away from it, say so with --tls=false", what);
+}
+
+/* --tls alone asks for clients' certificates too: TLS by itself keeps nobody out. */
+static void digest_hosts(struct config_daemon *c, enum given tls, enum given verify)
+{
+	const char *dir = getenv("DOCKER_CERT_PATH");
+	struct err e = {0};
+	if (str_empty(dir))
+		dir = PONTOON_CERT_PATH;
+	if (tls && !c->tls && c->tlsverify)
+		wrong(c, "--tlsverify and --tls=false contradict each other");
+	c->plain_allowed = tls && !c->tls;
+	c->tls |= c->tlsverify;
+	c->tls_clients = c->tls && (c->tlsverify || !verify);
+	if (str_empty(c->tlscacert))
+		c->tlscacert = arena_printf(&c->mem, "%s/ca.pem", dir);
+	if (str_empty(c->tlscert))
+		c->tlscert = arena_printf(&c->mem, "%s/cert.pem", dir);
+	if (str_empty(c->tlskey))
+		c->tlskey = arena_printf(&c->mem, "%s/key.pem", dir);
+	struct host *v = arena_new(&c->mem, struct host, c->hosts.n + 1);
+	for (size_t i = 0; v && i < c->hosts.n; i++) {
+		struct host *h = &v[c->nlisten];
+		if (host_parse(c->hosts.v[i], c->tls, &c->mem, h, &e) < 0 || (h->kind == HOST_TCP && config_allow_plain(c, c->hosts.v[i], &e) < 0))
+			wrong(c, "%s", e.msg);
+		else
+			c->nlisten++;
+	}
+	c->listen = v;
 }
 
 static void absolute(struct config_daemon *c, const char *what, const char **path)
@@ -385,7 +463,12 @@ static void absolute(struct config_daemon *c, const char *what, const char **pat
 	*path = arena_printf(&c->mem, "%s/%s", full, *path);
 }
 
-static void digest(struct config_daemon *c)
+static enum given given_to(const enum given *given, const char *flag)
+{
+	return given[row_of_flag(flag, strlen(flag)) - rows];
+}
+
+static void digest(struct config_daemon *c, const enum given *given)
 {
 	enum log_level level;
 	absolute(c, "data-root", &c->core.data_root);
@@ -405,6 +488,8 @@ static void digest(struct config_daemon *c)
 	c->core.default_stop_timeout = 10;
 	digest_network(c);
 	digest_lists(c);
+	digest_hosts(c, given_to(given, "--tls"), given_to(given, "--tlsverify"));
+	c->group_set = given_to(given, "--group") != GIVEN_NOT;
 	digest_pools(c);
 	digest_relay(c);
 	c->core.engine.data_root = c->core.data_root;
@@ -413,19 +498,29 @@ static void digest(struct config_daemon *c)
 
 int config_read(struct config_daemon *c, int argc, char **argv)
 {
-	bool given[ARRAY_LEN(rows)] = {0};
+	enum given given[ARRAY_LEN(rows)] = {GIVEN_NOT};
 	*c = (struct config_daemon){0};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		if (rows[i].kind < CONF_LIST)
 			set(c, &rows[i], rows[i].key ? rows[i].key : rows[i].flag, rows[i].fallback);
 	parse_args(c, argc, argv, given);
-	size_t file = (size_t)(row_of_flag("--config-file", strlen("--config-file")) - rows);
 	if (!c->help && !c->version)
-		parse_file(c, given, given[file]);
-	digest(c);
+		parse_file(c, given, given_to(given, "--config-file") != GIVEN_NOT);
+	digest(c, given);
 	if (c->mem.bad)
 		wrong(c, "out of memory");
 	return c->errors.n ? -EINVAL : 0;
+}
+
+int config_compare(const struct config_daemon *a, const struct config_daemon *b, struct arena *mem, struct strv *live, struct strv *fixed)
+{
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct conf_row *r = &rows[i];
+		const char *name = r->key ? r->key : r->flag;
+		if (!streq(text_of(a, r, mem), text_of(b, r, mem)) && strv_add(mem, r->live ? live : fixed, name) < 0)
+			return -ENOMEM;
+	}
+	return mem->bad ? -ENOMEM : 0;
 }
 
 void config_usage(struct buf *out)

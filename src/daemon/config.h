@@ -2,6 +2,7 @@
  * All errors are reported, not only the first. A flag given on the command line and in the file is a conflict, as in dockerd. */
 #pragma once
 
+#include "daemon/host.h"
 #include "ops/core.h"
 
 struct config_daemon {
@@ -15,10 +16,21 @@ struct config_daemon {
 	struct strv dns, add_runtime, labels, host_gateway_ip, address_pools, network_opts;
 	int64_t mtu, shutdown_timeout, relay_uid;
 	bool tls, tlsverify;
+	const char *tlscacert, *tlscert, *tlskey;
+	/* what follows from them */
+	const struct host *listen; /* of hosts */
+	size_t nlisten;
+	bool tls_clients;   /* clients must show a certificate */
+	bool plain_allowed; /* TCP without TLS has been asked for in so many words */
+	bool group_set;     /* not the default */
 	struct strv errors; /* everything wrong, in order */
 };
 
 /* Reads the command line and the configuration file. 0 when usable; -EINVAL with *errors filled. */
 int config_read(struct config_daemon *c, int argc, char **argv);
+/* 0 if what listens without TLS beyond this host has been asked for; else INVALID with what to do instead. */
+int config_allow_plain(const struct config_daemon *c, const char *what, struct err *e);
+/* The keys in which two configurations differ: those that may change in a running daemon (SIGHUP), and the others. */
+int config_compare(const struct config_daemon *a, const struct config_daemon *b, struct arena *mem, struct strv *live, struct strv *fixed);
 void config_usage(struct buf *out);
 void config_free(struct config_daemon *c);

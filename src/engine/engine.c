@@ -119,6 +119,7 @@ int engine_new(const struct engine_conf *conf, struct engine **out, struct err *
 	if (!en)
 		return err_nomem(e);
 	en->conf = *conf;
+	en->runtimes = &en->conf.runtimes;
 	en->epoll = en->wake = en->inotify = en->child_signal = -1;
 	pthread_mutex_init(&en->lock, NULL);
 	pthread_cond_init(&en->cond, NULL);

@@ -34,6 +34,7 @@ struct engine_info {
 };
 void engine_info(const struct engine *en, struct engine_info *out);
 /* NULL name = default. INVALID `unknown or invalid runtime name: x`. */
+void engine_set_runtimes(struct engine *en, const struct kvs *runtimes); /* instead of those of the configuration; they live as long as the engine, and so do the ones before */
 int engine_check_runtime(const struct engine *en, const char *name, struct err *e);
 
 /* --- root file system: data_root/containers/<id>/{upper,work,merged,...}; lower: image layers under data_root/image/layers/<dir>, top last --- */

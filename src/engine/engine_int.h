@@ -23,6 +23,7 @@ struct seccomp_cache;
 struct engine {
 	struct engine_conf conf;
 	struct arena mem; /* of conf's strings and paths */
+	const struct kvs *_Atomic runtimes; /* name -> path */
 	struct engine_info info;
 	char runtime[PATH_SIZE], conmon[PATH_SIZE], image_program[PATH_SIZE], init[PATH_SIZE];
 	char root_c[PATH_SIZE];    /* <exec-root>/c: bundles */

@@ -14,7 +14,7 @@
 /* An absolute path: conmon takes no other. */
 static const char *path_of_runtime(const struct engine *en, const char *name, char out[static PATH_SIZE])
 {
-	const char *path = kvs_get(&en->conf.runtimes, name);
+	const char *path = kvs_get(en->runtimes, name);
 	if (!path)
 		path = name;
 	if (strchr(path, '/') || !program_in_path(path, out))
@@ -108,10 +108,15 @@ int runtime_find(struct engine *en, struct err *e)
 	return err_as(e, ERR_UNAVAILABLE, "no OCI runtime can be used: install the package crun or runc, or name one with --default-runtime (%s; %s)", first.msg, second.msg);
 }
 
+void engine_set_runtimes(struct engine *en, const struct kvs *runtimes)
+{
+	en->runtimes = runtimes;
+}
+
 int engine_check_runtime(const struct engine *en, const char *name, struct err *e)
 {
 	static const char *const known[] = {"crun", "runc"};
-	if (str_empty(name) || streq(name, en->info.runtime) || kvs_get(&en->conf.runtimes, name))
+	if (str_empty(name) || streq(name, en->info.runtime) || kvs_get(en->runtimes, name))
 		return 0;
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)
 		if (streq(name, known[i]))

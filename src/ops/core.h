@@ -41,7 +41,7 @@ struct core_conf { /* filled by daemon/config.c */
 };
 
 struct core {
-	const struct core_conf *conf;
+	const struct core_conf *_Atomic conf; /* another one after a reload (ops/reload.c) */
 	struct store *store;
 	struct world *world;
 	struct kernel *kernel;
