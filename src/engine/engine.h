@@ -131,22 +131,3 @@ int engine_exec_start(struct engine *en, const char *exec_id, const struct conta
 int engine_exec_resize(struct engine *en, const char *exec_id, int h, int w, struct err *e);
 size_t engine_exec_ids(struct engine *en, const char *container, struct arena *a, const char ***out);
 void engine_exec_forget(struct engine *en, const char *container);
-/* --- images --- */
-struct image_job {
-	const char *const *argv; /* sub-command and options after the program's name: "import", "--message", ... ; --root and --job are added */
-	int input, output;       /* descriptors of the archive read or written; -1 = none */
-	int dir;                 /* the directory that "pack" reads: descriptor 4 of the program; 0 = none */
-	const char *have;        /* lines of diff ids already stored; NULL */
-	bool (*progress)(void *arg, const char *json_line); /* false: cancel */
-	void *arg;
-};
-struct image_job_result {
-	json_t *result;      /* as src/image/job.h says; caller decrefs */
-	char tmp_dir[512];   /* data_root/image/tmp/<job>: layers to be renamed to data_root/image/layers/<dir>; caller removes it with engine_image_job_end */
-};
-int engine_image_job(struct engine *en, const struct image_job *j, struct image_job_result *out, struct err *e);
-/* Moves the named layer directories from the job's place to layers/ (fsync'd), or throws them away when keep = false. */
-int engine_image_job_end(struct engine *en, struct image_job_result *r, bool keep, struct err *e);
-int engine_layer_remove(struct engine *en, const char *dir, struct err *e);
-/* Names of all directories under layers/; removes everything under tmp/. */
-int engine_layers_scan(struct engine *en, struct arena *a, struct strv *dirs, struct err *e);

@@ -4,7 +4,7 @@
 #include <limits.h>
 #include <pthread.h>
 
-#include "engine/engine.h"
+#include "engine/image_job.h"
 
 #define PATH_SIZE 1024 /* of our own paths: roots are at most 256 bytes, ids 64 */
 

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "engine/image_job.h"
 #include "base/log.h"
 #include "base/ref.h"
 #include "ops/op.h"

@@ -12,6 +12,7 @@
  *
  * tests/scenario/test_daemon.py kills daemons at any moment and then looks for what is left; tests/ops/test_fault.c fails every kernel step
  * of every verb. */
+#include "engine/image_job.h"
 #include "ops/reconcile.h"
 
 #include <errno.h>
