@@ -56,6 +56,7 @@ static const struct conf_row rows[] = {
 	{"--image-program", NULL, "image-program", CONF_STR, C(core.engine.image_program), "", "path of pontoon-image"},
 	{"--init", NULL, "init", CONF_BOOL, C(core.engine.init_default), "false", "run an init in every container"},
 	{"--init-path", NULL, "init-path", CONF_STR, C(core.engine.init_path), "", "path of that init"},
+	{"--ip", NULL, "ip", CONF_STR, C(host_binding), "0.0.0.0", "address of the host that the default bridge publishes ports at"},
 	{"--ip-forward", NULL, "ip-forward", CONF_BOOL, C(core.net.ip_forward), "true", "switch on net.ipv4.ip_forward"},
 	{"--ip-masq", NULL, "ip-masq", CONF_BOOL, C(core.net.ip_masq), "true", "masquerade what leaves the host"},
 	{"--ip6tables", NULL, "ip6tables", CONF_BOOL, C(core.net.ip6tables), "true", "program IPv6 firewall rules"},
@@ -75,6 +76,7 @@ static const struct conf_row rows[] = {
 	{"--tlscert", NULL, "tlscert", CONF_STR, C(tlscert), "", "certificate of the daemon (default /etc/pontoon/cert.pem)"},
 	{"--tlskey", NULL, "tlskey", CONF_STR, C(tlskey), "", "its key (default /etc/pontoon/key.pem)"},
 	{"--tlsverify", NULL, "tlsverify", CONF_BOOL, C(tlsverify), "false", "TLS on TCP sockets, and clients must show a certificate"},
+	{"--userland-proxy", NULL, "userland-proxy", CONF_BOOL, C(core.net.userland_proxy), "true", "pontoon-relay leads to published ports what NAT cannot"},
 	{"--validate", "-n", NULL, CONF_BOOL, C(validate), "false", "check the configuration and exit"},
 	{"--version", "-v", NULL, CONF_BOOL, C(version), "false", "print the version and exit"},
 };
@@ -340,6 +342,8 @@ static void digest_network(struct config_daemon *c)
 		wrong(c, "fixed-cidr: \"%s\" is not an IPv4 subnet, such as 172.17.1.0/24", c->fixed_cidr);
 	if (!str_empty(c->default_gateway) && ip_parse(c->default_gateway, &n->default_gateway) < 0)
 		wrong(c, "default-gateway: \"%s\" is not an IP address", c->default_gateway);
+	if (ip_parse(c->host_binding, &n->host_binding) < 0)
+		wrong(c, "ip: \"%s\" is not an IP address", c->host_binding);
 	if (c->mtu < 0 || (c->mtu > 0 && c->mtu < 68) || c->mtu > 65535)
 		wrong(c, "invalid MTU number: %lld (68 to 65535, or 0 for the default)", (long long)c->mtu);
 	n->mtu = (int)c->mtu;

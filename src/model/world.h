@@ -8,6 +8,7 @@
 #include "model/container.h"
 #include "model/endpoint.h"
 #include "model/image.h"
+#include "model/port.h"
 
 struct world;
 
@@ -54,6 +55,12 @@ const struct endpoint **world_endpoints_of_network(
 /* Tags of an image, sorted, in an array from the arena. */
 const struct tag **world_tags_of_image(const struct world *w, struct arena *a, const char *image, size_t *n);
 size_t world_containers_of_image(const struct world *w, const char *image);
+/* Published ports of a container by their seq, in an array from the arena. */
+const struct port **world_ports_of_container(const struct world *w, struct arena *a, const char *container, size_t *n);
+/* A port that has one of these `count` ports of the host, at the same address, or any where one of the two is
+ * unspecified; NULL. O(log n) for each specific address that ports are published at. */
+const struct port *world_port_overlapping(
+	const struct world *w, uint8_t proto, const struct ip *host, uint16_t first, unsigned count);
 size_t world_joined_in_network(const struct world *w, const char *network); /* joined endpoints */
 
 /* Address index, O(log n): addresses of joined endpoints of the network. */

@@ -92,6 +92,70 @@ const struct endpoint **world_endpoints_of_network(
 	return (const struct endpoint **)v;
 }
 
+const struct port **world_ports_of_container(const struct world *w, struct arena *a, const char *container, size_t *n)
+{
+	char prefix[ID_TEXT + 1];
+	snprintf(prefix, sizeof(prefix), "%.64s/", container);
+	const void **v = gather(w, a, NOUN_PORT, ORDER_KEY, (struct probe){.text = prefix}, n);
+	if (v)
+		qsort(v, *n, sizeof(*v), by_key);
+	return (const struct port **)v;
+}
+
+struct wanted_ports {
+	uint8_t proto;
+	unsigned first, last;
+};
+
+/* Ports at one address do not overlap, what is hidden included: from the last one that begins in time, only those can
+ * reach into the wanted ones that come before the first that does not. */
+static const struct port *port_at(
+	const struct index *x, const struct index *hidden, const struct wanted_ports *want, const struct ip *host)
+{
+	struct probe p = {.seq = index_host_seq(want->proto, (uint16_t)want->last), .ip = host, .edge = 1};
+	for (size_t i = index_rank(x, NOUN_PORT, ORDER_HOST, &p); i-- > 0;) {
+		const struct port *t = (const struct port *)index_at(x, NOUN_PORT, ORDER_HOST, i)->thing;
+		if (t->proto != want->proto || !ip_eq(&t->host_ip, host) || port_last(t) < want->first)
+			break;
+		if (!hidden || !index_get(hidden, NOUN_PORT, t->key))
+			return t;
+	}
+	return NULL;
+}
+
+/* At every address of the family: the unspecified one is the lowest. */
+static const struct port *port_anywhere(
+	const struct index *x, const struct index *hidden, const struct wanted_ports *want, struct ip host)
+{
+	for (;;) {
+		const struct port *t = port_at(x, hidden, want, &host);
+		struct probe p = {.seq = index_host_seq(want->proto, 0xffff), .ip = &host, .edge = 1};
+		const struct entry *e = t ? NULL : index_at(x, NOUN_PORT, ORDER_HOST, index_rank(x, NOUN_PORT, ORDER_HOST, &p));
+		const struct port *next = e ? (const struct port *)e->thing : NULL;
+		if (!next || next->proto != want->proto || next->host_ip.family != host.family)
+			return t;
+		host = next->host_ip;
+	}
+}
+
+static const struct port *port_in(
+	const struct index *x, const struct index *hidden, const struct wanted_ports *want, const struct ip *host)
+{
+	struct ip any = {.family = host->family};
+	if (ip_is_unspecified(host))
+		return port_anywhere(x, hidden, want, any);
+	const struct port *t = port_at(x, hidden, want, host);
+	return t ? t : port_at(x, hidden, want, &any);
+}
+
+const struct port *world_port_overlapping(
+	const struct world *w, uint8_t proto, const struct ip *host, uint16_t first, unsigned count)
+{
+	struct wanted_ports want = {.proto = proto, .first = first, .last = first + count - 1};
+	const struct port *t = port_in(&w->now, NULL, &want, host);
+	return t || !w->base ? t : port_in(&w->base->now, &w->hidden, &want, host);
+}
+
 const struct tag **world_tags_of_image(const struct world *w, struct arena *a, const char *image, size_t *n)
 {
 	const void **v = gather(w, a, NOUN_TAG, ORDER_TAGGED, (struct probe){.text = image}, n);

@@ -121,6 +121,18 @@ static int cmp_links(const void *probe, const struct tree_node *n)
 	return p->edge ? p->edge : strcmp(p->key, thing_of(n, ORDER_LINKS)->key);
 }
 
+static int cmp_host(const void *probe, const struct tree_node *n)
+{
+	const struct probe *p = probe;
+	const struct port *t = (const struct port *)thing_of(n, ORDER_HOST);
+	int r = (int)(p->seq >> 16) - t->proto;
+	if (!r)
+		r = ip_cmp(p->ip, &t->host_ip);
+	if (!r)
+		r = (int)(p->seq & 0xffff) - t->host_port;
+	return r ? r : p->edge ? p->edge : strcmp(p->key, t->thing.key);
+}
+
 static const tree_cmp orders[NOUN_N][ORDER_N] = {
 	[NOUN_NETWORK] = {[ORDER_KEY] = cmp_key, [ORDER_SEQ] = cmp_seq, [ORDER_NAME] = cmp_name,
 		[ORDER_SUBNET4] = cmp_subnet4, [ORDER_SUBNET6] = cmp_subnet6},
@@ -135,6 +147,7 @@ static const tree_cmp orders[NOUN_N][ORDER_N] = {
 	[NOUN_IMAGE] = {[ORDER_KEY] = cmp_key},
 	[NOUN_TAG] = {[ORDER_KEY] = cmp_key, [ORDER_TAGGED] = cmp_tagged},
 	[NOUN_LAYER] = {[ORDER_KEY] = cmp_key},
+	[NOUN_PORT] = {[ORDER_KEY] = cmp_key, [ORDER_HOST] = cmp_host},
 };
 
 /* The thing's place in the order; false when it has none there. */
@@ -143,6 +156,12 @@ static bool place(const struct thing *t, int order, struct probe *p)
 	*p = (struct probe){.text = t->key, .key = t->key};
 	if (order == ORDER_KEY)
 		return true;
+	if (t->noun == NOUN_PORT) {
+		const struct port *port = (const struct port *)t;
+		p->seq = index_host_seq(port->proto, port->host_port);
+		p->ip = &port->host_ip;
+		return port->host_port != 0;
+	}
 	if (t->noun == NOUN_TAG) {
 		p->text = ((const struct tag *)t)->image;
 	} else if (t->noun == NOUN_ENDPOINT) {

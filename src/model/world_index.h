@@ -23,6 +23,8 @@ enum {
 	ORDER_IP6 = 4,
 
 	ORDER_TAGGED = 1, /* tags by image */
+
+	ORDER_HOST = 1, /* ports of the host by protocol, address and number */
 	ORDER_N = 5
 };
 
@@ -36,7 +38,7 @@ struct index {
 };
 
 /* A place in an order. What an order compares first: text (key, name, image id, network id), then seq or ip, then the
- * key, unless edge says that the place is before (-1) or after (1) all that agree so far. In ORDER_KEY an edge makes
+ * key (ORDER_HOST: the protocol, which is seq / 65536, ip, the number, which is the rest of seq, key), unless edge says that the place is before (-1) or after (1) all that agree so far. In ORDER_KEY an edge makes
  * text a prefix. */
 struct probe {
 	const char *text, *key;
@@ -63,6 +65,10 @@ bool index_has_address(const struct index *x, const char *network, const struct 
 static inline int order_of_family(uint8_t family)
 {
 	return family == AF_INET6 ? ORDER_IP6 : ORDER_IP4;
+}
+static inline int64_t index_host_seq(uint8_t proto, uint16_t number)
+{
+	return (int64_t)proto << 16 | number;
 }
 static inline bool noun_has_seq(enum noun noun)
 {

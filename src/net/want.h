@@ -15,6 +15,8 @@ struct pool {
 struct netconf {
 	const char *data_root, *exec_root;
 	bool iptables, ip6tables, ip_forward, ip_masq, icc;
+	bool userland_proxy; /* what NAT cannot lead to a published port, pontoon-relay does */
+	struct ip host_binding; /* --ip: where docker0 publishes; not set: anywhere */
 	bool nftables;      /* firewall-backend nftables, else iptables */
 	bool bridge_none;   /* --bridge none: no docker0, no network "bridge" */
 	const char *bridge; /* device of the default bridge, "docker0" */

@@ -35,13 +35,13 @@ static int bridge_options(struct op *op, struct network *n, struct err *e)
 {
 	const struct netconf *conf = &op->conf;
 	struct arena *a = &n->thing.mem;
-	char mtu[16];
+	char mtu[16], host[IP_TEXT];
 	snprintf(mtu, sizeof(mtu), "%d", conf->mtu ? conf->mtu : 1500);
 	n->options = (struct kvs){0};
 	if (kvs_set(a, &n->options, "com.docker.network.bridge.default_bridge", "true") < 0 ||
 		kvs_set(a, &n->options, "com.docker.network.bridge.enable_icc", conf->icc ? "true" : "false") < 0 ||
 		kvs_set(a, &n->options, "com.docker.network.bridge.enable_ip_masquerade", conf->ip_masq ? "true" : "false") < 0 ||
-		kvs_set(a, &n->options, "com.docker.network.bridge.host_binding_ipv4", "0.0.0.0") < 0 ||
+		kvs_set(a, &n->options, "com.docker.network.bridge.host_binding_ipv4", ip_is_set(&conf->host_binding) ? ip_format(&conf->host_binding, host) : "0.0.0.0") < 0 ||
 		kvs_set(a, &n->options, "com.docker.network.bridge.name", n->bridge) < 0 ||
 		kvs_set(a, &n->options, "com.docker.network.driver.mtu", mtu) < 0)
 		return err_nomem(e);

@@ -81,6 +81,25 @@ static int load_layer(sqlite3_stmt *st, void **out, struct err *e)
 	return *out ? 0 : err_nomem(e);
 }
 
+static int load_port(sqlite3_stmt *st, void **out, struct err *e)
+{
+	struct port *p = port_new(text(st, 0), sqlite3_column_int64(st, 1));
+	bool v6 = sqlite3_column_int(st, 5) == 6;
+	const char *host = text(st, 4);
+	if (!p)
+		return err_nomem(e);
+	*out = p;
+	STR_COPY(p->network, text(st, 2));
+	p->proto = (uint8_t)sqlite3_column_int(st, 3);
+	p->host_port = (uint16_t)sqlite3_column_int(st, 6);
+	p->port = (uint16_t)sqlite3_column_int(st, 8);
+	p->count = (uint16_t)sqlite3_column_int(st, 9);
+	p->host_ip.family = v6 ? AF_INET6 : AF_INET;
+	if ((*host && ip_parse(host, &p->host_ip) < 0) || ip_parse(text(st, 7), &p->ip) < 0 || !*port_proto_name(p->proto))
+		return err_set(e, -EINVAL, "an address or protocol cannot be read");
+	return 0;
+}
+
 static const struct {
 	const char *what, *sql;
 	int (*load)(sqlite3_stmt *st, void **out, struct err *e);
@@ -91,6 +110,7 @@ static const struct {
 	{"network", "SELECT id,name,driver,seq,created,spec FROM network", load_network},
 	{"container", "SELECT id,name,image,seq,spec,state FROM container", load_container},
 	{"endpoint", "SELECT container,network,spec FROM endpoint", load_endpoint},
+	{"port", "SELECT container,seq,network,proto,host_ip,family,host_port,ip,port,count FROM port", load_port},
 };
 static_assert(ARRAY_LEN(loaders) == NOUN_N, "loaders[] is missing a noun");
 

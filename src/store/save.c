@@ -80,6 +80,26 @@ static int put_layer(struct store *s, const struct layer *l, struct err *e)
 	return step_one(s, ST_PUT_LAYER, "save layer", l->diff_id, e);
 }
 
+static int put_port(struct store *s, const struct port *p, struct err *e)
+{
+	enum statement st = ST_PUT_PORT;
+	char host[IP_TEXT], ip[IP_TEXT];
+	db_text(s, st, 1, p->container);
+	db_int(s, st, 2, p->seq);
+	db_text(s, st, 3, p->network);
+	db_int(s, st, 4, p->proto);
+	db_text(s, st, 5, ip_is_unspecified(&p->host_ip) ? "" : ip_format(&p->host_ip, host));
+	db_int(s, st, 6, p->host_ip.family == AF_INET6 ? 6 : 4);
+	if (p->host_port) { /* else both stay NULL */
+		db_int(s, st, 7, p->host_port);
+		db_int(s, st, 8, port_last(p));
+	}
+	db_text(s, st, 9, ip_format(&p->ip, ip));
+	db_int(s, st, 10, p->port);
+	db_int(s, st, 11, p->count);
+	return step_one(s, st, "save port", p->key, e);
+}
+
 static int put_one(struct store *s, const struct change *ch, struct err *e)
 {
 	switch (ch->noun) {
@@ -95,6 +115,8 @@ static int put_one(struct store *s, const struct change *ch, struct err *e)
 		return put_tag(s, ch->after, e);
 	case NOUN_LAYER:
 		return put_layer(s, ch->after, e);
+	case NOUN_PORT:
+		return put_port(s, ch->after, e);
 	case NOUN_N:
 		break;
 	}
@@ -105,9 +127,12 @@ static int by_key(struct store *s, enum statement st, const struct change *ch, c
 {
 	const struct thing *t = ch->before;
 	const struct endpoint *ep = ch->before;
-	db_text(s, st, 1, ch->noun == NOUN_ENDPOINT ? ep->container : t->key);
+	const struct port *p = ch->before;
+	db_text(s, st, 1, ch->noun == NOUN_ENDPOINT ? ep->container : ch->noun == NOUN_PORT ? p->container : t->key);
 	if (ch->noun == NOUN_ENDPOINT)
 		db_text(s, st, 2, ep->network);
+	if (ch->noun == NOUN_PORT)
+		db_int(s, st, 2, p->seq);
 	return step_one(s, st, what, t->key, e);
 }
 
@@ -135,6 +160,8 @@ static int free_unique(struct store *s, const struct change *ch, struct err *e)
 		if (strcmp(((const struct layer *)b)->dir, ((const struct layer *)a)->dir) != 0)
 			return by_key(s, ST_FREE_LAYER, ch, "move layer", e);
 		return 0;
+	case NOUN_PORT:
+		return by_key(s, ST_DEL_PORT, ch, "change port", e);
 	case NOUN_IMAGE:
 	case NOUN_TAG:
 	case NOUN_N:
@@ -150,7 +177,8 @@ int store_save(struct store *s, const struct world *fork, struct err *e)
 		[NOUN_CONTAINER] = ST_DEL_CONTAINER,
 		[NOUN_IMAGE] = ST_DEL_IMAGE,
 		[NOUN_TAG] = ST_DEL_TAG,
-		[NOUN_LAYER] = ST_DEL_LAYER};
+		[NOUN_LAYER] = ST_DEL_LAYER,
+		[NOUN_PORT] = ST_DEL_PORT};
 	static_assert(ARRAY_LEN(del) == NOUN_N, "del[] is missing a noun");
 	OWN(own_arena) struct arena a = {0};
 	struct change *ch;

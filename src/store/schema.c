@@ -21,4 +21,22 @@ const char *const schema_migrations[SCHEMA_VERSION] = {
 	" container TEXT NOT NULL REFERENCES container(id) DEFERRABLE INITIALLY DEFERRED, network TEXT NOT NULL,"
 	" ip4 TEXT, ip6 TEXT, spec TEXT NOT NULL,"
 	" PRIMARY KEY(container, network), UNIQUE(network, ip4), UNIQUE(network, ip6)) STRICT;",
+
+	/* host_ip '': any address of the family. host_port NULL: opened only. No two rows have a port of the host in common:
+	   the trigger looks at the rows that begin within the new one, and at those of more than one port (few) that reach
+	   into it. A row that changes is deleted and put again, so that only INSERT needs guarding. */
+	"CREATE TABLE port("
+	" container TEXT NOT NULL REFERENCES container(id) DEFERRABLE INITIALLY DEFERRED, seq INTEGER NOT NULL,"
+	" network TEXT NOT NULL, proto INTEGER NOT NULL, host_ip TEXT NOT NULL, family INTEGER NOT NULL,"
+	" host_port INTEGER, last INTEGER, ip TEXT NOT NULL, port INTEGER NOT NULL, count INTEGER NOT NULL, PRIMARY KEY(container, seq),"
+	" CHECK(host_port BETWEEN 1 AND last AND last <= 65535)) STRICT, WITHOUT ROWID;"
+	"CREATE INDEX port_host ON port(proto, family, host_port);"
+	"CREATE INDEX port_run ON port(proto, family, last) WHERE last > host_port;"
+	"CREATE TRIGGER port_taken BEFORE INSERT ON port WHEN NEW.host_port IS NOT NULL BEGIN"
+	" SELECT RAISE(ABORT, 'port is already allocated') FROM port WHERE proto=NEW.proto AND family=NEW.family"
+	"  AND host_port BETWEEN NEW.host_port AND NEW.last AND (host_ip='' OR NEW.host_ip='' OR host_ip=NEW.host_ip);"
+	" SELECT RAISE(ABORT, 'port is already allocated') FROM port WHERE proto=NEW.proto AND family=NEW.family"
+	"  AND last > host_port AND last >= NEW.host_port AND host_port < NEW.host_port"
+	"  AND (host_ip='' OR NEW.host_ip='' OR host_ip=NEW.host_ip);"
+	"END;",
 };

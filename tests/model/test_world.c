@@ -98,6 +98,44 @@ static struct container *new_container(const char *id, const char *name)
 	return c;
 }
 
+static bool overlaps(const struct port *p, uint8_t proto, const struct ip *host, unsigned first, unsigned last)
+{
+	bool same = ip_eq(&p->host_ip, host) || ip_is_unspecified(&p->host_ip) || ip_is_unspecified(host);
+	return p->host_port && p->proto == proto && p->host_ip.family == host->family && same && p->host_port <= last &&
+	       port_last(p) >= first;
+}
+
+static const struct port *port_holder(
+	const struct naive *w, uint8_t proto, const struct ip *host, unsigned first, unsigned last, const char *except)
+{
+	for (size_t i = 0; i < w->n; i++)
+		if (w->v[i]->noun == NOUN_PORT && !streq(w->v[i]->key, except) &&
+			overlaps((const struct port *)w->v[i], proto, host, first, last))
+			return (const struct port *)w->v[i];
+	return NULL;
+}
+
+static struct ip random_host(void)
+{
+	static const char *const texts[] = {"0.0.0.0", "::", "10.0.0.1", "10.0.0.2", "127.0.0.1", "fd00::1", "fd00::2"};
+	struct ip a = {0};
+	ip_parse(texts[roll(ARRAY_LEN(texts))], &a);
+	return a;
+}
+
+static void *random_port(const struct naive *w, const char *container)
+{
+	struct port *p = port_new(container, (int64_t)roll(12));
+	p->proto = roll(2) ? IPPROTO_TCP : IPPROTO_UDP;
+	p->host_ip = random_host();
+	p->host_port = (uint16_t)(roll(8) ? 65450 + roll(80) : 0);
+	p->count = (uint16_t)(roll(2) ? 1 : 1 + roll(7));
+	if (!p->host_port || !port_holder(w, p->proto, &p->host_ip, p->host_port, port_last(p), p->key))
+		return p;
+	thing_unref(p);
+	return NULL;
+}
+
 static void *random_thing(const struct naive *w)
 {
 	char id[ID_TEXT], other[ID_TEXT], name[32];
@@ -105,7 +143,7 @@ static void *random_thing(const struct naive *w)
 	some_id(id, roll(IDS));
 	some_id(other, roll(6));
 	snprintf(name, sizeof(name), "n%u", roll(IDS));
-	switch (roll(7)) {
+	switch (roll(9)) {
 	case 0: {
 		struct network *n = network_new(id, name, DRIVER_BRIDGE);
 		const struct thing *same = named(w, NOUN_NETWORK, name);
@@ -131,6 +169,9 @@ static void *random_thing(const struct naive *w)
 		return tag_new(name, other);
 	case 3:
 		return layer_new(id, "dir", 1);
+	case 7:
+	case 8:
+		return random_port(w, other);
 	default: {
 		struct endpoint *ep = endpoint_new(id, other);
 		struct ip a = address(roll(24));
@@ -269,12 +310,37 @@ static void compare_addresses(const struct world *w, const struct naive *m)
 	}
 }
 
+static void compare_ports(const struct world *w, const struct naive *m)
+{
+	OWN(own_arena) struct arena a = {0};
+	for (int i = 0; i < 200; i++) {
+		struct ip host = random_host();
+		uint8_t proto = roll(2) ? IPPROTO_TCP : IPPROTO_UDP;
+		unsigned first = 65440 + roll(90), last = first + (roll(2) ? 0 : roll(6));
+		const struct port *p = world_port_overlapping(w, proto, &host, (uint16_t)first, last - first + 1);
+		CHECK((p != NULL) == (port_holder(m, proto, &host, first, last, "") != NULL));
+		CHECK(!p || overlaps(p, proto, &host, first, last));
+	}
+	for (unsigned k = 0; k < 6; k++) {
+		char id[ID_TEXT];
+		size_t n, want = 0;
+		some_id(id, k);
+		const struct port **v = world_ports_of_container(w, &a, id, &n);
+		for (size_t i = 0; i < m->n; i++)
+			want += m->v[i]->noun == NOUN_PORT && streq(((const struct port *)m->v[i])->container, id);
+		CHECK_INT(n, want);
+		for (size_t i = 1; i < n; i++)
+			CHECK(v[i - 1]->seq < v[i]->seq);
+	}
+}
+
 static void compare(const struct world *w, const struct naive *m)
 {
 	compare_things(w, m);
 	compare_names(w, m);
 	compare_relations(w, m);
 	compare_addresses(w, m);
+	compare_ports(w, m);
 }
 
 static void change(struct world *w, struct naive *m)

@@ -40,6 +40,7 @@ UNUSED static struct netconf fix_conf(void)
 		.ip_forward = true,
 		.ip_masq = true,
 		.icc = true,
+		.userland_proxy = true,
 		.bridge = "docker0",
 		.policy_drop = true,
 		.hostname = "thehost",

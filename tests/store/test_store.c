@@ -204,6 +204,37 @@ TEST(schema_guards)
 	world_put(f, tag_new("x:latest", "no-image"), NULL);
 	CHECK(save(s, f, true, &e) < 0 && e.kind == ERR_CONFLICT);
 	world_free(f);
+	static const struct {
+		const char *host, *other;
+		int first, count, other_first, other_count;
+		bool fits;
+	} ports[] = {{"0.0.0.0", "0.0.0.0", 80, 1, 80, 1, false}, {"0.0.0.0", "127.0.0.1", 80, 1, 80, 1, false}, {"127.0.0.1", "0.0.0.0", 80, 1, 80, 1, false},
+		{"127.0.0.1", "127.0.0.2", 80, 9, 80, 9, true}, {"0.0.0.0", "::", 80, 1, 80, 1, true}, {"0.0.0.0", "0.0.0.0", 80, 10, 89, 1, false},
+		{"0.0.0.0", "0.0.0.0", 80, 10, 90, 1, true}, {"0.0.0.0", "0.0.0.0", 80, 10, 70, 11, false}, {"0.0.0.0", "0.0.0.0", 80, 10, 70, 10, true},
+		{"::", "fd00::1", 80, 10, 70, 30, false}, {"fd00::1", "fd00::1", 80, 30, 85, 2, false}};
+	for (size_t i = 0; i < ARRAY_LEN(ports); i++) {
+		f = world_fork(w);
+		struct container *c = things_container(1, "one");
+		struct port *p = port_new(c->id, 0), *q = port_new(c->id, 1);
+		c->seq = 1;
+		p->proto = q->proto = IPPROTO_TCP;
+		ip_parse(ports[i].host, &p->host_ip);
+		ip_parse(ports[i].other, &q->host_ip);
+		p->host_port = (uint16_t)ports[i].first;
+		p->count = (uint16_t)ports[i].count;
+		q->host_port = (uint16_t)ports[i].other_first;
+		q->count = (uint16_t)ports[i].other_count;
+		p->ip = q->ip = ip4(0x0a000002);
+		world_put(f, c, NULL);
+		world_put(f, p, NULL);
+		world_put(f, q, NULL);
+		REQUIRE(store_begin(s, false, &e) == 0);
+		int r = store_save(s, f, &e);
+		CHECK_INT(r >= 0, ports[i].fits);
+		CHECK(r >= 0 || (e.kind == ERR_CONFLICT && strstr(e.msg, "port is already allocated")));
+		store_rollback(s);
+		world_free(f);
+	}
 	CHECK(same(s, w));
 	store_close(s);
 }

@@ -79,11 +79,44 @@ static inline const void *things_any(const struct world *w, enum noun noun)
 	return t;
 }
 
+/* Published ports of a container, or none of its any more. */
+static inline void things_publish(struct world *w, const struct container *c)
+{
+	OWN(own_arena) struct arena a = {0};
+	static const char *const hosts[] = {"0.0.0.0", "::", "127.0.0.1", "127.0.0.2", "fd00::1"};
+	static const uint8_t protos[] = {IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP};
+	char id[ID_TEXT];
+	size_t n;
+	STR_COPY(id, c->id);
+	const struct port **had = world_ports_of_container(w, &a, id, &n);
+	for (size_t i = 0; i < n; i++)
+		if (roll(2))
+			world_del(w, NOUN_PORT, had[i]->key, NULL);
+	for (unsigned k = roll(6); k; k--) {
+		struct port *p = port_new(id, roll(8));
+		STR_COPY(p->network, id);
+		p->proto = protos[roll(3)];
+		p->count = (uint16_t)(1 + (roll(3) ? 0 : roll(20)));
+		p->host_port = roll(10) ? (uint16_t)(8000 + roll(60)) : 0;
+		p->port = (uint16_t)(80 + roll(9));
+		ip_parse(hosts[roll(ARRAY_LEN(hosts))], &p->host_ip);
+		ip_parse("10.0.0.9", &p->ip);
+		world_del(w, NOUN_PORT, p->key, NULL);
+		if (p->host_port && world_port_overlapping(w, p->proto, &p->host_ip, p->host_port, p->count))
+			thing_unref(p);
+		else
+			world_put(w, p, NULL);
+	}
+}
+
 static inline void things_drop_container(struct world *w, const struct container *c)
 {
 	OWN(own_arena) struct arena a = {0};
 	char id[ID_TEXT];
 	size_t n;
+	const struct port **ports = world_ports_of_container(w, &a, c->id, &n);
+	for (size_t i = 0; i < n; i++)
+		world_del(w, NOUN_PORT, ports[i]->key, NULL);
 	const struct endpoint **eps = world_endpoints_of_container(w, &a, c->id, &n);
 	STR_COPY(id, c->id);
 	for (size_t i = 0; i < n; i++)
@@ -155,7 +188,7 @@ static inline void things_change(struct world *w)
 	struct network *nn;
 	struct endpoint *ee;
 	snprintf(name, sizeof(name), "t%u", ++k);
-	switch (roll(10)) {
+	switch (roll(12)) {
 	case 0:
 		nn = things_network(k, name);
 		nn->seq = world_next_seq(w);
@@ -198,6 +231,11 @@ static inline void things_change(struct world *w)
 	case 8:
 		things_image(w, k);
 		break;
+	case 9:
+	case 10:
+		if (c)
+			things_publish(w, c);
+		break;
 	default:
 		if (roll(2))
 			things_drop_image(w);
@@ -224,6 +262,7 @@ static inline char *things_text(const struct world *w)
 	const struct image *img;
 	const struct tag *t;
 	const struct layer *l;
+	const struct port *p;
 	for (size_t i = 0; (n = world_next(w, NOUN_NETWORK, &i));) {
 		buf_printf(&b, "%s %s %lld ", n->name, driver_kind_name(n->driver), (long long)n->created);
 		things_line(&b, "network", n->id, n->seq, network_to_json(n));
@@ -242,5 +281,10 @@ static inline char *things_text(const struct world *w)
 		buf_printf(&b, "tag %s %s\n", t->ref, t->image);
 	for (size_t i = 0; (l = world_next(w, NOUN_LAYER, &i));)
 		buf_printf(&b, "layer %s %s %lld\n", l->diff_id, l->dir, (long long)l->size);
+	for (size_t i = 0; (p = world_next(w, NOUN_PORT, &i));) {
+		char host[IP_TEXT], ip[IP_TEXT];
+		buf_printf(&b, "port %s %s %s %s:%u+%u %s:%u\n", p->key, p->network, port_proto_name(p->proto),
+			ip_format(&p->host_ip, host), p->host_port, p->count, ip_format(&p->ip, ip), p->port);
+	}
 	return buf_steal(&b);
 }

@@ -1,0 +1,65 @@
+#include "model/port.h"
+
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+
+static const struct {
+	uint8_t proto;
+	const char *name;
+} protocols[] = {{IPPROTO_TCP, "tcp"}, {IPPROTO_UDP, "udp"}, {IPPROTO_SCTP, "sctp"}};
+
+void port_key(char out[static PORT_KEY], const char *container, int64_t seq)
+{
+	snprintf(out, PORT_KEY, "%.64s/%08lld", container, (long long)seq);
+}
+
+struct port *port_new(const char *container, int64_t seq)
+{
+	struct port *p = thing_new(NOUN_PORT, sizeof(*p));
+	if (!p)
+		return NULL;
+	port_key(p->key, container, seq);
+	p->thing.key = p->key;
+	STR_COPY(p->container, container);
+	p->seq = seq;
+	p->count = 1;
+	return p;
+}
+
+struct port *port_copy(const struct port *p)
+{
+	struct port *c = thing_new(NOUN_PORT, sizeof(*c));
+	if (!c)
+		return NULL;
+	struct thing own = c->thing;
+	*c = *p;
+	c->thing = own;
+	c->thing.key = c->key;
+	return c;
+}
+
+bool port_equal(const struct port *a, const struct port *b)
+{
+	return streq(a->key, b->key) && streq(a->network, b->network) && a->proto == b->proto && a->count == b->count &&
+	       ip_eq(&a->host_ip, &b->host_ip) && a->host_port == b->host_port && ip_eq(&a->ip, &b->ip) && a->port == b->port;
+}
+
+const char *port_proto_name(uint8_t proto)
+{
+	for (size_t i = 0; i < ARRAY_LEN(protocols); i++)
+		if (protocols[i].proto == proto)
+			return protocols[i].name;
+	return "";
+}
+
+int port_proto_parse(const char *s, uint8_t *out)
+{
+	for (size_t i = 0; i < ARRAY_LEN(protocols); i++) {
+		if (strcasecmp(protocols[i].name, s) == 0) {
+			*out = protocols[i].proto;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
