@@ -7,9 +7,9 @@
 #include <errno.h>
 #include <string.h>
 
-#include "engine/image_job.h"
 #include "base/log.h"
 #include "base/ref.h"
+#include "engine/image_job.h"
 #include "ops/op.h"
 #include "ops/ops.h"
 

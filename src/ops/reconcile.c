@@ -12,13 +12,13 @@
  *
  * tests/scenario/test_daemon.py kills daemons at any moment and then looks for what is left; tests/ops/test_fault.c fails every kernel step
  * of every verb. */
-#include "engine/image_job.h"
 #include "ops/reconcile.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "engine/image_job.h"
 #include "net/join.h"
 #include "net/plan.h"
 #include "ops/container.h"
