@@ -244,13 +244,13 @@ static int prune(struct request *rq, struct err *e)
 	static const char *const known[] = {"label", "label!", "until", NULL};
 	struct kvs labels;
 	struct strv gone = {0};
-	int64_t until;
+	int64_t until, freed;
 	try(request_prune_filters(rq, known, &labels, &until, e));
-	try(op_container_prune(rq->core, &labels, until, &rq->mem, &gone, e));
+	try(op_container_prune(rq->core, &labels, until, &rq->mem, &gone, &freed, e));
 	json_t *ids = json_array();
 	for (size_t i = 0; i < gone.n; i++)
 		json_array_append_new(ids, json_string(gone.v[i]));
-	return reply_json(rq, 200, json_pack("{s:o, s:i}", "ContainersDeleted", ids, "SpaceReclaimed", 0));
+	return reply_json(rq, 200, json_pack("{s:o, s:I}", "ContainersDeleted", ids, "SpaceReclaimed", (json_int_t)freed));
 }
 
 static int exec_create(struct request *rq, struct err *e)

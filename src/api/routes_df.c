@@ -1,17 +1,16 @@
 /* GET /system/df, and the sizes of containers that it shares with `ps --size` and `inspect --size`. */
 #include "api/router.h"
 #include "api/view.h"
-#include "base/du.h"
+#include "engine/size.h"
 
 void reply_add_size(struct core *core, json_t *row)
 {
 	const char *id = json_string_value(json_object_get(row, "Id")), *image = json_string_value(json_object_get(row, "ImageID"));
-	char path[512];
 	if (!image)
 		image = json_string_value(json_object_get(row, "Image"));
-	if (!id || !image || snprintf(path, sizeof(path), "%s/containers/%s/upper", core->conf->data_root, id) >= (int)sizeof(path))
+	if (!id || !image)
 		return;
-	int64_t own = du_size(path);
+	int64_t own = engine_container_size(core->engine, id);
 	const struct image *img = world_image(core_read(core), str_starts(image, "sha256:") ? image + strlen("sha256:") : image);
 	int64_t below = img ? img->size : 0;
 	core_read_end(core);

@@ -5,7 +5,7 @@
 #include "cli/flags.h"
 #include "cli/http.h"
 
-#define TAIL_RUN 125 /* what run and create answer for errors that are not the container's */
+#define TAIL_RUN 125 /* what run and create answer for errors that are not the container's, and every command for options that it has not */
 
 struct command {
 	const char *name;   /* "run" */
@@ -18,10 +18,10 @@ struct command {
 	bool stop_at_first;
 	int min, max; /* arguments; max -1: any */
 	int (*run)(const struct parsed *p, struct arena *a);
-	const char *alias;
+	const char *alias; /* other names in the group, with blanks between */
 };
 
-extern const struct command commands_container[], commands_run[], commands_image[], commands_network[], commands_system[];
+extern const struct command commands_container[], commands_run[], commands_image[], commands_network[], commands_system[], commands_df[];
 
 /* "pontoon: text" on stderr; returns the status. */
 int fail(const struct err *e, int status);

@@ -349,14 +349,14 @@ static int run_prune(const struct parsed *p, struct arena *a)
 }
 
 const struct command commands_container[] = {
-	{"ps", "container", true, "", "List containers", FLAGS(ps_flags), false, 0, 0, run_ps, "ls"},
+	{"ps", "container", true, "", "List containers", FLAGS(ps_flags), false, 0, 0, run_ps, "ls list"},
 	{"stop", "container", true, "CONTAINER [CONTAINER...]", "Stop running containers", FLAGS(stop_flags), false, 1, -1, run_stop, NULL},
 	{"restart", "container", true, "CONTAINER [CONTAINER...]", "Restart containers", FLAGS(stop_flags), false, 1, -1, run_restart, NULL},
 	{"kill", "container", true, "CONTAINER [CONTAINER...]", "Send a signal to containers", FLAGS(kill_flags), false, 1, -1, run_kill, NULL},
 	{"pause", "container", true, "CONTAINER [CONTAINER...]", "Freeze all processes", NULL, 0, false, 1, -1, run_pause, NULL},
 	{"unpause", "container", true, "CONTAINER [CONTAINER...]", "Let frozen processes go on", NULL, 0, false, 1, -1, run_unpause, NULL},
 	{"wait", "container", true, "CONTAINER [CONTAINER...]", "Wait for the end and print the exit code", NULL, 0, false, 1, -1, run_wait, NULL},
-	{"rm", "container", true, "CONTAINER [CONTAINER...]", "Remove containers", FLAGS(rm_flags), false, 1, -1, run_rm, NULL},
+	{"rm", "container", true, "CONTAINER [CONTAINER...]", "Remove containers", FLAGS(rm_flags), false, 1, -1, run_rm, "remove"},
 	{"rename", "container", true, "CONTAINER NEW_NAME", "Rename a container", NULL, 0, false, 2, 2, run_rename, NULL},
 	{"logs", "container", true, "CONTAINER", "Print the output of a container", FLAGS(logs_flags), false, 1, 1, run_logs, NULL},
 	{"top", "container", true, "CONTAINER [ps OPTIONS]", "List the processes of a container", NULL, 0, true, 1, -1, run_top, NULL},

@@ -269,7 +269,7 @@ const struct command commands_image[] = {
 	{"import", "image", true, "file|- [REPOSITORY[:TAG]]", "Make an image of a tarball of a file system", FLAGS(import_flags), false, 1, 2, run_import, NULL},
 	{"load", "image", true, "", "Load images from a saved archive", FLAGS(load_flags), false, 0, 0, run_load, NULL},
 	{"rmi", NULL, true, "IMAGE [IMAGE...]", "Remove images", FLAGS(rmi_flags), false, 1, -1, run_rmi, NULL},
-	{"rm", "image", false, "IMAGE [IMAGE...]", "Remove images", FLAGS(rmi_flags), false, 1, -1, run_rmi, NULL},
+	{"rm", "image", false, "IMAGE [IMAGE...]", "Remove images", FLAGS(rmi_flags), false, 1, -1, run_rmi, "remove rmi"},
 	{"prune", "image", false, "", "Remove images that are not in use", FLAGS(prune_flags), false, 0, 0, run_prune, NULL},
 	{"tag", "image", true, "SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]", "Give an image a further name", NULL, 0, false, 2, 2, run_tag, NULL},
 	{"history", "image", true, "IMAGE", "Show how an image was made", FLAGS(history_flags), false, 1, 1, run_history, NULL},

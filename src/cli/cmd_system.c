@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "cli/cmd.h"
+#include "cli/units.h"
 
 #define FLAGS(t) t, ARRAY_LEN(t)
 
@@ -13,23 +14,24 @@ static const char *text_of(const json_t *o, const char *key)
 
 /* --- inspect --- */
 
-static const struct flag inspect_flags[] = {{"format", 'f', "string", "Print by a template"}, {"size", 's', NULL, "Show sizes of containers"}, {"type", 0, "string", "container, image or network"}};
+static const struct flag inspect_flags[] = {{"format", 'f', "string", "Print by a template"}, {"size", 's', NULL, "Show sizes of containers"}, {"type", 0, "string", "container, image, network or volume"}};
 
-static const char *const probes[] = {"containers", "images", "networks"};
+static const char *const probes[] = {"containers", "images", "networks", "volumes"};
 
 /* 1 found, 0 not there, -errno */
-static int probe(const char *noun, const char *name, struct arena *a, json_t **out, struct err *e)
+static int probe(const char *noun, const char *name, bool size, struct arena *a, json_t **out, struct err *e)
 {
-	int r = http_call("GET", path_of(a, noun, name, streq(noun, "networks") ? NULL : "json"), NULL, out, e);
+	bool whole = streq(noun, "networks") || streq(noun, "volumes");
+	int r = http_call("GET", arena_printf(a, "%s%s", path_of(a, noun, name, whole ? NULL : "json"), size && streq(noun, "containers") ? "?size=1" : ""), NULL, out, e);
 	return r == -ENOENT ? 0 : r < 0 ? r : 1;
 }
 
-static int find(const char *name, const char *only, struct arena *a, json_t **out, struct err *e)
+static int find(const char *name, const char *only, bool size, struct arena *a, json_t **out, struct err *e)
 {
 	for (size_t i = 0; i < ARRAY_LEN(probes); i++) {
 		if (only && strncmp(only, probes[i], strlen(only)) != 0)
 			continue;
-		int r = probe(probes[i], name, a, out, e);
+		int r = probe(probes[i], name, size, a, out, e);
 		if (r != 0)
 			return r < 0 ? r : 0;
 	}
@@ -44,7 +46,7 @@ static int inspect_all(const struct parsed *p, struct arena *a, const char *only
 	for (size_t i = 0; i < p->args.n; i++) {
 		struct err e = {0};
 		json_t *j = NULL;
-		if (find(p->args.v[i], only, a, &j, &e) < 0) {
+		if (find(p->args.v[i], only, flag_on(p, "size"), a, &j, &e) < 0) {
 			status = fail(&e, 1);
 			continue;
 		}
@@ -61,7 +63,14 @@ static int inspect_all(const struct parsed *p, struct arena *a, const char *only
 
 static int run_inspect(const struct parsed *p, struct arena *a)
 {
-	return inspect_all(p, a, flag_get(p, "type"));
+	const char *type = flag_get(p, "type");
+	for (size_t i = 0; type && i < ARRAY_LEN(probes); i++)
+		if (strlen(type) + 1 == strlen(probes[i]) && strncmp(type, probes[i], strlen(type)) == 0)
+			return inspect_all(p, a, type);
+	if (!type)
+		return inspect_all(p, a, NULL);
+	fprintf(stderr, "\"%s\" is not a valid value for --type\n", type);
+	return 1;
 }
 static int run_inspect_container(const struct parsed *p, struct arena *a)
 {
@@ -74,6 +83,10 @@ static int run_inspect_image(const struct parsed *p, struct arena *a)
 static int run_inspect_network(const struct parsed *p, struct arena *a)
 {
 	return inspect_all(p, a, "network");
+}
+static int run_inspect_volume(const struct parsed *p, struct arena *a)
+{
+	return inspect_all(p, a, "volume");
 }
 
 /* --- version, info --- */
@@ -104,30 +117,82 @@ static int run_version(const struct parsed *p, struct arena *a)
 	return 0;
 }
 
+/* Of info: the line's head and the key; what is nested has its path with dots. */
+static const char *const info_rows[][2] = {{"Containers", "Containers"}, {" Running", "ContainersRunning"}, {" Paused", "ContainersPaused"}, {" Stopped", "ContainersStopped"}, {"Images", "Images"},
+	{"Server Version", "ServerVersion"}, {"Storage Driver", "Driver"}, {" Storage", "DriverStatus"}, {"Logging Driver", "LoggingDriver"}, {"Cgroup Driver", "CgroupDriver"}, {"Cgroup Version", "CgroupVersion"},
+	{"Volume Drivers", "Plugins.Volume"}, {"Network Drivers", "Plugins.Network"}, {"Log Drivers", "Plugins.Log"}, {"Swarm", "Swarm.LocalNodeState"}, {"Runtimes", "Runtimes"}, {"Default Runtime", "DefaultRuntime"},
+	{"Init Binary", "InitBinary"}, {"Firewall Backend", "FirewallBackend.Driver"}, {"Security Options", "SecurityOptions"}, {"Kernel Version", "KernelVersion"}, {"Operating System", "OperatingSystem"},
+	{"OSType", "OSType"}, {"Architecture", "Architecture"}, {"CPUs", "NCPU"}, {"Total Memory", "MemTotal"}, {"Name", "Name"}, {"ID", "ID"}, {"Root Dir", "DockerRootDir"}, {"Debug Mode", "Debug"},
+	{"Labels", "Labels"}, {"Insecure Registries", "RegistryConfig.InsecureRegistryCIDRs"}, {"Default Address Pools", "DefaultAddressPools"}, {"Live Restore Enabled", "LiveRestoreEnabled"}};
+
+static const json_t *at_path(const json_t *j, const char *path)
+{
+	for (; *path; path += strcspn(path, "."), path += *path == '.')
+		j = json_object_getn(j, path, strcspn(path, "."));
+	return j;
+}
+
+/* A list's members, an object's keys, or of objects their members' values, with commas between. */
+static void print_members(const json_t *v)
+{
+	const char *key, *comma = "";
+	json_t *one, *part;
+	size_t i, k;
+	json_array_foreach(v, i, one)
+	{
+		printf("%s", comma);
+		comma = ", ";
+		if (json_is_array(one)) {
+			json_array_foreach(one, k, part)
+				printf("%s%s", k ? ": " : "", json_string_value(part));
+		} else if (json_is_object(one)) {
+			printf("%s cut to /%lld", text_of(one, "Base"), (long long)json_integer_value(json_object_get(one, "Size")));
+		} else {
+			printf("%s", json_string_value(one));
+		}
+	}
+	json_object_foreach((json_t *)(uintptr_t)v, key, one)
+	{
+		printf("%s%s", comma, key);
+		comma = ", ";
+	}
+}
+
+static void print_info(const json_t *j, struct arena *a)
+{
+	for (size_t i = 0; i < ARRAY_LEN(info_rows); i++) {
+		const json_t *v = at_path(j, info_rows[i][1]);
+		if (!v || json_is_null(v) || (json_is_array(v) && !json_array_size(v)))
+			continue;
+		printf(" %s: ", info_rows[i][0]);
+		if (json_is_string(v))
+			printf("%s", json_string_value(v));
+		else if (streq(info_rows[i][1], "MemTotal"))
+			printf("%s", units_size(json_integer_value(v), a));
+		else if (json_is_integer(v))
+			printf("%lld", (long long)json_integer_value(v));
+		else if (json_is_boolean(v))
+			printf("%s", json_is_true(v) ? "true" : "false");
+		else
+			print_members(v);
+		putchar('\n');
+	}
+}
+
 static int run_info(const struct parsed *p, struct arena *a)
 {
-	static const char *const rows[][2] = {{"Containers", "Containers"}, {" Running", "ContainersRunning"}, {" Paused", "ContainersPaused"}, {" Stopped", "ContainersStopped"}, {"Images", "Images"},
-		{"Server Version", "ServerVersion"}, {"Storage Driver", "Driver"}, {"Logging Driver", "LoggingDriver"}, {"Cgroup Driver", "CgroupDriver"}, {"Cgroup Version", "CgroupVersion"},
-		{"Default Runtime", "DefaultRuntime"}, {"Init Binary", "InitBinary"}, {"Kernel Version", "KernelVersion"}, {"Operating System", "OperatingSystem"}, {"Architecture", "Architecture"}, {"CPUs", "NCPU"},
-		{"Name", "Name"}, {"ID", "ID"}, {"Root Dir", "DockerRootDir"}, {"Live Restore Enabled", "LiveRestoreEnabled"}};
 	struct err e = {0};
 	OWN(own_json) json_t *j = NULL;
 	size_t i;
 	json_t *w;
-	(void)a;
-	if (http_call("GET", "/info", NULL, &j, &e) < 0)
-		return fail(&e, 1);
+	int r = http_call("GET", "/info", NULL, &j, &e);
 	if (flag_get(p, "format"))
-		return print_template(flag_get(p, "format"), j, &e) < 0 ? fail(&e, 1) : 0;
-	for (i = 0; i < ARRAY_LEN(rows); i++) {
-		const json_t *v = json_object_get(j, rows[i][1]);
-		if (json_is_string(v))
-			printf("%s: %s\n", rows[i][0], json_string_value(v));
-		else if (json_is_integer(v))
-			printf("%s: %" JSON_INTEGER_FORMAT "\n", rows[i][0], json_integer_value(v));
-		else
-			printf("%s: %s\n", rows[i][0], json_is_true(v) ? "true" : "false");
-	}
+		return r < 0 || print_template(flag_get(p, "format"), j, &e) < 0 ? fail(&e, 1) : 0;
+	printf("Client: Pontoon\n Version: %s\n Daemon: %s\n\nServer:\n", PONTOON_VERSION, http_host);
+	if (r < 0)
+		return fail(&e, 1);
+	print_info(j, a);
+	fflush(stdout);
 	json_array_foreach(json_object_get(j, "Warnings"), i, w)
 		fprintf(stderr, "%s\n", json_string_value(w));
 	return 0;
@@ -235,10 +300,11 @@ static int run_doctor(const struct parsed *p, struct arena *a)
 }
 
 const struct command commands_system[] = {
-	{"inspect", NULL, true, "NAME|ID [NAME|ID...]", "Show everything about containers, images and networks", FLAGS(inspect_flags), false, 1, -1, run_inspect, NULL},
+	{"inspect", NULL, true, "NAME|ID [NAME|ID...]", "Show everything about containers, images, networks and volumes", FLAGS(inspect_flags), false, 1, -1, run_inspect, NULL},
 	{"inspect", "container", false, "CONTAINER [CONTAINER...]", "Show everything about containers", FLAGS(inspect_flags), false, 1, -1, run_inspect_container, NULL},
 	{"inspect", "image", false, "IMAGE [IMAGE...]", "Show everything about images", FLAGS(inspect_flags), false, 1, -1, run_inspect_image, NULL},
 	{"inspect", "network", false, "NETWORK [NETWORK...]", "Show everything about networks", FLAGS(inspect_flags), false, 1, -1, run_inspect_network, NULL},
+	{"inspect", "volume", false, "VOLUME [VOLUME...]", "Show everything about volumes", FLAGS(inspect_flags), false, 1, -1, run_inspect_volume, NULL},
 	{"version", NULL, true, "", "Show versions", FLAGS(format_flags), false, 0, 0, run_version, NULL},
 	{"info", "system", true, "", "Show what the daemon is and has", FLAGS(format_flags), false, 0, 0, run_info, NULL},
 	{"events", "system", true, "", "Print what happens", FLAGS(events_flags), false, 0, 0, run_events, NULL},

@@ -8,7 +8,6 @@
 #include "model/image.h"
 
 struct engine;
-
 struct engine_conf {
 	const char *data_root, *exec_root;
 	const char *default_runtime;   /* "crun", "runc", a name of `runtimes`, or "" = the first of crun, runc that runs `true` */
@@ -27,7 +26,6 @@ struct engine_conf {
 /* Finds programs, probes the runtime by running `true` once (missing: UNAVAILABLE naming what to install), makes directories, starts its watcher thread. */
 int engine_new(const struct engine_conf *conf, struct engine **out, struct err *e);
 void engine_free(struct engine *en); /* containers go on running */
-
 struct engine_info {
 	char runtime[64], runtime_version[64], runtime_path[256], conmon_version[64], init_binary[128], cgroup_driver[16];
 	int cgroup_version;

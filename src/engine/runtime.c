@@ -158,7 +158,7 @@ int runtime_error(const char *prefix, const char *text, struct err *e)
 		return err_as(e, ERR_INVALID, "%s: exec: \"%s\": executable file not found in $PATH: unknown", prefix, name);
 	if (missing_program(text))
 		return err_as(e, ERR_INVALID, "%s: %.1024s: no such file or directory: unknown", prefix, name ? name : text);
-	if (strstr(text, "ermission denied"))
+	if (strstr(text, "ermission denied") || strstr(text, "open executable: Operation not permitted")) /* the second is crun's word for a directory */
 		return err_as(e, ERR_INVALID, "%s: %.1024s: permission denied: unknown", prefix, name ? name : text);
 	return err_set(e, -EIO, "%s: %.1500s: unknown", prefix, text);
 }

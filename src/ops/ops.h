@@ -18,7 +18,7 @@ int op_container_rename(struct core *c, const char *term, const char *name, stru
 int op_container_remove(struct core *c, const char *term, bool force, bool volumes, bool link, struct err *e);
 int op_container_resize(struct core *c, const char *term, int h, int w, struct err *e);
 int op_container_top(struct core *c, const char *term, const char *ps_args, json_t **out, struct err *e);
-int op_container_prune(struct core *c, const struct kvs *label_filters, int64_t until, struct arena *a, struct strv *deleted, struct err *e);
+int op_container_prune(struct core *c, const struct kvs *label_filters, int64_t until, struct arena *a, struct strv *deleted, int64_t *freed, struct err *e);
 /* A reference to the container as it is now (thing_unref it); for attach, logs, exec. */
 int op_container_get(struct core *c, const char *term, const struct container **out, struct err *e);
 /* The same, and it must be running and not paused: CONFLICT "container ID is not running" / "Container ID is paused, unpause the container before exec". */

@@ -2,6 +2,7 @@
 #include <limits.h>
 
 #include "base/log.h"
+#include "engine/size.h"
 #include "ops/container.h"
 
 static int mark_removing(struct core *c, const char *id, struct err *e)
@@ -97,9 +98,10 @@ static bool prune_matches(const struct container *ct, const struct kvs *labels, 
 	return true;
 }
 
-int op_container_prune(struct core *c, const struct kvs *label_filters, int64_t until, struct arena *a, struct strv *deleted, struct err *e)
+int op_container_prune(struct core *c, const struct kvs *label_filters, int64_t until, struct arena *a, struct strv *deleted, int64_t *freed, struct err *e)
 {
 	struct strv ids = {0};
+	int64_t sum = 0;
 	const struct container *ct;
 	const struct world *w = core_read(c);
 	int r = 0;
@@ -109,11 +111,15 @@ int op_container_prune(struct core *c, const struct kvs *label_filters, int64_t 
 	core_read_end(c);
 	for (size_t i = 0; r >= 0 && i < ids.n; i++) {
 		struct err one = {0};
+		int64_t size = engine_container_size(c->engine, ids.v[i]);
 		/* One that was started or removed meanwhile is not pruned; that is no error. */
-		if (op_container_remove(c, ids.v[i], false, false, false, &one) >= 0)
+		bool gone = op_container_remove(c, ids.v[i], false, false, false, &one) >= 0;
+		sum += gone ? size : 0;
+		if (gone)
 			r = strv_add(a, deleted, ids.v[i]);
 		else if (one.kind != ERR_CONFLICT && one.kind != ERR_NOT_FOUND)
 			log_warn("prune: %s", one.msg);
 	}
+	*freed = sum;
 	return r < 0 ? err_nomem(e) : 0;
 }

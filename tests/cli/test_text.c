@@ -1,3 +1,4 @@
+#include "cli/help.h"
 #include "cli/cmd.h"
 #include "cli/template.h"
 #include "cli/units.h"
@@ -134,4 +135,14 @@ TEST(heads_of_answers)
 	CHECK(http_parse_head(&h, "SSH-2.0-OpenSSH", 15, NULL) < 0);
 }
 
-TESTS(T(templates), T(sizes_and_durations), T(published_ports), T(flags), T(heads_of_answers))
+TEST(near_misses)
+{
+	CHECK_INT(help_distance("images", "images", 2), 0);
+	CHECK_INT(help_distance("iamges", "images", 2), 2);
+	CHECK_INT(help_distance("conect", "connect", 2), 1);
+	CHECK_INT(help_distance("", "rm", 2), 2);
+	CHECK_INT(help_distance("completely", "rm", 2), 3);
+	CHECK_INT(help_distance("a-word-that-is-longer-than-any-command", "rm", 2), 3);
+}
+
+TESTS(T(templates), T(sizes_and_durations), T(published_ports), T(flags), T(heads_of_answers), T(near_misses))

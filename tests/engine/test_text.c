@@ -105,6 +105,8 @@ TEST(runtime_words_become_dockers)
 	struct err e = {0};
 	CHECK(runtime_error("P", "open executable: Permission denied", &e) < 0);
 	CHECK(strstr(e.msg, "permission denied") && e.kind == ERR_INVALID);
+	CHECK(runtime_error("P", "open executable: Operation not permitted", &e) < 0);
+	CHECK(strstr(e.msg, "permission denied") && e.kind == ERR_INVALID);
 }
 
 TESTS(T(users_by_name_number_and_group), T(log_lines), T(detach_keys), T(runtime_words_become_dockers))

@@ -1,0 +1,152 @@
+"""What only our own command line has, or has to do as docker's does: words, help, exit codes, formats, completion."""
+import json
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+from conftest import BUILD, ROOT, Client
+
+
+@pytest.fixture
+def pontoon(daemon):
+    yield Client("pontoon", BUILD / "pontoon", daemon)
+    daemon.clean()
+    daemon.api("POST", "/networks/prune")
+
+
+def test_exit_codes(pontoon):
+    for args, rc, text in [
+        (("ps", "--nonsense"), 125, "unknown flag: --nonsense"), (("--nonsense",), 125, "unknown flag: --nonsense"), (("run", "--nonsense", "x"), 125, "unknown flag"), (("run",), 1, "requires at least 1 argument"),
+        (("network", "create"), 1, "'pontoon network create' requires 1 argument"), (("exec", "x"), 1, "requires at least 2 arguments"), (("nonsense",), 1, "is not a pontoon command"),
+        (("run", "alpine", "no-such-program"), 127, "no-such-program"), (("run", "alpine", "/etc"), 126, ""), (("run", "none-such:1"), 125, ""), (("inspect", "none-such"), 1, "No such object: none-such"),
+        (("--host",), 125, "flag needs an argument"),
+    ]:
+        r = pontoon(*args)
+        assert r.rc == rc and text in r.err, (args, r)
+
+
+def test_near_misses(pontoon):
+    assert "  pontoon images\n" in pontoon("image", "x").err + pontoon("iamges").err
+    assert "  pontoon network connect\n" in pontoon("network", "conect").err
+    assert "Did you mean" not in pontoon("zzzzzzzzz").err
+    assert "buildah" in pontoon("build", ".").err and "docker-compose" in pontoon("stack", "ls").err and "no plugins" in pontoon("plugin", "ls").err
+
+
+def test_help(pontoon):
+    top = pontoon.out("--help")
+    assert top == pontoon.out("help") == pontoon.out()
+    commands = re.findall(r"^  ([a-z]+) ", top[:top.index("Management")], re.M)
+    assert len(commands) > 25 and len(set(commands)) == len(commands)
+    for c in commands:
+        text = pontoon.out(c, "--help")
+        assert text.startswith(f"Usage:  pontoon {c} ") and text == pontoon.out("help", c)
+    for group in "container", "image", "network", "system":
+        text = pontoon.out(group)
+        assert text.startswith(f"Usage:  pontoon {group} COMMAND")
+        for c in re.findall(r"^  ([a-z]+) ", text, re.M):
+            assert pontoon.out(group, c, "--help").startswith(f"Usage:  pontoon {group} {c} ")
+    assert "Examples:\n  pontoon run -it --rm alpine sh" in pontoon.out("run", "--help")
+
+
+def test_other_names(pontoon):
+    assert pontoon.out("container", "ls", "-a") == pontoon.out("container", "list", "-a") == pontoon.out("ps", "-a")
+    assert pontoon.out("image", "ls", "-q") == pontoon.out("image", "list", "-q") == pontoon.out("images", "-q")
+    assert pontoon.out("network", "ls", "-q") == pontoon.out("network", "list", "-q")
+    pontoon.out("network", "create", "nn")
+    assert pontoon.out("network", "remove", "nn") == "nn"
+    pontoon("ls", ok=False)
+
+
+def test_inspect_of_any_kind(pontoon):
+    pontoon.out("run", "-d", "--name", "both", "alpine", "sleep", "1h")
+    pontoon.out("network", "create", "both")
+    assert "State" in json.loads(pontoon.out("inspect", "both"))[0]
+    assert "IPAM" in json.loads(pontoon.out("inspect", "--type", "network", "both"))[0]
+    assert pontoon.out("inspect", "-f", "{{.Os}}", "--type=image", "alpine") == "linux"
+    r = pontoon("inspect", "both", "none-such", "alpine", ok=False)
+    assert len(json.loads(r.out)) == 2 and "No such object: none-such" in r.err
+    assert '"x" is not a valid value for --type' in pontoon("inspect", "--type", "x", "both", ok=False).err
+    assert json.loads(pontoon.out("inspect", "-s", "both"))[0]["SizeRootFs"] > 0
+
+
+def test_version_and_info(pontoon, daemon):
+    assert re.search(r"^Client: Pontoon\n Version: +[\d.]+\n API version: +1\.51", pontoon.out("version"))
+    assert json.loads(pontoon.out("version", "-f", "json"))["Server"]["ApiVersion"] == "1.51"
+    assert pontoon.out("version", "-f", "{{.Client.Version}}") == pontoon.out("version", "-f", "{{.Server.Version}}")
+    info = pontoon.out("info")
+    for line in "Server:", " Storage Driver: overlay2", " Firewall Backend: iptables", " Network Drivers: bridge", " Swarm: inactive":
+        assert line in info
+    assert json.loads(pontoon.out("info", "--format", "{{json .}}"))["Driver"] == "overlay2"
+    down = subprocess.run([pontoon.program, "-H", "unix:///none", "info"], capture_output=True, text=True, env=daemon.env())
+    assert down.returncode == 1 and "Version:" in down.stdout and "Is pontoond running?" in down.stderr
+
+
+def test_df_and_prune(pontoon):
+    pontoon.out("run", "--name", "writer", "alpine", "sh", "-c", "head -c 50000 /dev/zero > /zeros")
+    df = pontoon.out("system", "df")
+    assert re.search(r"^Images +\d+ +1 +[\d.]+MB +", df, re.M) and re.search(r"^Containers +1 +0 +5\d(\.\d+)?kB +5\d(\.\d+)?kB \(100%\)", df, re.M), df
+    assert json.loads(pontoon.out("system", "df", "--format", "json").splitlines()[1])["Type"] == "Containers"
+    assert pontoon.out("system", "df", "--format", "{{.Type}}").splitlines()[:2] == ["Images", "Containers"]
+    assert "writer" in pontoon.out("system", "df", "-v")
+    pontoon.out("network", "create", "unused")
+    assert pontoon("system", "prune", stdin="n\n", ok=True).out.startswith("WARNING!")
+    text = pontoon.out("system", "prune", "-f")
+    assert "Deleted Networks:\nunused" in text and re.search(r"Total reclaimed space: 5\d(\.\d+)?kB", text)
+    assert pontoon.out("ps", "-aq") == ""
+
+
+def test_events(pontoon):
+    p = pontoon.spawn("events", "--filter", "type=network", "--format", "{{.Action}} {{.Actor.Attributes.name}}", stdout=subprocess.PIPE, text=True)
+    pontoon.out("network", "create", "seen")
+    assert p.stdout.readline() == "create seen\n"
+    p.terminate()
+    p.wait(10)
+    assert re.search(r"network create [0-9a-f]{64} \(.*name=seen", pontoon.out("events", "--since", "1m", "--until", "0s"))
+
+
+def test_no_colours_in_pipes(pontoon):
+    pontoon.out("run", "-d", "--name", "plain", "alpine", "sleep", "1h")
+    for args in ("ps",), ("images",), ("info",), ("inspect", "plain"), ("network", "ls"), ("system", "df"):
+        assert "\x1b" not in pontoon.out(*args)
+
+
+def complete(daemon, line):
+    """The words that bash would offer at the end of the line."""
+    script = f'source {ROOT}/completion/pontoon.bash; COMP_LINE=$1; COMP_WORDS=($1); [ "${{1: -1}}" = " " ] && COMP_WORDS+=(""); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _pontoon; printf "%s\\n" "${{COMPREPLY[@]}}"'
+    env = dict(daemon.env(), PATH=f"{BUILD}:{os.environ['PATH']}")
+    p = subprocess.run(["bash", "-c", script, "bash", line], env=env, capture_output=True, text=True, cwd="/")
+    assert p.stderr == "", p.stderr
+    return p.stdout.split()
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash")
+def test_completion(pontoon, daemon):
+    pontoon.out("run", "-d", "--name", "running-one", "alpine", "sleep", "1h")
+    pontoon.out("create", "--name", "created-one", "alpine", "true")
+    pontoon.out("network", "create", "some-network")
+    assert {"run", "ps", "container", "network", "system", "images"} <= set(complete(daemon, "pontoon "))
+    assert complete(daemon, "pontoon netw") == ["network"]
+    assert {"connect", "create", "inspect", "ls", "prune", "rm"} <= set(complete(daemon, "pontoon network "))
+    assert complete(daemon, "pontoon network rm some") == ["some-network"]
+    assert complete(daemon, "pontoon network connect some") == ["some-network"]
+    assert set(complete(daemon, "pontoon network connect some-network ")) == {"running-one", "created-one"}
+    assert complete(daemon, "pontoon exec ") == ["running-one"]
+    assert complete(daemon, "pontoon exec -it -u 0 runn") == ["running-one"]
+    assert set(complete(daemon, "pontoon rm ")) == {"running-one", "created-one"}
+    assert complete(daemon, "pontoon run --rm alp") == ["alpine:latest"]
+    assert complete(daemon, "pontoon run --network some") == ["some-network"]
+    assert "--hostname" in complete(daemon, "pontoon run --host")
+    assert "unless-stopped" in complete(daemon, "pontoon run --restart ")
+    assert {"alpine:latest", "running-one", "some-network"} <= set(complete(daemon, "pontoon inspect "))
+    assert "--tlscacert" in complete(daemon, "pontoon --tls") and "--format" in complete(daemon, "pontoon system df --f")
+    assert complete(daemon, "pontoon -H unix:///none rm ") == []
+    assert complete(daemon, "pontoon rmi alpine:la") == ["latest"]
+
+
+def test_every_command_is_in_the_manual(pontoon):
+    manual = (ROOT / "man/pontoon.1").read_text().replace("\\-", "-")
+    top = pontoon.out("--help")
+    for c in re.findall(r"^  ([a-z]+) ", top[:top.index("Options:")], re.M):
+        assert re.search(rf"\b{c}\b", manual), c
