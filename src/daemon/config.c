@@ -31,8 +31,11 @@ enum given { GIVEN_NOT, GIVEN_FLAG, GIVEN_FILE };
 #define C(m) offsetof(struct config_daemon, m)
 static const struct conf_row rows[] = {
 	{"--add-runtime", NULL, NULL, CONF_LIST, C(add_runtime), "", "register an OCI runtime, name=path", true},
+	{"--allow-direct-routing", NULL, "allow-direct-routing", CONF_BOOL, C(core.net.direct_routing), "false", "containers' own addresses may be reached from outside, on their published ports"},
 	{"--bip", NULL, "bip", CONF_STR, C(bip), "", "address and mask of the default bridge"},
+	{"--bip6", NULL, "bip6", CONF_STR, C(bip6), "", "IPv6 address and mask of the default bridge"},
 	{"--bridge", "-b", "bridge", CONF_STR, C(bridge), "", "attach containers to this bridge; none disables the default bridge"},
+	{"--bridge-accept-fwmark", NULL, "bridge-accept-fwmark", CONF_STR, C(accept_mark), "", "let packets with this mark into networks, mark[/mask]"},
 	{"--cgroup-parent", NULL, "cgroup-parent", CONF_STR, C(core.engine.cgroup_parent), "", "parent cgroup of all containers"},
 	{"--config-file", NULL, NULL, CONF_STR, C(config_file), PONTOON_CONFIG_FILE, "daemon configuration file"},
 	{"--conmon", NULL, "conmon", CONF_STR, C(core.engine.conmon), "", "path of conmon"},
@@ -40,6 +43,7 @@ static const struct conf_row rows[] = {
 	{"--debug", "-D", "debug", CONF_BOOL, C(core.debug), "false", "log at level debug", true},
 	{"--default-address-pool", NULL, "default-address-pools", CONF_LIST, C(address_pools), "", "pool that networks get subnets from, base=10.10.0.0/16,size=24"},
 	{"--default-gateway", NULL, "default-gateway", CONF_STR, C(default_gateway), "", "IPv4 gateway of containers on the default bridge"},
+	{"--default-gateway-v6", NULL, "default-gateway-v6", CONF_STR, C(default_gateway6), "", "IPv6 gateway of containers on the default bridge"},
 	{"--default-network-opt", NULL, "default-network-opts", CONF_LIST, C(network_opts), "", "option of new networks, bridge=com.docker.network.driver.mtu=1400"},
 	{"--default-runtime", NULL, "default-runtime", CONF_STR, C(core.engine.default_runtime), "", "OCI runtime: crun, runc or one of --add-runtime"},
 	{"--dns", NULL, "dns", CONF_LIST, C(dns), "", "DNS server for containers"},
@@ -48,6 +52,7 @@ static const struct conf_row rows[] = {
 	{"--exec-root", NULL, "exec-root", CONF_STR, C(core.exec_root), PONTOON_EXEC_ROOT, "run-time state"},
 	{"--firewall-backend", NULL, "firewall-backend", CONF_STR, C(core.firewall_backend), "iptables", "firewall backend: iptables or nftables"},
 	{"--fixed-cidr", NULL, "fixed-cidr", CONF_STR, C(fixed_cidr), "", "part of the default bridge's subnet that addresses are taken from"},
+	{"--fixed-cidr-v6", NULL, "fixed-cidr-v6", CONF_STR, C(fixed_cidr6), "", "IPv6 subnet of the default bridge, or part of it that addresses are taken from"},
 	{"--group", "-G", "group", CONF_STR, C(group), "pontoon", "group of the unix socket"},
 	{"--help", "-h", NULL, CONF_BOOL, C(help), "false", "print this text"},
 	{"--host", "-H", "hosts", CONF_LIST, C(hosts), "", "where to listen: unix://PATH, tcp://HOST:PORT, fd:// (repeatable)"},
@@ -58,9 +63,11 @@ static const struct conf_row rows[] = {
 	{"--init-path", NULL, "init-path", CONF_STR, C(core.engine.init_path), "", "path of that init"},
 	{"--ip", NULL, "ip", CONF_STR, C(host_binding), "0.0.0.0", "address of the host that the default bridge publishes ports at"},
 	{"--ip-forward", NULL, "ip-forward", CONF_BOOL, C(core.net.ip_forward), "true", "switch on net.ipv4.ip_forward"},
+	{"--ip-forward-no-drop", NULL, "ip-forward-no-drop", CONF_BOOL, C(core.net.forward_no_drop), "false", "leave the policy of FORWARD alone when forwarding is switched on"},
 	{"--ip-masq", NULL, "ip-masq", CONF_BOOL, C(core.net.ip_masq), "true", "masquerade what leaves the host"},
 	{"--ip6tables", NULL, "ip6tables", CONF_BOOL, C(core.net.ip6tables), "true", "program IPv6 firewall rules"},
 	{"--iptables", NULL, "iptables", CONF_BOOL, C(core.net.iptables), "true", "program firewall rules"},
+	{"--ipv6", NULL, "ipv6", CONF_BOOL, C(core.net.ipv6), "false", "IPv6 on the default bridge"},
 	{"--label", NULL, "labels", CONF_LIST, C(labels), "", "key=value label of the daemon", true},
 	{"--live-restore", NULL, "live-restore", CONF_BOOL, C(core.live_restore), "false", "containers go on while the daemon is stopped", true},
 	{"--log-level", "-l", "log-level", CONF_STR, C(log_level), "info", "debug, info, warn, error or fatal"},
@@ -322,8 +329,60 @@ static void need_ip_list(struct config_daemon *c, const char *what, const struct
 			wrong(c, "%s: \"%s\" is not an IP address", what, l->v[i]);
 }
 
+/* "mark[/mask]" in any base, as iptables-save prints it. */
+static const char *read_mark(struct config_daemon *c, const char *s)
+{
+	char *end;
+	errno = 0;
+	unsigned long mark = strtoul(s, &end, 0), mask = UINT32_MAX;
+	bool good = end != s && !errno && *s != '-';
+	if (good && *end == '/') {
+		const char *second = end + 1;
+		mask = strtoul(second, &end, 0);
+		good = end != second && !errno && *second != '-';
+	}
+	if (!good || *end || mark > UINT32_MAX || mask > UINT32_MAX || (mark & ~mask) || !mask) {
+		wrong(c, "invalid firewall mark \"%s\": expected mark[/mask], numbers of 32 bits with no bit of the mark outside of the mask", s);
+		return "";
+	}
+	return mask == UINT32_MAX ? arena_printf(&c->mem, "0x%lx", mark) : arena_printf(&c->mem, "0x%lx/0x%lx", mark, mask);
+}
+
+static void need_prefix(struct config_daemon *c, const char *what, const char *s, uint8_t family, const char *example, struct prefix *out)
+{
+	const char *kind = family == AF_INET6 ? "an IPv6" : "an IPv4";
+	if (!str_empty(s) && (prefix_parse(s, out) < 0 || out->ip.family != family))
+		wrong(c, "%s: \"%s\" is not %s %s", what, s, kind, example);
+}
+
+static void need_ip(struct config_daemon *c, const char *what, const char *s, uint8_t family, struct ip *out)
+{
+	if (!str_empty(s) && (ip_parse(s, out) < 0 || out->family != family))
+		wrong(c, "%s: \"%s\" is not an %s address", what, s, family == AF_INET6 ? "IPv6" : "IPv4");
+}
+
+/* The default bridge's own settings. */
+static void digest_bridge(struct config_daemon *c, struct netconf *n)
+{
+	if (!str_empty(c->bridge) && (!str_empty(c->bip) || !str_empty(c->bip6)))
+		wrong(c, "you specified -b & --bip, mutually exclusive options. Please specify only one");
+	need_prefix(c, "bip", c->bip, AF_INET, "address with a mask, such as 172.17.0.1/16", &n->bip);
+	need_prefix(c, "bip6", c->bip6, AF_INET6, "address with a mask, such as fd00:17::1/64", &n->bip6);
+	need_prefix(c, "fixed-cidr", c->fixed_cidr, AF_INET, "subnet, such as 172.17.1.0/24", &n->fixed_cidr);
+	need_prefix(c, "fixed-cidr-v6", c->fixed_cidr6, AF_INET6, "subnet, such as fd00:17::/64", &n->fixed_cidr6);
+	need_ip(c, "default-gateway", c->default_gateway, AF_INET, &n->default_gateway);
+	need_ip(c, "default-gateway-v6", c->default_gateway6, AF_INET6, &n->default_gateway6);
+	if (c->mtu < 0 || (c->mtu > 0 && c->mtu < 68) || c->mtu > 65535)
+		wrong(c, "invalid MTU number: %lld (68 to 65535, or 0 for the default)", (long long)c->mtu);
+	n->mtu = (int)c->mtu;
+	if (!n->icc && (!n->iptables || (n->ipv6 && !n->ip6tables)))
+		wrong(c, "you specified --ip%stables=false with --icc=false. ICC=false uses ip%stables to function. Please set --icc or --ip%stables to true", n->iptables ? "6" : "",
+			n->iptables ? "6" : "", n->iptables ? "6" : "");
+}
+
 static void digest_network(struct config_daemon *c)
 {
+	const char *no_raw = getenv("DOCKER_INSECURE_NO_IPTABLES_RAW");
 	struct netconf *n = &c->core.net;
 	n->data_root = c->core.data_root;
 	n->exec_root = c->core.exec_root;
@@ -334,28 +393,16 @@ static void digest_network(struct config_daemon *c)
 			wrong(c, "bridge: \"%s\" is longer than an interface name can be (15 bytes)", c->bridge);
 		n->bridge = c->bridge;
 	}
-	if (!str_empty(c->bridge) && !str_empty(c->bip))
-		wrong(c, "you specified -b & --bip, mutually exclusive options. Please specify only one");
-	if (!str_empty(c->bip) && (prefix_parse(c->bip, &n->bip) < 0 || n->bip.ip.family != AF_INET))
-		wrong(c, "bip: \"%s\" is not an IPv4 address with a mask, such as 172.17.0.1/16", c->bip);
-	if (!str_empty(c->fixed_cidr) && (prefix_parse(c->fixed_cidr, &n->fixed_cidr) < 0 || n->fixed_cidr.ip.family != AF_INET))
-		wrong(c, "fixed-cidr: \"%s\" is not an IPv4 subnet, such as 172.17.1.0/24", c->fixed_cidr);
-	if (!str_empty(c->default_gateway) && ip_parse(c->default_gateway, &n->default_gateway) < 0)
-		wrong(c, "default-gateway: \"%s\" is not an IP address", c->default_gateway);
+	digest_bridge(c, n);
+	n->accept_mark = str_empty(c->accept_mark) ? "" : read_mark(c, c->accept_mark);
+	n->no_raw = no_raw && streq(no_raw, "1");
 	if (ip_parse(c->host_binding, &n->host_binding) < 0)
 		wrong(c, "ip: \"%s\" is not an IP address", c->host_binding);
-	if (c->mtu < 0 || (c->mtu > 0 && c->mtu < 68) || c->mtu > 65535)
-		wrong(c, "invalid MTU number: %lld (68 to 65535, or 0 for the default)", (long long)c->mtu);
-	n->mtu = (int)c->mtu;
 	need_ip_list(c, "dns", &c->dns);
 	need_ip_list(c, "host-gateway-ip", &c->host_gateway_ip);
 	n->dns = c->dns;
 	n->host_gateway_ips = c->host_gateway_ip;
-	if (!n->iptables) {
-		if (!n->icc)
-			wrong(c, "you specified --iptables=false with --icc=false. ICC=false uses iptables to function. Please set --icc or --iptables to true");
-		n->ip_masq = false;
-	}
+	n->ip_masq &= n->iptables;
 }
 
 static void digest_pools(struct config_daemon *c)

@@ -80,10 +80,10 @@ int fwrun_step(struct real *k, const struct step *s, struct err *e)
 	return err_ctx(e, "taking back what was done failed too (%.512s)", back.msg);
 }
 
-static bool has_v6(const struct kstate *want)
+static bool has_rule(const struct kstate *s, enum fw_family f)
 {
-	for (size_t i = 0; i < want->n; i++)
-		if (want->v[i].kind == K_RULE && want->v[i].rule.family == FW_V6)
+	for (size_t i = 0; i < s->n; i++)
+		if (s->v[i].kind == K_RULE && s->v[i].rule.family == f)
 			return true;
 	return false;
 }
@@ -100,5 +100,7 @@ int fwrun_observe(struct real *k, struct arena *a, const struct kstate *want, co
 			*e = one;
 		return r;
 	}
-	return has_v6(want) ? listing(k, FW_V6, known, marked, a, l, out, e) : 0;
+	/* What the iptables backend left is in both families or in IPv4 alone. */
+	bool six = has_rule(want, FW_V6) || (k->conf->nftables && has_rule(out, FW_V4));
+	return six ? listing(k, FW_V6, known, marked, a, l, out, e) : 0;
 }

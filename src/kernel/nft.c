@@ -70,11 +70,12 @@ int nft_observe(struct real *k, struct arena *a, const struct kstate *want, stru
 	static const char rest[] = "table inet pontoon {\nchain user {\n}\n}\n"; /* the people's rules, kept when the table went */
 	struct fw_nft_listing l;
 	struct kobj table = {.kind = K_NFT_TABLE, .unit = {UNIT_HOST, ""}};
-	bool present, wanted = false;
+	const struct kobj *wanted = NULL;
+	bool present;
 	try(listing(a, &l, &present, e));
 	for (size_t i = 0; !wanted && i < want->n; i++)
-		wanted = want->v[i].kind == K_NFT_TABLE;
-	const char *right = k->nft_printed ? k->nft_printed : fw_nft_skeleton(a);
+		wanted = want->v[i].kind == K_NFT_TABLE ? &want->v[i] : NULL;
+	const char *right = k->nft_printed ? k->nft_printed : fw_nft_skeleton(wanted ? wanted->elem.value : NULL, a);
 	if (!right)
 		return err_nomem(e);
 	if (!present || (wanted ? !streq(l.skeleton, right) : streq(l.skeleton, rest)))

@@ -170,7 +170,7 @@ static int add_up(struct look *l, const struct rtnl_link *link, struct unit u, c
 static int add_bridge(struct look *l, const struct rtnl_link *link, bool marked, struct err *e)
 {
 	struct unit u = {UNIT_NETWORK, marked ? link->alias + strlen("pontoon:") : link->name};
-	struct kobj o = {.kind = K_BRIDGE, .unit = u, .bridge = {.name = link->name, .mac = link->mac, .mtu = link->mtu, .alias = link->alias}};
+	struct kobj o = {.kind = K_BRIDGE, .unit = u, .bridge = {.name = link->name, .mac = link->mac, .mtu = link->mtu, .alias = link->alias, .filter = link->filter}};
 	try(add(l, &o, e));
 	try(add_up(l, link, u, NULL, e));
 	return add_addrs(l, &l->host, link, u, NULL, e);

@@ -127,13 +127,30 @@ static struct mac bridge_mac(const struct kobj *o)
 	return (struct mac){.b = {0x02, 0x50, (uint8_t)(h >> 24), (uint8_t)(h >> 16), (uint8_t)(h >> 8), (uint8_t)h}};
 }
 
+static int bridge_change(struct real *k, const struct kobj *o, struct err *e)
+{
+	char buf[NL_BUF];
+	int index = real_index(o->bridge.name, e);
+	struct rtnl_link_change c = {.index = index, .up = -1, .master = -1, .mtu = o->bridge.mtu, .alias = o->bridge.adopt ? NULL : o->bridge.alias,
+		.mac = mac_is_set(&o->bridge.mac) ? &o->bridge.mac : NULL};
+	if (index < 0)
+		return index;
+	if (o->bridge.filter)
+		try(netfilter_on_bridges(e));
+	if (!o->bridge.adopt || o->bridge.filter)
+		try(call(&k->nl, rtnl_bridge_filter(buf, index, o->bridge.filter), e));
+	return call(&k->nl, rtnl_link_set(buf, &c), e);
+}
+
 static int bridge_add(struct real *k, const struct kobj *o, struct err *e)
 {
 	char buf[NL_BUF];
 	if (o->bridge.adopt)
-		return real_index(o->bridge.name, e) < 0 ? -ENODEV : 0;
+		return o->bridge.filter ? bridge_change(k, o, e) : real_index(o->bridge.name, e) < 0 ? -ENODEV : 0;
 	struct mac mac = bridge_mac(o);
-	int r = call(&k->nl, rtnl_bridge_add(buf, o->bridge.name, &mac, o->bridge.mtu), e);
+	if (o->bridge.filter)
+		try(netfilter_on_bridges(e));
+	int r = call(&k->nl, rtnl_bridge_add(buf, o->bridge.name, &mac, o->bridge.mtu, o->bridge.filter), e);
 	if (r == -EEXIST)
 		return err_as(e, ERR_CONFLICT, "the interface %s exists and is not Pontoon's: remove it (ip link del %s) or choose another name with --bridge", o->bridge.name, o->bridge.name);
 	if (r < 0)
@@ -143,15 +160,6 @@ static int bridge_add(struct real *k, const struct kobj *o, struct err *e)
 	if (r < 0)
 		(void)link_del(k, o->bridge.name, NULL); /* the first error counts */
 	return r;
-}
-
-static int bridge_change(struct real *k, const struct kobj *o, struct err *e)
-{
-	char buf[NL_BUF];
-	int index = real_index(o->bridge.name, e);
-	struct rtnl_link_change c = {.index = index, .up = -1, .master = -1, .mtu = o->bridge.mtu, .alias = o->bridge.adopt ? NULL : o->bridge.alias,
-		.mac = mac_is_set(&o->bridge.mac) ? &o->bridge.mac : NULL};
-	return index < 0 ? index : call(&k->nl, rtnl_link_set(buf, &c), e);
 }
 
 struct search {
@@ -242,7 +250,8 @@ static int up_in(struct nl *nl, void *arg, struct err *e)
 	try(call(nl, rtnl_link_set(buf, &c), e));
 	/* Why: net/driver_bridge.c. The network works without; a port that is not there (yet) is only not announced on. */
 	struct rtnl_link_change announce = {.index = c.index, .up = -1, .master = -1, .mac = &w->o->up.mac};
-	if (w->port && (call(w->host, rtnl_port_state(buf, w->port, PORT_FORWARDING), NULL) < 0 || call(nl, rtnl_link_set(buf, &announce), NULL) < 0))
+	bool ready = !w->port || call(w->host, rtnl_port_state(buf, w->port, PORT_FORWARDING), NULL) >= 0;
+	if (w->port && mac_is_set(&w->o->up.mac) && (!ready || call(nl, rtnl_link_set(buf, &announce), NULL) < 0))
 		log_debug("the addresses of %s were not announced", w->o->up.link);
 	return 0;
 }

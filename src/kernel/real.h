@@ -40,5 +40,6 @@ bool dns_held(struct real *k, const char *ns);  /* somebody holds its sockets */
 bool dns_there(struct real *k, const char *ns); /* and the NAT leads to them */
 int observe_routes(struct kernel *k, struct arena *a, struct prefix **out, size_t *n, struct err *e);
 int observe_link(struct kernel *k, const char *name, enum link_kind *out, struct err *e);
+int netfilter_on_bridges(struct err *e); /* the kernel can show bridged packets to the firewall, after this; host.c */
 int sysctl_write(const char *path, const char *value, struct err *e); /* below /proc/sys of the calling thread's namespace */
 int sysctl_read(const char *path, char *out, size_t size, struct err *e);

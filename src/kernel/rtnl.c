@@ -65,7 +65,29 @@ static void put_ifinfo(struct msg *b, int index)
 	i->ifi_index = index;
 }
 
-struct nlmsghdr *rtnl_bridge_add(char *buf, const char *name, const struct mac *mac, int mtu)
+static void put_bridge(struct msg *b, const bool *filter)
+{
+	struct nlattr *info = nest(b, IFLA_LINKINFO);
+	put_str(b, IFLA_INFO_KIND, "bridge");
+	if (filter) {
+		uint8_t on = *filter;
+		struct nlattr *data = nest(b, IFLA_INFO_DATA);
+		put(b, IFLA_BR_NF_CALL_IPTABLES, &on, sizeof(on));
+		put(b, IFLA_BR_NF_CALL_IP6TABLES, &on, sizeof(on));
+		unnest(b, data);
+	}
+	unnest(b, info);
+}
+
+struct nlmsghdr *rtnl_bridge_filter(char *buf, int index, bool filter)
+{
+	struct msg b = begin(buf, RTM_NEWLINK, 0);
+	put_ifinfo(&b, index);
+	put_bridge(&b, &filter);
+	return done(&b);
+}
+
+struct nlmsghdr *rtnl_bridge_add(char *buf, const char *name, const struct mac *mac, int mtu, bool filter)
 {
 	struct msg b = begin(buf, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
 	put_ifinfo(&b, 0);
@@ -74,9 +96,7 @@ struct nlmsghdr *rtnl_bridge_add(char *buf, const char *name, const struct mac *
 		put(&b, IFLA_ADDRESS, mac->b, sizeof(mac->b));
 	if (mtu)
 		put_u32(&b, IFLA_MTU, (uint32_t)mtu);
-	struct nlattr *info = nest(&b, IFLA_LINKINFO);
-	put_str(&b, IFLA_INFO_KIND, "bridge");
-	unnest(&b, info);
+	put_bridge(&b, filter ? &filter : NULL); /* a kernel without the feature refuses to hear of it */
 	return done(&b);
 }
 
@@ -221,11 +241,21 @@ static void copy_text(char *dst, size_t size, const struct nlattr *a)
 	dst[n] = '\0';
 }
 
+static int link_data(const struct nlattr *a, void *arg)
+{
+	struct rtnl_link *l = arg;
+	if (mnl_attr_get_type(a) == IFLA_BR_NF_CALL_IPTABLES && mnl_attr_get_payload_len(a) >= 1)
+		l->filter = mnl_attr_get_u8(a);
+	return MNL_CB_OK;
+}
+
 static int link_info(const struct nlattr *a, void *arg)
 {
 	struct rtnl_link *l = arg;
 	if (mnl_attr_get_type(a) == IFLA_INFO_KIND)
 		copy_text(l->kind, sizeof(l->kind), a);
+	if (mnl_attr_get_type(a) == IFLA_INFO_DATA && strcmp(l->kind, "bridge") == 0) /* the kind comes first */
+		return mnl_attr_parse_nested(a, link_data, l);
 	return MNL_CB_OK;
 }
 

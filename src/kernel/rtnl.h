@@ -6,7 +6,7 @@
 
 struct rtnl_link { /* as a dump tells it; strings are copies of at most their size */
 	int index, master, mtu, peer;
-	bool up;
+	bool up, filter;
 	char name[16], kind[16], alias[256];
 	struct mac mac;
 	bool has_nsid; /* the peer is in another namespace that still has an id here */
@@ -25,7 +25,9 @@ struct rtnl_route {
 };
 
 /* All builders fill `buf` of NL_BUF bytes and return its header; NULL when it does not fit. */
-struct nlmsghdr *rtnl_bridge_add(char *buf, const char *name, const struct mac *mac, int mtu);
+struct nlmsghdr *rtnl_bridge_add(char *buf, const char *name, const struct mac *mac, int mtu, bool filter);
+/* Whether what passes from port to port goes through ip(6)tables and the like. */
+struct nlmsghdr *rtnl_bridge_filter(char *buf, int index, bool filter);
 struct nlmsghdr *rtnl_veth_add(char *buf, const char *name, int master, int mtu, const char *inner, int inner_ns_fd, const struct mac *inner_mac);
 /* Changes of a link found by index: only what is not NULL / 0 / -1. */
 struct rtnl_link_change {

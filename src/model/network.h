@@ -27,6 +27,9 @@ struct subnet {
 };
 
 #define IFNAME 16
+#define NETWORK_ANNOUNCEMENTS "com.docker.network.advertise_addr_nmsgs" /* gratuitous ARP and unsolicited NA, 0 to 3 */
+#define NETWORK_PAUSE         "com.docker.network.advertise_addr_ms"    /* between them, 100 to 2000 */
+#define NETWORK_TRUSTED "com.docker.network.bridge.trusted_host_interfaces" /* colon-separated, judged by net/network_make.c */
 
 struct network {
 	struct thing thing; /* key = id */

@@ -13,6 +13,8 @@ struct driver {
 	int (*want_endpoint)(const struct world *w, const struct netconf *c, const struct endpoint *ep,
 		struct kstate *out, struct err *e);
 };
+/* How often a new endpoint's addresses are announced on its network, and with which pause between. */
+int network_announcements(const struct network *n, int *pause_ms);
 #define ENDPOINT_SYSCTLS "com.docker.network.endpoint.sysctls"
 /* The next of "net.ipv4.conf.IFNAME.x=v,...": its path below /proc/sys for that interface, and its value, in the arena. 1: there is one, 0: the end; INVALID with
  * Docker's text for what is not of that form. */

@@ -10,9 +10,15 @@
  * which is announced too (net/ipv4/devinet.c, inetdev_event, NETDEV_CHANGEADDR). tests/kernel/test_scene.c listens for
  * it. So no packet of a new container is lost, and nobody has to wait and poll.
  *
+ * That is the first announcement; the others, as many as the network's options say, are sent by ops/announce.c.
+ *
+ * Without icc the firewall has to see what goes from port to port: the bridge itself says so (IFLA_BR_NF_CALL_IPTABLES),
+ * so that no other bridge of the host is touched, as the sysctl bridge-nf-call-iptables would.
+ *
  * accept_ra is off on bridges: a container must not configure its host. A bridge that the user made keeps its settings:
  * it gets the gateway's address and is set up, and only the address is taken away again. */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "net/driver.h"
 #include "net/fw.h"
@@ -56,6 +62,13 @@ static int bridge_check(const struct network *n, struct err *e)
 	return 0;
 }
 
+int network_announcements(const struct network *n, int *pause_ms)
+{
+	const char *count = kvs_get(&n->options, NETWORK_ANNOUNCEMENTS), *pause = kvs_get(&n->options, NETWORK_PAUSE);
+	*pause_ms = str_empty(pause) ? 1000 : atoi(pause); /* judged by network_make.c */
+	return str_empty(count) ? 3 : atoi(count);
+}
+
 static int bridge_want_network(
 	const struct world *w, const struct netconf *c, const struct network *n, struct kstate *out, struct err *e)
 {
@@ -66,6 +79,7 @@ static int bridge_want_network(
 		.bridge = {.name = n->bridge,
 			.mtu = n->mtu,
 			.adopt = n->user_device,
+			.filter = !n->icc && c->iptables,
 			.alias = arena_printf(a, "pontoon:%.12s", n->id)}};
 	try(add(out, &br, e));
 	if (!n->user_device)
@@ -134,10 +148,12 @@ static int bridge_want_endpoint(
 	struct arena *a = out->mem;
 	const struct network *n = world_network(w, ep->network);
 	char alias[64];
+	int pause;
 	(void)c;
 	if (!n)
 		return err_as(e, ERR_NOT_FOUND, "network %s not found", ep->network);
 	endpoint_alias(ep, alias);
+	bool announced = network_announcements(n, &pause) > 0;
 	struct kobj veth = {.kind = K_VETH,
 		.unit = u,
 		.ns = ep->container,
@@ -150,8 +166,9 @@ static int bridge_want_endpoint(
 	try(add(out, &veth, e));
 	try(add_ctl(out, u, ep->container, arena_printf(a, "net/ipv6/conf/%s/disable_ipv6", ep->ifname),
 		ip_is_set(&ep->ip6) ? "0" : "1", e));
-	try(add_ctl(out, u, ep->container, arena_printf(a, "net/ipv4/conf/%s/arp_notify", ep->ifname), "1", e));
-	if (ip_is_set(&ep->ip6))
+	if (announced && ip_is_set(&ep->ip4))
+		try(add_ctl(out, u, ep->container, arena_printf(a, "net/ipv4/conf/%s/arp_notify", ep->ifname), "1", e));
+	if (announced && ip_is_set(&ep->ip6))
 		try(add_ctl(
 			out, u, ep->container, arena_printf(a, "net/ipv6/conf/%s/ndisc_notify", ep->ifname), "1", e));
 	try(add_addr(out, u, ep->container, ep->ifname, &ep->ip4, n->v4.net.len, e));
@@ -160,7 +177,9 @@ static int bridge_want_endpoint(
 	struct kobj up = {.kind = K_UP,
 		.unit = u,
 		.ns = ep->container,
-		.up = {.link = ep->ifname, .port = ep->veth, .mac = ep->mac}};
+		.up = {.link = ep->ifname, .port = ep->veth}};
+	if (announced)
+		up.up.mac = ep->mac;
 	try(add_up(out, u, ep->veth, false, e));
 	return add(out, &up, e);
 }

@@ -20,8 +20,9 @@
 #include "base/map.h"
 #include "net/fw_nft.h"
 
-/* %D device, %N subnet, %S the source that outgoing traffic gets. `host` rows stand once, the others once a network. */
-enum when { ALWAYS, ON_NAT, ON_MASQ, ON_SNAT, ON_ICC, ON_NO_ICC, ON_EXTERNAL, ON_INTERNAL, ON_RAW, ON_ROUTED, ON_UNPROTECTED };
+/* %D device, %C the same in a comment, %N subnet, %S the source that outgoing traffic gets, %T an interface that may reach containers directly, %M a mark. `host` rows
+ * stand once, the others once a network, those with %T once an interface. */
+enum when { ALWAYS, ON_NAT, ON_MASQ, ON_SNAT, ON_ICC, ON_NO_ICC, ON_EXTERNAL, ON_INTERNAL, ON_RAW, ON_TRUSTED, ON_ROUTED, ON_CLOSED, ON_UNPROTECTED, ON_MARK };
 enum { F4 = 1 << FW_V4, F6 = 1 << FW_V6 };
 
 struct shape {
@@ -39,12 +40,13 @@ struct shape {
 
 #define PORTS_AFTER 1000000 /* k of what closes a network's part of DOCKER: published ports come before it */
 
-/* In mode nat it is the raw row that keeps others out, whatever the policy of FORWARD; in mode routed, the DROP in
- * DOCKER. The IPv6 rows of an internal network let link-local traffic inside the bridge pass: it is not of the subnet.
+/* In mode nat it is the raw row that keeps others out, whatever the policy of FORWARD; in mode routed, and where the raw
+ * row lets somebody pass, the DROP in DOCKER. The comment tells the row of --bridge-accept-fwmark from an administrator's. The IPv6 rows of an internal network let link-local traffic inside the bridge pass: it is not of the subnet.
  */
 static const struct shape shapes[] = {
 	{F4 | F6, FW_FILTER, "FORWARD", "-j DOCKER-USER", 0, 0, true, ALWAYS},
-	{F4 | F6, FW_FILTER, "FORWARD", "-j " ISOLATE_1, 1, 0, true, ALWAYS},
+	{F4 | F6, FW_FILTER, "FORWARD", "-m mark --mark %M -m comment --comment pontoon -j ACCEPT", 1, 0, true, ON_MARK},
+	{F4 | F6, FW_FILTER, "FORWARD", "-j " ISOLATE_1, 1, 1, true, ALWAYS},
 	{F4 | F6, FW_FILTER, "FORWARD", "-o %D -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", 2, 0, false,
 		ON_EXTERNAL},
 	{F4 | F6, FW_FILTER, "FORWARD", "-o %D -j DOCKER", 2, 1, false, ON_EXTERNAL},
@@ -53,7 +55,7 @@ static const struct shape shapes[] = {
 	{F4 | F6, FW_FILTER, "FORWARD", "-i %D -o %D -j DROP", 2, 3, false, ON_NO_ICC},
 	{F4, FW_FILTER, "DOCKER", "-o %D -p icmp -j ACCEPT", 2, 0, false, ON_ROUTED},
 	{F6, FW_FILTER, "DOCKER", "-o %D -p ipv6-icmp -j ACCEPT", 2, 0, false, ON_ROUTED},
-	{F4 | F6, FW_FILTER, "DOCKER", "! -i %D -o %D -j DROP", 2, PORTS_AFTER, false, ON_ROUTED},
+	{F4 | F6, FW_FILTER, "DOCKER", "! -i %D -o %D -j DROP", 2, PORTS_AFTER, false, ON_CLOSED},
 	{F4 | F6, FW_FILTER, "DOCKER", "! -i %D -o %D -j ACCEPT", 2, PORTS_AFTER, false, ON_UNPROTECTED},
 	{F4, FW_FILTER, ISOLATE_1, "! -s %N -o %D -j DROP", 2, 0, false, ON_INTERNAL},
 	{F4, FW_FILTER, ISOLATE_1, "! -d %N -i %D -j DROP", 2, 1, false, ON_INTERNAL},
@@ -69,7 +71,9 @@ static const struct shape shapes[] = {
 	{F4 | F6, FW_NAT, "POSTROUTING", "-s %N ! -o %D -j MASQUERADE", 2, 0, false, ON_MASQ},
 	{F4 | F6, FW_NAT, "POSTROUTING", "-s %N ! -o %D -j SNAT --to-source %S", 2, 0, false, ON_SNAT},
 	{F4 | F6, FW_NAT, "DOCKER", "-i %D -j RETURN", 2, 0, false, ON_NAT},
-	{F4 | F6, FW_RAW, "PREROUTING", "-d %N ! -i %D -m addrtype ! --dst-type LOCAL -j DROP", 2, 0, false, ON_RAW},
+	{F4 | F6, FW_RAW, "PREROUTING", "-d %N -i %T -m addrtype ! --dst-type LOCAL -m comment --comment %C -j ACCEPT", 2, 0,
+		false, ON_TRUSTED},
+	{F4 | F6, FW_RAW, "PREROUTING", "-d %N ! -i %D -m addrtype ! --dst-type LOCAL -j DROP", 2, PORTS_AFTER, false, ON_RAW},
 };
 
 static const struct {
@@ -84,12 +88,24 @@ static const struct {
 	{FW_NAT, "DOCKER", false},
 };
 
+/* Colon-separated. */
+static const char *trusted(const struct network *n)
+{
+	const char *s = kvs_get(&n->options, NETWORK_TRUSTED);
+	return s ? s : "";
+}
+
 static bool applies(enum when when, const struct network *n, enum fw_family f, const struct netconf *c)
 {
+	if (when == ON_MARK)
+		return !str_empty(c->accept_mark);
+	if (when == ALWAYS)
+		return true;
 	enum gw_mode mode = f == FW_V6 ? n->gw_mode6 : n->gw_mode4;
 	bool nat = !n->internal && (mode == GW_NAT || mode == GW_NAT_UNPROTECTED);
 	switch (when) {
 	case ALWAYS:
+	case ON_MARK:
 		return true;
 	case ON_NAT:
 		return nat;
@@ -106,7 +122,11 @@ static bool applies(enum when when, const struct network *n, enum fw_family f, c
 	case ON_INTERNAL:
 		return n->internal;
 	case ON_RAW:
-		return !n->internal && mode == GW_NAT;
+		return !n->internal && mode == GW_NAT && !c->direct_routing && !c->no_raw;
+	case ON_TRUSTED:
+		return *trusted(n) && applies(ON_RAW, n, f, c);
+	case ON_CLOSED:
+		return !n->internal && (mode == GW_ROUTED || (mode == GW_NAT && (*trusted(n) || !applies(ON_RAW, n, f, c))));
 	case ON_ROUTED:
 		return !n->internal && mode == GW_ROUTED;
 	case ON_UNPROTECTED:
@@ -142,8 +162,17 @@ int fw_rank_cmp(const struct fw_rank *a, const struct fw_rank *b)
 	return a->k < b->k ? -1 : a->k > b->k;
 }
 
-static const char *fill(
-	const struct shape *s, const char *device, const struct prefix *subnet, const struct ip *source, struct arena *a)
+/* What stands for the places of a shape. */
+struct words {
+	const char *device, *trusted, *mark;
+	const struct prefix *subnet;
+	const struct ip *source;
+};
+
+/* iptables-save quotes a comment with any other character. */
+static const char comment_plain[] = "_-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+static const char *fill(const struct shape *s, const struct words *w, struct arena *a)
 {
 	OWN(own_buf) struct buf b = {0};
 	char net[PREFIX_TEXT];
@@ -151,29 +180,33 @@ static const char *fill(
 		if (*p != '%')
 			buf_putc(&b, *p);
 		else if (*++p == 'D')
-			buf_puts(&b, device);
+			buf_puts(&b, w->device);
 		else if (*p == 'S')
-			buf_puts(&b, ip_format(source, net));
+			buf_puts(&b, ip_format(w->source, net));
+		else if (*p == 'C')
+			buf_printf(&b, strspn(w->device, comment_plain) == strlen(w->device) ? "%s" : "\"%s\"", w->device);
+		else if (*p == 'T')
+			buf_puts(&b, w->trusted);
+		else if (*p == 'M')
+			buf_puts(&b, w->mark);
 		else
-			buf_puts(&b, prefix_format(subnet, net));
+			buf_puts(&b, prefix_format(w->subnet, net));
 	}
 	return b.bad ? NULL : arena_dup(a, buf_str(&b));
 }
 
-static int add_rule(const struct shape *s, enum fw_family f, struct unit u, const struct network *n, struct kstate *out,
-	struct err *e)
+static int add_rule(const struct shape *s, enum fw_family f, struct unit u, const struct network *n,
+	const struct words *w, struct kstate *out, struct err *e)
 {
 	struct kobj o = {.kind = K_RULE,
 		.unit = u,
-		.rule = {.family = f, .table = s->table, .chain = s->chain, .text = s->text, .rank = rank_of(s, n)}};
-	if (n)
-		o.rule.text = fill(s, n->bridge, f == FW_V6 ? &n->v6.net : &n->v4.net,
-			f == FW_V6 ? &n->snat6 : &n->snat4, out->mem);
+		.rule = {.family = f, .table = s->table, .chain = s->chain, .text = fill(s, w, out->mem), .rank = rank_of(s, n)}};
 	return !o.rule.text || kstate_add(out, &o) < 0 ? err_nomem(e) : 0;
 }
 
-static int want_skeleton(enum fw_family f, struct kstate *out, struct err *e)
+static int want_skeleton(const struct netconf *c, enum fw_family f, struct kstate *out, struct err *e)
 {
+	struct words words = {.mark = c->accept_mark};
 	struct unit u = {UNIT_HOST, ""};
 	for (size_t i = 0; i < ARRAY_LEN(chains); i++) {
 		struct kobj o = {.kind = K_CHAIN,
@@ -186,8 +219,8 @@ static int want_skeleton(enum fw_family f, struct kstate *out, struct err *e)
 			return err_nomem(e);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
-		if (shapes[i].host && (shapes[i].families & (1 << f)))
-			try(add_rule(&shapes[i], f, u, NULL, out, e));
+		if (shapes[i].host && (shapes[i].families & (1 << f)) && applies(shapes[i].when, NULL, f, c))
+			try(add_rule(&shapes[i], f, u, NULL, &words, out, e));
 	return 0;
 }
 
@@ -200,23 +233,43 @@ int fw_want_host(const struct world *w, const struct netconf *c, struct kstate *
 	bool v6 = false;
 	if (!c->iptables)
 		return 0;
-	if (c->nftables) { /* what iptables was told to drop by default is ours to judge again */
-		drop.policy.value = "ACCEPT";
-		try(fw_nft_want_host(out, e));
-		return c->policy_drop && kstate_add(out, &drop) < 0 ? err_nomem(e) : 0;
-	}
 	for (size_t i = 0; !v6 && (n = world_next(w, NOUN_NETWORK, &i));)
 		v6 = fw_has_family(c, n, FW_V6);
-	try(want_skeleton(FW_V4, out, e));
-	if (v6)
-		try(want_skeleton(FW_V6, out, e));
-	return c->policy_drop && kstate_add(out, &drop) < 0 ? err_nomem(e) : 0;
+	if (c->nftables) { /* what iptables was told to drop by default is ours to judge again */
+		drop.policy.value = "ACCEPT";
+		try(fw_nft_want_host(c, v6, out, e));
+	} else {
+		try(want_skeleton(c, FW_V4, out, e));
+		if (v6)
+			try(want_skeleton(c, FW_V6, out, e));
+	}
+	if (c->policy_drop && kstate_add(out, &drop) < 0)
+		return err_nomem(e);
+	drop.policy.family = FW_V6;
+	return v6 && c->policy_drop6 && kstate_add(out, &drop) < 0 ? err_nomem(e) : 0;
+}
+
+static int want_shape(const struct shape *s, enum fw_family f, const struct network *n, struct kstate *out, struct err *e)
+{
+	struct unit u = {UNIT_NETWORK, n->id};
+	struct words words = {.device = n->bridge, .subnet = f == FW_V6 ? &n->v6.net : &n->v4.net, .source = f == FW_V6 ? &n->snat6 : &n->snat4};
+	if (s->when != ON_TRUSTED)
+		return add_rule(s, f, u, n, &words, out, e);
+	for (const char *p = trusted(n); *p;) {
+		size_t len = strcspn(p, ":");
+		words.trusted = arena_dupn(out->mem, p, len);
+		if (!words.trusted)
+			return err_nomem(e);
+		if (len)
+			try(add_rule(s, f, u, n, &words, out, e));
+		p += len + (p[len] == ':');
+	}
+	return 0;
 }
 
 int fw_want_network(
 	const struct world *w, const struct netconf *c, const struct network *n, struct kstate *out, struct err *e)
 {
-	struct unit u = {UNIT_NETWORK, n->id};
 	(void)w;
 	if (c->nftables)
 		return fw_nft_want_network(c, n, out, e);
@@ -226,7 +279,7 @@ int fw_want_network(
 		for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
 			if (!shapes[i].host && (shapes[i].families & (1 << f)) &&
 				applies(shapes[i].when, n, (enum fw_family)f, c))
-				try(add_rule(&shapes[i], (enum fw_family)f, u, n, out, e));
+				try(want_shape(&shapes[i], (enum fw_family)f, n, out, e));
 	}
 	return 0;
 }
@@ -268,7 +321,21 @@ static bool matches(const struct shape *s, enum fw_family f, const char *text, c
 				return false;
 			continue;
 		}
-		if (!take_word(&text, name, sizeof(name)) || (device[0] && !streq(device, name)))
+		if (*p == 'T' || *p == 'M') {
+			if (!take_word(&text, word, *p == 'T' ? sizeof(name) : sizeof(word)))
+				return false;
+			continue;
+		}
+		bool quoted = *p == 'C' && *text == '"';
+		text += quoted;
+		if (!take_word(&text, word, sizeof(word)))
+			return false;
+		size_t len = strlen(word);
+		if (quoted && word[len - 1] == '"')
+			word[--len] = '\0';
+		else if (quoted)
+			return false;
+		if (!STR_COPY(name, word) || (device[0] && !streq(device, name)))
 			return false;
 		memcpy(device, name, sizeof(name));
 	}

@@ -9,6 +9,8 @@
  *   closed     br           internal networks: nothing in or out
  *   unguarded  family . br  mode nat-unprotected: any port may be reached
  *   routed     family . br  mode routed: may be pinged
+ *   strict     family       we switched forwarding on: what neither comes from nor goes to a network of ours is
+ *                           dropped, as the policy of FORWARD would
  *   masq4/6    br           what leaves gets an address of the host
  *   snat4/6    br : address what leaves gets this one
  *
@@ -35,21 +37,24 @@ static const char skeleton_head[] =
 	"\tset quiet {\n\t\ttype ifname\n\t}\n"
 	"\tset unguarded {\n\t\ttype nf_proto . ifname\n\t}\n"
 	"\tset routed {\n\t\ttype nf_proto . ifname\n\t}\n"
+	"\tset strict {\n\t\ttype nf_proto\n\t}\n"
 	"\tset masq4 {\n\t\ttype ifname\n\t}\n"
 	"\tset masq6 {\n\t\ttype ifname\n\t}\n"
 	"\tmap snat4 {\n\t\ttype ifname : ipv4_addr\n\t}\n"
 	"\tmap snat6 {\n\t\ttype ifname : ipv6_addr\n\t}\n"
 	"\tchain user {\n";
-static const char skeleton_tail[] =
+static const char skeleton_forward[] =
 	"\t}\n"
 	"\tchain forward {\n"
 	"\t\ttype filter hook forward priority filter; policy accept;\n"
 	"\t\tjump user\n"
-	"\t\tiifname . oifname @pairs jump within\n"
+	"\t\tiifname . oifname @pairs jump within\n";
+static const char skeleton_tail[] =
 	"\t\tiifname @bridges oifname @bridges drop\n"
 	"\t\tiifname @closed drop\n"
 	"\t\toifname @closed drop\n"
 	"\t\toifname @bridges jump into\n"
+	"\t\tiifname != @bridges meta nfproto @strict drop\n"
 	"\t}\n"
 	"\tchain within {\n"
 	"\t\tct state established,related accept\n"
@@ -73,10 +78,27 @@ static const char skeleton_tail[] =
 	"\t}\n"
 	"}\n";
 
-int fw_nft_want_host(struct kstate *out, struct err *e)
+/* "0x1/0xff" as nft prints the expression that it means; it stands in the skeleton: a set cannot mask. */
+static const char *mark_match(const char *mark, struct arena *a)
 {
-	struct kobj o = {.kind = K_NFT_TABLE, .unit = {UNIT_HOST, ""}};
-	return kstate_add(out, &o) < 0 ? err_nomem(e) : 0;
+	unsigned value = 0, mask = 0;
+	if (str_empty(mark))
+		return "";
+	if (sscanf(mark, "%x/%x", &value, &mask) == 2)
+		return arena_printf(a, "meta mark & 0x%08x == 0x%08x", mask, value);
+	return arena_printf(a, "meta mark 0x%08x", value);
+}
+
+int fw_nft_want_host(const struct netconf *c, bool v6, struct kstate *out, struct err *e)
+{
+	struct unit u = {UNIT_HOST, ""};
+	struct kobj table = {.kind = K_NFT_TABLE, .unit = u, .elem = {"", "", mark_match(c->accept_mark, out->mem)}},
+		    four = {.kind = K_NFT_ELEM, .unit = u, .elem = {"strict", "ipv4", ""}},
+		    six = {.kind = K_NFT_ELEM, .unit = u, .elem = {"strict", "ipv6", ""}};
+	if (!table.elem.value || kstate_add(out, &table) < 0 || (c->policy_drop && kstate_add(out, &four) < 0) ||
+		(v6 && c->policy_drop6 && kstate_add(out, &six) < 0))
+		return err_nomem(e);
+	return 0;
 }
 
 static int add(struct kstate *out, const struct network *n, const char *set, const char *key, const char *value)
@@ -215,11 +237,20 @@ int fw_nft_parse(const char *text, struct arena *a, struct fw_nft_listing *out, 
 	return a->bad ? err_nomem(e) : 0;
 }
 
-const char *fw_nft_skeleton(struct arena *a)
+static void put_skeleton(const char *user, const char *mark, struct buf *out)
 {
+	buf_printf(out, "%s%s%s", skeleton_head, user, skeleton_forward);
+	if (!str_empty(mark))
+		buf_printf(out, "\t\toifname @bridges %s accept\n", mark);
+	buf_puts(out, skeleton_tail);
+}
+
+const char *fw_nft_skeleton(const char *mark, struct arena *a)
+{
+	OWN(own_buf) struct buf text = {0};
 	struct fw_nft_listing l;
-	const char *text = arena_printf(a, "%s%s", skeleton_head, skeleton_tail);
-	return text && fw_nft_parse(text, a, &l, NULL) >= 0 ? l.skeleton : NULL;
+	put_skeleton("", mark, &text);
+	return !text.bad && fw_nft_parse(buf_str(&text), a, &l, NULL) >= 0 ? l.skeleton : NULL;
 }
 
 static void render_elem(const char *verb, const struct kobj *o, struct buf *out)
@@ -230,12 +261,12 @@ static void render_elem(const char *verb, const struct kobj *o, struct buf *out)
 }
 
 /* The old table goes in the transaction in which the new one comes. */
-static void render_table(bool there, const char *user, bool present, struct buf *out)
+static void render_table(bool there, const char *user, const char *mark, bool present, struct buf *out)
 {
 	if (present)
 		buf_puts(out, "delete table inet pontoon\n");
 	if (there)
-		buf_printf(out, "%s%s%s", skeleton_head, user, skeleton_tail);
+		put_skeleton(user, mark, out);
 	else if (!str_empty(user))
 		buf_printf(out, "table inet pontoon {\n\tchain user {\n%s\t}\n}\n", user);
 }
@@ -247,7 +278,7 @@ int fw_nft_render(const struct step *s, const char *user, bool present, struct b
 		if (s->fw[i].o->kind == K_NFT_TABLE)
 			table = &s->fw[i];
 	if (table)
-		render_table(table->add, user, present, out);
+		render_table(table->add, user, table->o->elem.value, present, out);
 	for (size_t i = 0; i < s->nfw; i++) {
 		const struct fw_change *c = &s->fw[i];
 		if (c->o->kind != K_NFT_ELEM || (table && !c->add))

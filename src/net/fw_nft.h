@@ -10,7 +10,8 @@
 
 #define FW_NFT_LIST "list table inet pontoon\n"
 
-int fw_nft_want_host(struct kstate *out, struct err *e);
+/* v6: there are networks with IPv6. */
+int fw_nft_want_host(const struct netconf *c, bool v6, struct kstate *out, struct err *e);
 int fw_nft_want_network(const struct netconf *c, const struct network *n, struct kstate *out, struct err *e);
 /* What "list table inet pontoon", stateless, printed. */
 struct fw_nft_listing {
@@ -19,8 +20,8 @@ struct fw_nft_listing {
 	struct kstate elements;
 };
 int fw_nft_parse(const char *text, struct arena *a, struct fw_nft_listing *out, struct err *e);
-/* The skeleton as fw_nft_parse gives it back. */
-const char *fw_nft_skeleton(struct arena *a);
+/* The skeleton as fw_nft_parse gives it back; mark: the K_NFT_TABLE's elem.value, NULL as "". */
+const char *fw_nft_skeleton(const char *mark, struct arena *a);
 /* The transaction of a STEP_FW. user: rules of people that outlive the making anew or the end of the table; present:
  * there is a table, whole or not. */
 int fw_nft_render(const struct step *s, const char *user, bool present, struct buf *out, struct err *e);

@@ -69,55 +69,62 @@ struct ip ipam_default_gateway(const struct subnet *s)
 	return s->gateway;
 }
 
-static int apply_fixed_cidr(const struct netconf *c, struct subnet *s, struct err *e)
+/* What the daemon's options say of the default bridge in one family. */
+struct default_conf {
+	uint8_t family;
+	const struct prefix *bip, *fixed;
+	const struct ip *gateway;
+	const char *bip_name, *fixed_name, *aux_gateway;
+};
+
+static int apply_fixed_cidr(const struct default_conf *d, struct subnet *s, struct err *e)
 {
 	char t[PREFIX_TEXT], u[PREFIX_TEXT];
-	if (!c->fixed_cidr.ip.family)
+	if (!d->fixed->ip.family)
 		return 0;
-	struct prefix r = prefix_masked(&c->fixed_cidr);
+	struct prefix r = prefix_masked(d->fixed);
 	if (r.len < s->net.len || !prefix_has(&s->net, &r.ip))
-		return err_as(e, ERR_INVALID, "invalid fixed-cidr %s: parent subnet %s doesn't contain it",
+		return err_as(e, ERR_INVALID, "invalid %s %s: parent subnet %s doesn't contain it", d->fixed_name,
 			prefix_format(&r, t), prefix_format(&s->net, u));
 	s->range = r;
 	s->has_range = !prefix_eq(&r, &s->net);
 	return 0;
 }
 
-static int apply_default_gateway(const struct netconf *c, struct network *n, struct subnet *s, struct err *e)
+static int apply_default_gateway(const struct default_conf *d, struct network *n, struct subnet *s, struct err *e)
 {
-	if (!ip_is_set(&c->default_gateway))
+	if (!ip_is_set(d->gateway))
 		return 0;
-	if (!prefix_has(&s->net, &c->default_gateway))
+	if (!prefix_has(&s->net, d->gateway))
 		return err_as(e, ERR_INVALID, "default gateway ip must be part of the network");
 	s->aux = arena_new(&n->thing.mem, struct aux_address, 1);
 	if (!s->aux)
 		return err_nomem(e);
-	s->aux[0] = (struct aux_address){.name = aux_gateway4, .ip = c->default_gateway};
+	s->aux[0] = (struct aux_address){.name = d->aux_gateway, .ip = *d->gateway};
 	s->naux = 1;
 	return 0;
 }
 
 /* A bridge's own address must be one that a host can have. */
-static int check_bip(const struct prefix *bip, struct err *e)
+static int check_bip(const struct default_conf *d, struct err *e)
 {
 	char t[PREFIX_TEXT];
-	struct ip first = prefix_first(bip), last = prefix_last(bip);
-	if (bip->ip.family == AF_INET && bip->len < ip_bits(AF_INET) - 1u &&
-		(ip_eq(&bip->ip, &first) || ip_eq(&bip->ip, &last)))
-		return err_as(e, ERR_INVALID, "bip %s: a network's first and last address are no host's",
-			prefix_format(bip, t));
+	struct ip first = prefix_first(d->bip), last = prefix_last(d->bip);
+	if (d->bip->len < ip_bits(d->family) - 1u &&
+		(ip_eq(&d->bip->ip, &first) || (d->family == AF_INET && ip_eq(&d->bip->ip, &last))))
+		return err_as(e, ERR_INVALID, "%s %s: a network's first and last address are no host's", d->bip_name,
+			prefix_format(d->bip, t));
 	return 0;
 }
 
-static int choose_default_net(
-	const struct world *w, const struct netconf *c, const struct network *n, struct subnet *s, struct err *e)
+static int choose_default_net(const struct world *w, const struct netconf *c, const struct default_conf *d,
+	const struct network *n, const struct subnet *now, struct subnet *s, struct err *e)
 {
-	const struct subnet *now = &n->v4;
-	struct prefix fixed = prefix_masked(&c->fixed_cidr);
-	if (c->bip.ip.family) {
-		s->net = prefix_masked(&c->bip);
-		s->gateway = c->bip.ip;
-		return check_bip(&c->bip, e);
+	struct prefix fixed = prefix_masked(d->fixed);
+	if (d->bip->ip.family) {
+		s->net = prefix_masked(d->bip);
+		s->gateway = d->bip->ip;
+		return check_bip(d, e);
 	}
 	if (now->net.ip.family &&
 		(!fixed.ip.family || (fixed.len >= now->net.len && prefix_has(&now->net, &fixed.ip)))) {
@@ -131,19 +138,21 @@ static int choose_default_net(
 		return 0;
 	}
 	s->from_pool = true;
-	return ipam_pick_subnet(w, c, AF_INET, 0, n->id, &s->net, e);
+	return ipam_pick_subnet(w, c, d->family, 0, n->id, &s->net, e);
 }
 
-int ipam_default_bridge(const struct world *w, const struct netconf *c, struct network *n, struct err *e)
+static int default_subnet(const struct world *w, const struct netconf *c, const struct default_conf *d,
+	struct network *n, struct subnet *out, struct err *e)
 {
 	struct subnet s = {0};
 	char t[PREFIX_TEXT];
-	try(choose_default_net(w, c, n, &s, e));
-	if (s.net.ip.family != AF_INET || s.net.len > 31)
+	try(choose_default_net(w, c, d, n, out, &s, e));
+	if (s.net.len > ip_bits(d->family) - 1)
 		return err_as(e, ERR_INVALID,
-			"the default bridge's subnet %s has no room for a gateway and containers: give an IPv4 subnet "
-			"of at most /31",
-			prefix_format(&s.net, t));
+			"the default bridge's subnet %s has no room for a gateway and containers: give one of at most /%u",
+			prefix_format(&s.net, t), ip_bits(d->family) - 1);
+	if (d->family == AF_INET6)
+		try(ipam_check_v6(&s.net, e));
 	if (world_subnet_overlapping(w, &s.net, n->id))
 		return err_as(e, ERR_FORBIDDEN,
 			"invalid pool request: Pool overlaps with other one on this address space");
@@ -152,8 +161,35 @@ int ipam_default_bridge(const struct world *w, const struct netconf *c, struct n
 		(void)ip_next(&s.gateway);
 	}
 	s.range = s.net;
-	try(apply_fixed_cidr(c, &s, e));
-	try(apply_default_gateway(c, n, &s, e));
-	n->v4 = s;
+	try(apply_fixed_cidr(d, &s, e));
+	try(apply_default_gateway(d, n, &s, e));
+	*out = s;
+	return 0;
+}
+
+int ipam_default_bridge(const struct world *w, const struct netconf *c, struct network *n, struct err *e)
+{
+	const struct default_conf
+		four = {AF_INET, &c->bip, &c->fixed_cidr, &c->default_gateway, "bip", "fixed-cidr", aux_gateway4},
+		six = {AF_INET6, &c->bip6, &c->fixed_cidr6, &c->default_gateway6, "bip6", "fixed-cidr-v6", aux_gateway6};
+	struct subnet v4 = n->v4, v6 = n->v6;
+	try(default_subnet(w, c, &four, n, &v4, e));
+	if (c->ipv6)
+		try(default_subnet(w, c, &six, n, &v6, e));
+	n->v4 = v4;
+	n->v6 = c->ipv6 ? v6 : (struct subnet){0};
+	n->enable_v4 = true;
+	n->enable_v6 = c->ipv6;
+	return 0;
+}
+
+int ipam_check_v6(const struct prefix *p, struct err *e)
+{
+	static const struct prefix link_local = {{AF_INET6, {0xfe, 0x80}}, 64};
+	char t[PREFIX_TEXT];
+	if (ip_is_multicast(&p->ip))
+		return err_as(e, ERR_INVALID, "multicast subnet '%s' is not allowed", prefix_format(p, t));
+	if (prefix_overlap(p, &link_local) && !prefix_eq(p, &link_local))
+		return err_as(e, ERR_INVALID, "'%s' clashes with the Link-Local prefix 'fe80::/64'", prefix_format(p, t));
 	return 0;
 }

@@ -19,6 +19,8 @@ int ipam_pick_address(const struct world *w, const struct network *n, uint8_t fa
 /* Where the containers of a subnet send what is not of it: the auxiliary address DefaultGatewayIPv4 or
  * DefaultGatewayIPv6 (--default-gateway), else the gateway. */
 struct ip ipam_default_gateway(const struct subnet *s);
-/* docker0's subnet, gateway and range by --bip and --fixed-cidr; INVALID with Docker's texts. Fills n->v4; keeps what
- * it has where they leave it open. */
+/* May it be the IPv6 subnet of a bridge? INVALID with Docker's texts: multicast, a part of the link-local prefix. */
+int ipam_check_v6(const struct prefix *p, struct err *e);
+/* docker0's subnets, gateways and ranges by --bip and --fixed-cidr, and their likes of IPv6 with --ipv6; INVALID with
+ * Docker's texts. Fills n->v4 and n->v6; keeps what they have where the options leave it open. */
 int ipam_default_bridge(const struct world *w, const struct netconf *c, struct network *n, struct err *e);

@@ -135,6 +135,7 @@ static bool bridge_equal(const struct kobj *w, const struct kobj *h)
 {
 	return (w->bridge.adopt || cmp_str(w->bridge.alias, h->bridge.alias) == 0) &&
 	       (!w->bridge.mtu || w->bridge.mtu == h->bridge.mtu) &&
+	       (w->bridge.filter == h->bridge.filter || (w->bridge.adopt && !w->bridge.filter)) &&
 	       (!mac_is_set(&w->bridge.mac) || memcmp(&w->bridge.mac, &h->bridge.mac, sizeof(struct mac)) == 0);
 }
 
@@ -201,8 +202,8 @@ const char *kobj_text(const struct kobj *o, struct arena *a)
 		s = arena_printf(a, "netns %.12s", o->ns);
 		break;
 	case K_BRIDGE:
-		s = arena_printf(a, "bridge %s%s", o->bridge.name,
-			o->bridge.mtu ? arena_printf(a, " mtu %d", o->bridge.mtu) : "");
+		s = arena_printf(a, "bridge %s%s%s", o->bridge.name,
+			o->bridge.mtu ? arena_printf(a, " mtu %d", o->bridge.mtu) : "", o->bridge.filter ? " filtered" : "");
 		break;
 	case K_VETH:
 		s = veth_text(o, a);

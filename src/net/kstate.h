@@ -59,6 +59,7 @@ struct kobj {
 			int mtu;        /* 0: any */
 			const char *alias;
 			bool adopt; /* the user's own device: must exist, is never created or deleted */
+			bool filter; /* what passes from port to port goes through the firewall too */
 		} bridge;
 		struct {
 			const char *name;   /* host end */
@@ -104,14 +105,14 @@ struct kobj {
 		} policy;
 		struct {
 			const char *set, *key;
-			const char *value; /* "": of a set */
+			const char *value; /* "": of a set; of K_NFT_TABLE: the match of marks that are let into networks, "" none */
 		} elem;
 		struct {
 			const char *link;
 			bool keep;        /* the user's device: set up, never down */
 			const char *port; /* of a sandbox's end: the bridge port on the host that is to forward at once,
 					     after which the addresses are announced */
-			struct mac mac;   /* with port: the link's own */
+			struct mac mac;   /* with port: the link's own; not set: nothing is announced */
 		} up;
 		struct {
 			struct prefix dst; /* len 0: default */

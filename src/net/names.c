@@ -84,9 +84,12 @@ static int extra_host(const struct world *w, const struct netconf *conf, const c
 	if (conf->host_gateway_ips.n)
 		return 0;
 	const struct network *bridge = world_network_by_name(w, "bridge");
-	if (!bridge || !ip_is_set(&bridge->v4.gateway))
+	const struct ip none = {0}, *of[] = {bridge ? &bridge->v4.gateway : &none, bridge ? &bridge->v6.gateway : &none};
+	if (!ip_is_set(of[0]) && !ip_is_set(of[1]))
 		return err_as(e, ERR_INVALID, "unable to derive the IP value for host-gateway");
-	buf_printf(out, "%s\t%.*s\n", ip_format(&bridge->v4.gateway, t), (int)n, s);
+	for (size_t i = 0; i < ARRAY_LEN(of); i++)
+		if (ip_is_set(of[i]))
+			buf_printf(out, "%s\t%.*s\n", ip_format(of[i], t), (int)n, s);
 	return 0;
 }
 

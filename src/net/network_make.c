@@ -88,6 +88,44 @@ static int option_prefix(const char *s, void *out, const char **why)
 	return !*s || strlen(s) > IFNAME - 3 || strpbrk(s, "/ \t\n%") ? -EINVAL : 0;
 }
 
+/* "Any driver" in Docker: also where nobody announces. */
+static int option_range(const char *s, long from, long to, const char **why)
+{
+	int v;
+	if (option_int(s, &v, why) < 0)
+		return -EINVAL;
+	*why = NULL;
+	return v < from || v > to ? -ERANGE : 0;
+}
+
+static int option_announcements(const char *s, void *out, const char **why)
+{
+	(void)out;
+	return option_range(s, 0, 3, why);
+}
+
+static int option_pause(const char *s, void *out, const char **why)
+{
+	(void)out;
+	return option_range(s, 100, 2000, why);
+}
+
+/* Names that iptables takes as they are. */
+static int option_devices(const char *s, void *out, const char **why)
+{
+	(void)out;
+	*why = "expected interface names of 1 to 15 bytes, separated by colons";
+	while (*s) {
+		size_t n = strcspn(s, ":");
+		if (n >= IFNAME || !n || strcspn(s, " \t\n\"'\\!+/%") < n)
+			return -EINVAL;
+		s += n;
+		if (*s && !*++s)
+			return -EINVAL;
+	}
+	return 0;
+}
+
 /* An address of either family, in spite of the option's name. Read where ports are published. */
 static int option_binding(const char *s, void *out, const char **why)
 {
@@ -114,6 +152,9 @@ static const struct option {
 	{"com.docker.network.container_iface_prefix", option_prefix, 0},
 	{"com.docker.network.host_ipv4", option_ip4, N(snat4)},
 	{"com.docker.network.host_ipv6", option_ip6, N(snat6)},
+	{NETWORK_TRUSTED, option_devices, 0},
+	{NETWORK_ANNOUNCEMENTS, option_announcements, 0},
+	{NETWORK_PAUSE, option_pause, 0},
 	{OPT_ENABLE_V4, option_bool, N(enable_v4)},
 	{OPT_ENABLE_V6, option_bool, N(enable_v6)},
 };
@@ -127,7 +168,10 @@ static int apply_options(struct network *n, const struct kvs *given, struct err 
 				continue;
 			if (*value == '\0' && options[i].read == option_device)
 				continue; /* no name asked for */
-			if (options[i].read(value, (char *)n + options[i].off, &why) < 0)
+			int r = options[i].read(value, (char *)n + options[i].off, &why);
+			if (r == -ERANGE)
+				return err_set(e, r, "%s must be in the range %s", name, options[i].read == option_pause ? "100 to 2000" : "0 to 3");
+			if (r < 0)
 				return err_as(e, ERR_INVALID, "failed to parse %s value: %s (%s%s%s)", name, value, why,
 					options[i].read == option_mode ? " " : "",
 					options[i].read == option_mode ? value : "");
@@ -259,17 +303,6 @@ static int judge_ipam(const struct network *n, const struct network_spec *s, str
 
 /* --- subnets --- */
 
-static int check_v6(const struct prefix *p, struct err *e)
-{
-	static const struct prefix link_local = {{AF_INET6, {0xfe, 0x80}}, 64};
-	char t[PREFIX_TEXT];
-	if (ip_is_multicast(&p->ip))
-		return err_as(e, ERR_INVALID, "multicast subnet '%s' is not allowed", prefix_format(p, t));
-	if (prefix_overlap(p, &link_local) && !prefix_eq(p, &link_local))
-		return err_as(e, ERR_INVALID, "'%s' clashes with the Link-Local prefix 'fe80::/64'", prefix_format(p, t));
-	return 0;
-}
-
 /* What the user gave for a family; the texts have been judged. */
 static int read_config(struct arena *a, const struct ipam_config *ic, struct subnet *s, struct err *e)
 {
@@ -306,7 +339,7 @@ static int read_subnets(struct network *n, const struct network_spec *s, struct 
 			return err_as(e, ERR_FORBIDDEN, "bridge driver doesn't support multiple subnets");
 		try(read_config(&n->thing.mem, &v[i], into, e));
 		if (v6 && !is_size_only(&into->net))
-			try(check_v6(&into->net, e));
+			try(ipam_check_v6(&into->net, e));
 	}
 	return 0;
 }

@@ -23,7 +23,7 @@ bool want_has_sandbox(const struct container *c)
 	return str_empty(m) || (!streq(m, "host") && !str_starts(m, "container:"));
 }
 
-static bool any_v6(const struct world *w)
+bool want_any_v6(const struct world *w)
 {
 	struct ip first = {.family = AF_INET6}, last = {.family = AF_INET6};
 	memset(last.b, 0xff, sizeof(last.b));
@@ -41,7 +41,7 @@ static int want_host(const struct world *w, const struct netconf *c, struct ksta
 		return err_nomem(e);
 	/* IPv6 only when a network has it: a host that forwards takes no more router advertisements. */
 	static const char *const six[] = {"net/ipv6/conf/default/forwarding", "net/ipv6/conf/all/forwarding"};
-	for (size_t i = 0; any_v6(w) && i < ARRAY_LEN(six); i++) {
+	for (size_t i = 0; want_any_v6(w) && i < ARRAY_LEN(six); i++) {
 		fwd.ctl.path = six[i];
 		if (kstate_add(out, &fwd) < 0)
 			return err_nomem(e);

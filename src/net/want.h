@@ -18,13 +18,20 @@ struct netconf {
 	bool userland_proxy; /* what NAT cannot lead to a published port, pontoon-relay does */
 	struct ip host_binding; /* --ip: where docker0 publishes; not set: anywhere */
 	bool nftables;      /* firewall-backend nftables, else iptables */
+	bool direct_routing;     /* --allow-direct-routing: containers' addresses may be reached from outside */
+	bool no_raw;             /* no rules in table raw (DOCKER_INSECURE_NO_IPTABLES_RAW) */
+	bool forward_no_drop;    /* --ip-forward-no-drop */
+	const char *accept_mark; /* --bridge-accept-fwmark as iptables prints it, "0x1/0xff"; "" none */
 	bool bridge_none;   /* --bridge none: no docker0, no network "bridge" */
 	const char *bridge; /* device of the default bridge, "docker0" */
 	struct prefix bip;  /* --bip; family 0: from the pool */
 	struct prefix fixed_cidr;
 	struct ip default_gateway;
+	bool ipv6; /* docker0 has IPv6; bip6 and the others by the same rules as those of IPv4 */
+	struct prefix bip6, fixed_cidr6;
+	struct ip default_gateway6;
 	int mtu;                                  /* --mtu of docker0; 0 = 1500 */
-	bool policy_drop;                         /* we switched forwarding on in this boot: FORWARD policy is DROP */
+	bool policy_drop, policy_drop6;           /* we switched forwarding on in this boot: FORWARD policy is DROP */
 	struct strv dns, dns_search, dns_options; /* daemon defaults */
 	struct strv host_gateway_ips;
 	const char *hostname;    /* of the host */
@@ -43,6 +50,8 @@ struct netconf {
 const char *want_netns_path(const struct netconf *c, const char *container, struct arena *a);
 /* Path of one of the sandbox's files: <data_root>/containers/<id>/<hosts|hostname|resolv.conf>. */
 const char *want_file_path(const struct netconf *c, const char *container, const char *file, struct arena *a);
+/* Has a network IPv6? Then the host is to forward it. */
+bool want_any_v6(const struct world *w);
 /* True if the container has a network namespace of its own (not host, not container:). */
 bool want_has_sandbox(const struct container *c);
 

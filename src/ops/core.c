@@ -7,6 +7,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "ops/announce.h"
 #include "ops/container.h"
 #include "ops/defaults.h"
 #include "ops/events.h"
@@ -77,6 +78,7 @@ static int open_all(struct core *c, struct kernel *kernel, struct err *e)
 		try(kernel_new(&c->conf->net, &c->kernel, e));
 	c->kernel->known = c->world;
 	try(publish_open(c, e));
+	try(announce_open(c, e));
 	try(exits_start(c, e));
 	struct engine_conf ec = c->conf->engine;
 	ec.on_exit = exits_put;
@@ -116,6 +118,7 @@ void core_close(struct core *c)
 	c->ending = true;
 	restarts_stop(c);
 	exits_stop(c);
+	announce_close(c);
 	restarts_free(c);
 	publish_close(c, !c->conf->live_restore);
 	engine_free(c->engine);

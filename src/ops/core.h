@@ -51,7 +51,7 @@ struct core {
 	struct kernel_dns dns;
 	char id[ID_TEXT]; /* of this daemon, kept in the store */
 	char boot_id[40];
-	bool policy_drop;
+	bool policy_drop, policy_drop6;
 	int64_t started;
 	pthread_mutex_t op_lock;
 	pthread_rwlock_t world_lock;
@@ -62,6 +62,7 @@ struct core {
 	struct waiter *waiters;
 	struct exit_queue *exits;
 	struct restarts *restarts;
+	struct announcements *announcements;
 	_Atomic bool ending; /* an orderly end has begun: what is stopped now, the user has not stopped */
 };
 

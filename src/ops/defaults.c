@@ -48,6 +48,19 @@ static int bridge_options(struct op *op, struct network *n, struct err *e)
 	return 0;
 }
 
+/* An address that the bridge had by other options goes before they are forgotten: after that nothing says that it was ours. */
+static void leave_address(struct op *op, const struct network *n, const struct subnet *was, const struct subnet *is)
+{
+	struct err e = {0};
+	struct kobj o = {.kind = K_ADDR, .unit = {UNIT_NETWORK, n->id}, .addr = {.link = n->bridge, .addr = {.ip = was->gateway, .len = was->net.len}}};
+	struct step s = {.op = STEP_DEL, .before = &o};
+	struct plan p = {.v = &s, .n = 1};
+	if (!ip_is_set(&was->gateway) || (ip_eq(&was->gateway, &is->gateway) && was->net.len == is->net.len))
+		return;
+	if (kernel_apply(op->core->kernel, &p, &e) < 0 && e.code != -ENODEV)
+		log_warn("the default bridge keeps an address: %s", e.msg);
+}
+
 static int ensure_bridge(struct op *op, struct err *e)
 {
 	const struct network *now = world_network_by_name(op->next, "bridge");
@@ -64,17 +77,21 @@ static int ensure_bridge(struct op *op, struct err *e)
 	if (!n)
 		return err_nomem(e);
 	n->is_default = true;
-	n->enable_v4 = true;
 	STR_COPY(n->bridge, op->conf.bridge);
 	n->icc = op->conf.icc;
 	n->masquerade = op->conf.ip_masq;
 	n->mtu = op->conf.mtu;
-	struct subnet before = n->v4;
+	struct subnet before4 = n->v4, before6 = n->v6;
 	int r = ipam_default_bridge(op->next, &op->conf, n, e);
-	if (r >= 0 && now && world_joined_in_network(op->next, now->id) && !prefix_eq(&before.net, &n->v4.net)) {
-		log_warn("the default bridge keeps its subnet while containers run on it");
-		n->v4 = before;
+	bool moved = !prefix_eq(&before4.net, &n->v4.net) || !prefix_eq(&before6.net, &n->v6.net);
+	if (r >= 0 && now && moved && world_joined_in_network(op->next, now->id)) {
+		log_warn("the default bridge keeps its subnets while containers run on it");
+		n->v4 = before4;
+		n->v6 = before6;
+		n->enable_v6 = before6.net.ip.family != 0;
 	}
+	leave_address(op, n, &before4, &n->v4);
+	leave_address(op, n, &before6, &n->v6);
 	if (r >= 0)
 		r = bridge_options(op, n, e);
 	if (r >= 0)
@@ -95,6 +112,7 @@ int defaults_networks(struct core *c, struct err *e)
 	try(ensure_bridge(&op, e));
 	try(ensure_plain(&op, "host", DRIVER_HOST, e));
 	try(ensure_plain(&op, "none", DRIVER_NULL, e));
+	try(defaults_forwarding6(c, op.next, &op.conf, e));
 	/* Saved without a plan of its own: reconcile compares the kernel as a whole right after. */
 	int r = store_begin(c->store, true, e);
 	if (r >= 0)
@@ -111,24 +129,38 @@ int defaults_networks(struct core *c, struct err *e)
 	return 0;
 }
 
-int defaults_forwarding(struct core *c, struct err *e)
+/* Was forwarding, which is about to be wanted, switched on by us in this boot, or is it now? */
+static int note_forwarding(struct core *c, const char *key, const char *sysctl, bool *ours, struct err *e)
 {
-	static const char key[] = "forwarding.boot";
 	OWN(arena_free) struct arena a = {0};
 	const char *boot;
 	char now[16];
-	c->policy_drop = false;
-	if (!c->conf->net.ip_forward || !c->conf->net.iptables)
+	*ours = false;
+	if (!c->conf->net.ip_forward || !c->conf->net.iptables || c->conf->net.forward_no_drop)
 		return 0;
-	try(kernel_sysctl_get("net/ipv4/ip_forward", now, sizeof(now), e));
+	try(kernel_sysctl_get(sysctl, now, sizeof(now), e));
 	try(store_get(c->store, key, &a, &boot, e));
 	if (boot && streq(boot, c->boot_id)) {
-		c->policy_drop = true;
+		*ours = true;
 		return 0;
 	}
 	if (!streq(now, "0"))
 		return boot ? store_set(c->store, key, NULL, e) : 0;
 	/* Noted before it is done: a crash in between leaves forwarding off, and the next start comes here again. */
-	c->policy_drop = true;
+	*ours = true;
 	return store_set(c->store, key, c->boot_id, e);
+}
+
+int defaults_forwarding(struct core *c, struct err *e)
+{
+	return note_forwarding(c, "forwarding.boot", "net/ipv4/ip_forward", &c->policy_drop, e);
+}
+
+int defaults_forwarding6(struct core *c, const struct world *w, struct netconf *conf, struct err *e)
+{
+	if (c->policy_drop6 || !c->conf->net.ip6tables || !want_any_v6(w) || access("/proc/sys/net/ipv6", F_OK) < 0)
+		return 0;
+	try(note_forwarding(c, "forwarding6.boot", "net/ipv6/conf/all/forwarding", &c->policy_drop6, e));
+	conf->policy_drop6 = c->policy_drop6;
+	return 0;
 }

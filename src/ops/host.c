@@ -49,6 +49,7 @@ int host_facts(struct core *c, struct arena *a, struct netconf *out, struct err 
 	struct utsname uts;
 	struct netconf n = c->conf->net;
 	n.policy_drop = c->policy_drop;
+	n.policy_drop6 = c->policy_drop6;
 	if (strlen(c->id) == ID_TEXT - 1)
 		n.ula = ula_of(c->id);
 	if (uname(&uts) < 0)

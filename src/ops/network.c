@@ -5,6 +5,7 @@
 #include "net/join.h"
 #include "net/network_make.h"
 #include "ops/container.h"
+#include "ops/defaults.h"
 #include "ops/host.h"
 
 static void network_event(struct op *op, const char *action, const struct network *n)
@@ -37,6 +38,7 @@ int op_network_create(struct core *c, const struct network_spec *s, char out_id[
 	try(network_make(op.next, &op.conf, s, &f, &n, e));
 	network_event(&op, "create", n);
 	try(world_put(op.next, n, e));
+	try(defaults_forwarding6(c, op.next, &op.conf, e));
 	try(op_commit(&op, e));
 	memcpy(out_id, id, ID_TEXT);
 	return 0;

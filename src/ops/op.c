@@ -18,6 +18,7 @@
 
 #include "base/log.h"
 #include "net/plan.h"
+#include "ops/announce.h"
 #include "ops/host.h"
 #include "ops/publish.h"
 #include "ops/wait.h"
@@ -176,6 +177,7 @@ int op_commit(struct op *op, struct err *e)
 	struct publish_list names = {0};
 	if (publish_note(c->world, op->next, &op->mem, ch, n, &names) < 0)
 		log_error("%s: names are not up to date: out of memory", op->verb);
+	announce_note(c, op->next, ch, n);
 	pthread_rwlock_wrlock(&c->world_lock);
 	wait_note(c, ch, n);
 	world_merge(c->world, STEAL(op->next));

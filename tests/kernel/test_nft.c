@@ -84,6 +84,15 @@ static bool mend(struct lab *l, const struct world *w)
 	return settled(l, w);
 }
 
+/* As after a start with other options. */
+static void accept_mark(struct lab *l, const char *mark)
+{
+	struct real *k = (struct real *)l->k;
+	l->c.accept_mark = mark;
+	free(k->nft_printed);
+	k->nft_printed = NULL;
+}
+
 static bool sh(const char *line)
 {
 	return system(line) == 0;
@@ -142,13 +151,18 @@ TEST(skeleton_is_as_the_kernel_prints_it)
 	struct lab l;
 	if (!open_lab(&l, true))
 		SKIP("needs root");
-	OWN(own_buf) struct buf text = {0};
-	struct fw_nft_listing now;
+	static const char *const marks[][2] = {{"", ""}, {"0x1", "meta mark 0x00000001"}, {"0x10/0xff", "meta mark & 0x000000ff == 0x00000010"}};
 	struct world *w = fix_world();
-	struct err e = {0};
-	REQUIRE(mend(&l, w));
-	REQUIRE(nft_run(FW_NFT_LIST, &text, &e) == 0 && fw_nft_parse(buf_str(&text), &l.a, &now, &e) == 0);
-	CHECK_STR(now.skeleton, fw_nft_skeleton(&l.a));
+	for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
+		OWN(own_buf) struct buf text = {0};
+		struct fw_nft_listing now;
+		struct err e = {0};
+		accept_mark(&l, marks[i][0]);
+		REQUIRE(mend(&l, w));
+		REQUIRE(nft_run(FW_NFT_LIST, &text, &e) == 0 && fw_nft_parse(buf_str(&text), &l.a, &now, &e) == 0);
+		CHECK_STR(now.skeleton, fw_nft_skeleton(marks[i][1], &l.a));
+		CHECK(strstr(now.skeleton, marks[i][1]));
+	}
 	world_free(w);
 	close_lab(&l);
 }
@@ -160,12 +174,14 @@ TEST(switching_removes_the_other_backend)
 	if (!open_lab(&l, false))
 		SKIP("needs root");
 	struct world *w = world_of_kinds();
+	fix_put(w, fix_network('6', "six", "fd00:6::/64", 16));
 	REQUIRE(mend(&l, w));
-	REQUIRE(sh("iptables -I DOCKER-USER -s 192.0.2.7 -j DROP"));
+	REQUIRE(sh("ip6tables-save | grep -q MASQUERADE && iptables -I DOCKER-USER -s 192.0.2.7 -j DROP"));
 	l.c.nftables = true;
 	CHECK(mend(&l, w));
 	CHECK(sh("! iptables-save | grep -e ISOLATION -e MASQUERADE -e '-A DOCKER '"));
 	CHECK(sh("iptables-save | grep -q -e '-P FORWARD ACCEPT' -e ':FORWARD ACCEPT'"));
+	CHECK(sh("! ip6tables-save | grep -e ISOLATION -e MASQUERADE -e '-A DOCKER '"));
 	CHECK(sh("iptables -C DOCKER-USER -s 192.0.2.7 -j DROP"));
 	CHECK(sh("nft add rule inet pontoon user ip saddr 192.0.2.8 drop"));
 	l.c.nftables = false;
@@ -206,7 +222,7 @@ static const char make_places[] =
 	"join x br-666666666666 10.6.0.2/24 - fd00:6::2 -; join y br-666666666666 10.6.0.3/24 - fd00:6::3 -\n"
 	"join out '' 198.51.100.2/24 198.51.100.1 fd00:98::2 fd00:98::1; host out 198.51.100.1/24 fd00:98::1; ip addr add 192.0.2.9/32 dev vout\n"
 	"join far '' 203.0.113.2/24 - fd00:99::2 -; host far 203.0.113.1/24 fd00:99::1\n"
-	"on far ip route add 192.0.2.9 via 203.0.113.1\n"
+	"on far ip route add 192.0.2.9 via 203.0.113.1; on far ip route add 198.51.100.0/24 via 203.0.113.1; on far ip route add fd00:98::/64 via fd00:99::1\n"
 	"for p in a b i j p q r u s x y out far; do nsenter -n -t $(cat $T/$p.pid) $SELF serve $T/$p.serves >/dev/null 2>&1 & echo $! >$T/nc$p.pid; done\n"
 	"for p in a b i j p q r u s x y out far; do while [ ! -e $T/$p.serves ]; do sleep 0.01; done; done\n";
 
@@ -238,6 +254,8 @@ static const struct {
 	{"out", "10.3.0.2", true, false, false},        /* routed: icmp, no unpublished port */
 	{"out", "10.4.0.2", true, true, true},          /* nat-unprotected */
 	{"out", "10.1.0.2", false, false, false},
+	{"out", "203.0.113.2", false, false, false},    /* past us: forwarding is on for our sake alone */
+	{"", "203.0.113.2", true, true, true},
 	{"", "fd00:17::2", true, true, true},           /* and the same of IPv6 */
 	{"", "fd00:1::2", true, true, true},
 	{"a", "fd00:17::3", true, true, true},
@@ -259,6 +277,8 @@ static const struct {
 	{"out", "fd00:3::2", true, false, false},
 	{"out", "fd00:4::2", true, true, true},
 	{"out", "fd00:1::2", false, false, false},
+	{"out", "fd00:99::2", false, false, false},
+	{"", "fd00:99::2", true, true, true},
 };
 
 /* The places have both families; which one of a network is which sort of gateway is one thing. */
@@ -321,6 +341,7 @@ static void run_reach(bool nftables)
 	setenv("T", dir, 1);
 	setenv("SELF", self, 1);
 	struct world *w = world_of_places();
+	l.c.policy_drop6 = true;
 	CHECK(sh(make_places));
 	CHECK(mend(&l, w));
 	ask_all();
@@ -396,6 +417,46 @@ static int ask(const char *kind, const char *to, bool expected)
 	return 0;
 }
 
+/* Packets with the mark are let into a network; others are not. */
+static void marked_packets(bool nftables)
+{
+	struct lab l;
+	char dir[] = "/tmp/pontoon-mark-XXXXXX", self[4096] = "";
+	if (!open_lab(&l, nftables))
+		SKIP("needs root");
+	if (!sh("command -v busybox nsenter ip sysctl >/dev/null"))
+		SKIP("needs busybox, nsenter and ip");
+	REQUIRE(mkdtemp(dir) && readlink("/proc/self/exe", self, sizeof(self) - 1) > 0);
+	setenv("T", dir, 1);
+	setenv("SELF", self, 1);
+	struct world *w = world_of_places();
+	accept_mark(&l, "0x7/0xf");
+	CHECK(sh(make_places) && mend(&l, w));
+	static const char ask_it[] = "nsenter -n -t $(cat $T/out.pid) $SELF ask tcp 10.3.0.2 %d | grep -qx %s";
+	char line[256];
+	snprintf(line, sizeof(line), ask_it, 0, "silent");
+	CHECK(sh(line));
+	CHECK(sh("iptables -t mangle -A PREROUTING -i vout -j MARK --set-mark 0x17"));
+	snprintf(line, sizeof(line), ask_it, 1, "answered");
+	CHECK(sh(line));
+	CHECK(settled(&l, w));
+	accept_mark(&l, "");
+	CHECK(mend(&l, w));
+	snprintf(line, sizeof(line), ask_it, 0, "silent");
+	CHECK(sh(line));
+	(void)sh("kill $(cat $T/*.pid) 2>/dev/null; rm -r $T");
+	world_free(w);
+	close_lab(&l);
+}
+
+TEST(mark_iptables)
+{
+	marked_packets(false);
+}
+TEST(mark_nftables)
+{
+	marked_packets(true);
+}
 TEST(reach_iptables)
 {
 	run_reach(false);
@@ -412,6 +473,6 @@ int main(int argc, char **argv)
 	if (argc == 5 && streq(argv[1], "ask"))
 		return ask(argv[2], argv[3], *argv[4] == '1');
 	static const struct test tests[] = {T(made_seen_and_mended), T(skeleton_is_as_the_kernel_prints_it),
-		T(switching_removes_the_other_backend), T(reach_iptables), T(reach_nftables)};
+		T(switching_removes_the_other_backend), T(mark_iptables), T(mark_nftables), T(reach_iptables), T(reach_nftables)};
 	return test_main(tests, ARRAY_LEN(tests), argc, argv);
 }

@@ -21,8 +21,12 @@ TEST(link_is_read_back)
 	_Alignas(struct nlmsghdr) char buf[NL_BUF];
 	struct mac mac = {.b = {2, 0x42, 0xac, 0x11, 0, 1}};
 	struct rtnl_link l;
-	struct nlmsghdr *m = rtnl_bridge_add(buf, "docker0", &mac, 1400);
-	REQUIRE(m && rtnl_link_read(m, &l) == 0);
+	struct nlmsghdr *m = rtnl_bridge_add(buf, "docker0", &mac, 1400, true);
+	REQUIRE(m && rtnl_link_read(m, &l) == 0 && l.filter);
+	m = rtnl_bridge_filter(buf, 7, false);
+	REQUIRE(m && rtnl_link_read(m, &l) == 0 && l.index == 7 && !l.filter);
+	m = rtnl_bridge_add(buf, "docker0", &mac, 1400, false);
+	REQUIRE(m && rtnl_link_read(m, &l) == 0 && !l.filter);
 	CHECK_STR(l.name, "docker0");
 	CHECK_STR(l.kind, "bridge");
 	CHECK_INT(l.mtu, 1400);

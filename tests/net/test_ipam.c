@@ -236,6 +236,7 @@ TEST(pools_avoid_routes)
 struct bridge_case {
 	const char *name, *bip, *fixed, *gateway;
 	const char *now, *now_gateway; /* what it has; NULL: it is new */
+	bool six;                      /* all that of IPv6 */
 	const char *want;              /* "subnet gateway range [default gateway]" or the error */
 };
 static const struct bridge_case bridges[] = {
@@ -276,16 +277,12 @@ static const struct bridge_case bridges[] = {
 	{.name = "/31", .bip = "10.0.0.0/31", .want = "10.0.0.0/31 10.0.0.0 10.0.0.0/31"},
 	{.name = "/32",
 		.bip = "10.0.0.1/32",
-		.want = "the default bridge's subnet 10.0.0.1/32 has no room for a gateway and containers: give an "
-			"IPv4 subnet of at most /31"},
+		.want = "the default bridge's subnet 10.0.0.1/32 has no room for a gateway and containers: give "
+			"one of at most /31"},
 	{.name = "fixed /32",
 		.fixed = "10.0.0.1/32",
-		.want = "the default bridge's subnet 10.0.0.1/32 has no room for a gateway and containers: give an "
-			"IPv4 subnet of at most /31"},
-	{.name = "IPv6",
-		.bip = "fd00::1/64",
-		.want = "the default bridge's subnet fd00::/64 has no room for a gateway and containers: give an IPv4 "
-			"subnet of at most /31"},
+		.want = "the default bridge's subnet 10.0.0.1/32 has no room for a gateway and containers: give "
+			"one of at most /31"},
 	{.name = "network address",
 		.bip = "10.0.0.0/24",
 		.want = "bip 10.0.0.0/24: a network's first and last address are no host's"},
@@ -301,6 +298,29 @@ static const struct bridge_case bridges[] = {
 	{.name = "overlap with another network",
 		.bip = "192.0.2.129/25",
 		.want = "invalid pool request: Pool overlaps with other one on this address space"},
+	{.name = "IPv6", .six = true, .want = "fd12:3456:789a::/64 fd12:3456:789a::1 fd12:3456:789a::/64"},
+	{.name = "bip6", .six = true, .bip = "fd00:17::5/64", .want = "fd00:17::/64 fd00:17::5 fd00:17::/64"},
+	{.name = "bip6 and fixed-cidr-v6", .six = true, .bip = "fd00:17::5/64", .fixed = "fd00:17::8000/120", .want = "fd00:17::/64 fd00:17::5 fd00:17::8000/120"},
+	{.name = "fixed-cidr-v6", .six = true, .fixed = "fd00:18::/80", .want = "fd00:18::/80 fd00:18::1 fd00:18::/80"},
+	{.name = "link-local", .six = true, .fixed = "fe80::/64", .want = "fe80::/64 fe80::1 fe80::/64"},
+	{.name = "other fixed-cidr-v6 than it has",
+		.six = true,
+		.fixed = "fe80::/64",
+		.now = "fd00:18::/80",
+		.now_gateway = "fd00:18::1",
+		.want = "fe80::/64 fe80::1 fe80::/64"},
+	{.name = "part of link-local", .six = true, .fixed = "fe80::/80", .want = "'fe80::/80' clashes with the Link-Local prefix 'fe80::/64'"},
+	{.name = "multicast", .six = true, .fixed = "ff00::/64", .want = "multicast subnet 'ff00::/64' is not allowed"},
+	{.name = "routers' anycast address", .six = true, .bip = "fd00:17::/64", .want = "bip6 fd00:17::/64: a network's first and last address are no host's"},
+	{.name = "fixed-cidr-v6 elsewhere",
+		.six = true,
+		.bip = "fd00:17::5/64",
+		.fixed = "fd00:18::/80",
+		.want = "invalid fixed-cidr-v6 fd00:18::/80: parent subnet fd00:17::/64 doesn't contain it"},
+	{.name = "default-gateway-v6",
+		.six = true,
+		.gateway = "fd12:3456:789a::99",
+		.want = "fd12:3456:789a::/64 fd12:3456:789a::1 fd12:3456:789a::/64 fd12:3456:789a::99"},
 };
 
 TEST(default_bridge)
@@ -313,27 +333,31 @@ TEST(default_bridge)
 		char got[2100], a[PREFIX_TEXT], b[IP_TEXT], r[PREFIX_TEXT], g[IP_TEXT];
 		fix_put(w, fix_network('a', "other", "192.0.2.0/24", 5));
 		struct network *n = fix_docker0();
-		n->v4 = (struct subnet){0};
+		struct subnet *of = t->six ? &n->v6 : &n->v4;
+		*of = (struct subnet){0};
+		c.ipv6 = t->six;
+		c.ula = fix_prefix("fd12:3456:789a::/48");
 		if (t->now) {
-			n->v4.net = n->v4.range = fix_prefix(t->now);
-			n->v4.gateway = fix_ip(t->now_gateway);
+			of->net = of->range = fix_prefix(t->now);
+			of->gateway = fix_ip(t->now_gateway);
 		}
 		if (t->bip)
-			c.bip = fix_prefix(t->bip);
+			*(t->six ? &c.bip6 : &c.bip) = fix_prefix(t->bip);
 		if (t->fixed)
-			c.fixed_cidr = fix_prefix(t->fixed);
+			*(t->six ? &c.fixed_cidr6 : &c.fixed_cidr) = fix_prefix(t->fixed);
 		if (t->gateway)
-			c.default_gateway = fix_ip(t->gateway);
-		struct subnet before = n->v4;
+			*(t->six ? &c.default_gateway6 : &c.default_gateway) = fix_ip(t->gateway);
+		struct subnet before[] = {n->v4, n->v6};
 		if (ipam_default_bridge(w, &c, n, &e) < 0) {
 			snprintf(got, sizeof(got), "%s", e.msg);
-			CHECK(memcmp(&before, &n->v4, sizeof(before)) == 0);
+			CHECK(memcmp(&before[0], &n->v4, sizeof(n->v4)) == 0 && memcmp(&before[1], &n->v6, sizeof(n->v6)) == 0);
 		} else {
-			struct ip via = ipam_default_gateway(&n->v4);
-			bool own = !ip_eq(&via, &n->v4.gateway);
-			snprintf(got, sizeof(got), "%s %s %s%s%s", prefix_format(&n->v4.net, a),
-				ip_format(&n->v4.gateway, b), prefix_format(&n->v4.range, r), own ? " " : "",
+			struct ip via = ipam_default_gateway(of);
+			bool own = !ip_eq(&via, &of->gateway);
+			snprintf(got, sizeof(got), "%s %s %s%s%s", prefix_format(&of->net, a),
+				ip_format(&of->gateway, b), prefix_format(&of->range, r), own ? " " : "",
 				own ? ip_format(&via, g) : "");
+			CHECK(n->enable_v4 && n->enable_v6 == t->six && n->v4.net.ip.family == AF_INET);
 		}
 		if (!streq(got, t->want))
 			printf("# %s\n", t->name);

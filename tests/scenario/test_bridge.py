@@ -1,0 +1,166 @@
+"""What the daemon's options and the options of a bridge do, with real packets, under both firewall backends."""
+import json
+import os
+import subprocess
+
+import pytest
+
+from conftest import Client, Daemon, programs, wait_until
+
+BACKENDS = ["iptables", "nftables"]
+
+
+def sh(line, ok=True):
+    p = subprocess.run(["sh", "-c", line], capture_output=True, text=True)
+    assert not ok or p.returncode == 0, (line, p.stdout, p.stderr)
+    return p.stdout
+
+
+class Host:
+    """A host of its own: a network namespace with a daemon in it; `fresh` sysctls are the kernel's."""
+
+    def __init__(self, name, *args, image=None, env=None, setup=""):
+        self.holder = subprocess.Popen(["unshare", "-n", "sh", "-c", f"ip link set lo up; sysctl -qw net.ipv4.ip_forward=0; {setup}\necho up; exec sleep infinity"], stdout=subprocess.PIPE, text=True)
+        assert self.holder.stdout.readline() == "up\n"
+        self.daemon = Daemon(name)
+        plain = self.daemon.command
+        self.daemon.command = lambda *a: ["nsenter", "-n", "-t", str(self.holder.pid), "env", *(env or []), *plain(*a)]
+        self.args = args
+        self.start()
+        self.cli = Client(*programs()[0], self.daemon)
+        if image:
+            with open(image, "rb") as f:
+                status, lines = self.daemon.api("POST", "/images/create?fromSrc=-&repo=alpine&tag=latest", f.read(), {"Content-Type": "application/x-tar"})
+            assert status == 200, lines
+
+    def start(self, *more):
+        self.daemon.start(*self.args, *more)
+
+    def sh(self, line, ok=True):
+        p = subprocess.run(["nsenter", "-n", "-t", str(self.holder.pid), "sh", "-c", line], capture_output=True, text=True)
+        assert not ok or p.returncode == 0, (line, p.stdout, p.stderr)
+        return p.stdout
+
+    def run(self, name, *args, command=("sleep", "1h")):
+        return self.cli.out("run", "-d", "--name", name, *args, "alpine", *command)
+
+    def address(self, name, network="bridge", six=False):
+        key = "GlobalIPv6Address" if six else "IPAddress"
+        return self.cli.out("inspect", "-f", "{{(index .NetworkSettings.Networks \"%s\").%s}}" % (network, key), name)
+
+    def reaches(self, source, target, limit=1):
+        return self.cli("exec", source, "ping", "-c1", f"-W{limit}", target).rc == 0
+
+    def close(self):
+        try:
+            if self.daemon.proc.poll() is None:
+                for c in self.cli("ps", "-aq").out.split():
+                    self.cli("rm", "-f", c)
+                self.daemon.stop()
+        finally:
+            self.holder.kill()
+            self.holder.wait()
+
+
+@pytest.fixture
+def host(busybox):
+    made = []
+
+    def make(name, *args, **kw):
+        made.append(Host(name, *args, image=busybox, **kw))
+        return made[-1]
+
+    yield make
+    for h in made:
+        h.close()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_icc(host, backend):
+    h = host("icc-" + backend, "--firewall-backend", backend, "--icc=false")
+    h.cli.out("network", "create", "-o", "com.docker.network.bridge.enable_icc=false", "--ipv6", "quiet")
+    h.cli.out("network", "create", "loud")
+    for net in ("quiet", "loud", "bridge"):
+        h.run(net + "1", "--network", net)
+        h.run(net + "2", "--network", net)
+    assert h.reaches("loud1", h.address("loud2", "loud"), 5)
+    assert not h.reaches("quiet1", h.address("quiet2", "quiet")) and not h.reaches("bridge1", h.address("bridge2"))
+    assert h.reaches("quiet1", h.sh("ip -4 -o addr show docker0 | grep -oE '172[0-9.]+' | head -1").strip(), 5), "the host"
+    assert h.cli("exec", "quiet1", "ping", "-6", "-c1", "-W1", h.address("quiet2", "quiet", six=True)).rc
+    assert "quiet2" in h.cli.out("exec", "quiet1", "nslookup", "-type=a", "quiet2"), "names go on"
+    assert h.daemon.doctor() == []
+    h.daemon.stop()
+    h.daemon.start("--firewall-backend", backend)
+    assert h.daemon.doctor() == [], "the default bridge is not filtered any more"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_default_bridge_ipv6(host, backend):
+    h = host("six-" + backend, "--firewall-backend", backend, "--ipv6", "--fixed-cidr-v6", "fd00:17::/64")
+    h.run("one")
+    h.run("two")
+    assert h.address("one", six=True) == "fd00:17::2" and h.address("two", six=True) == "fd00:17::3"
+    assert h.cli("exec", "one", "ping", "-6", "-c1", "-W5", "fd00:17::3").rc == 0
+    assert "default via fd00:17::1" in h.cli.out("exec", "one", "ip", "-6", "route")
+    hosts = h.cli.out("exec", "one", "cat", "/etc/hosts")
+    assert "fd00:17::2\t" in hosts and "ip6-localhost" in hosts
+    assert h.sh("sysctl -n net.ipv6.conf.all.forwarding") == "1\n"
+    if backend == "iptables":
+        assert "-P FORWARD DROP" in h.sh("ip6tables -S FORWARD") and "-P FORWARD DROP" in h.sh("iptables -S FORWARD")
+    else:
+        assert "ipv4, ipv6" in h.sh("nft list set inet pontoon strict")
+    j = json.loads(h.cli.out("network", "inspect", "bridge"))[0]
+    assert j["EnableIPv6"] and [c["Subnet"] for c in j["IPAM"]["Config"]][1] == "fd00:17::/64"
+    h.cli.out("run", "--rm", "--add-host", "gw:host-gateway", "alpine", "grep", "-q", "fd00:17::1.gw", "/etc/hosts")
+    h.cli.out("rm", "-f", "one", "two")
+    h.daemon.stop()
+    h.daemon.start("--firewall-backend", backend, "--ipv6", "--fixed-cidr-v6", "fe80::/64")
+    h.run("three")
+    assert h.address("three", six=True) == "fe80::2" and "fd00:17" not in h.sh("ip -6 addr show docker0")
+    assert h.daemon.doctor() == []
+    h.cli.out("rm", "-f", "three")
+    h.daemon.stop()
+    h.daemon.start("--firewall-backend", backend, "--ipv6", "--bip6", "fd00:18::9/64", "--default-gateway-v6", "fd00:18::99")
+    h.run("four")
+    assert "inet6 fd00:18::9/64" in h.sh("ip -6 addr show docker0") and "default via fd00:18::99" in h.cli.out("exec", "four", "ip", "-6", "route")
+    h.cli.out("rm", "-f", "four")
+    h.daemon.stop()
+    h.daemon.start("--firewall-backend", backend)
+    assert not json.loads(h.cli.out("network", "inspect", "bridge"))[0]["EnableIPv6"] and "fd00:18" not in h.sh("ip -6 addr show docker0") and h.daemon.doctor() == []
+
+
+def test_forwarding_and_policy(host):
+    """FORWARD is set to DROP for a family when it is us who switch its forwarding on: IPv6 with its first network."""
+    h = host("policy", "--default-network-opt", "bridge=com.docker.network.driver.mtu=1400")
+    assert "-P FORWARD DROP" in h.sh("iptables -S FORWARD") and "-P FORWARD ACCEPT" in h.sh("ip6tables -S FORWARD")
+    assert h.sh("sysctl -n net.ipv6.conf.all.forwarding") == "0\n"
+    h.cli.out("network", "create", "--ipv6", "six")
+    assert "-P FORWARD DROP" in h.sh("ip6tables -S FORWARD") and h.sh("sysctl -n net.ipv6.conf.all.forwarding net.ipv6.conf.default.forwarding") == "1\n1\n"
+    h.cli.out("network", "rm", "six")
+    h.daemon.stop()
+    h.start()
+    h.cli.out("network", "create", "--ipv6", "six")
+    assert "-P FORWARD DROP" in h.sh("ip6tables -S FORWARD"), "remembered"
+    for kw, args in (({"setup": "sysctl -qw net.ipv6.conf.all.forwarding=1 net.ipv4.ip_forward=1"}, []), ({}, ["--ip-forward-no-drop"]), ({}, ["--ip-forward=false"])):
+        other = host("policy%d" % len(args + list(kw)) + "".join(args), *args, **kw)
+        other.cli.out("network", "create", "--ipv6", "six")
+        assert "-P FORWARD ACCEPT" in other.sh("ip6tables -S FORWARD") and "-P FORWARD ACCEPT" in other.sh("iptables -S FORWARD")
+        assert other.sh("sysctl -n net.ipv4.ip_forward") == ("0\n" if "--ip-forward=false" in args else "1\n")
+        assert other.daemon.doctor() == []
+        other.close()
+
+
+@pytest.mark.parametrize("args,text", [
+    (["--icc=false", "--iptables=false"], "you specified --iptables=false with --icc=false"),
+    (["--icc=false", "--ipv6", "--ip6tables=false"], "you specified --ip6tables=false with --icc=false"),
+    (["--bridge", "br9", "--bip6", "fd00::1/64"], "you specified -b & --bip, mutually exclusive options"),
+    (["--bip6", "10.0.0.1/8"], 'bip6: "10.0.0.1/8" is not an IPv6 address with a mask'),
+    (["--fixed-cidr-v6", "10.0.0.0/8"], 'fixed-cidr-v6: "10.0.0.0/8" is not an IPv6 subnet'),
+    (["--default-gateway-v6", "10.0.0.1"], 'default-gateway-v6: "10.0.0.1" is not an IPv6 address'),
+    (["--bridge-accept-fwmark", "soup"], 'invalid firewall mark "soup"'),
+    (["--bridge-accept-fwmark", "0x10/0xf"], 'invalid firewall mark "0x10/0xf"'),
+])
+def test_refused_options(args, text):
+    d = Daemon("refused")
+    p = subprocess.run(d.command("--validate", *args), capture_output=True, text=True)
+    assert p.returncode and text in p.stderr, p
