@@ -36,6 +36,10 @@ soak:
 install: all
 	DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild
 
+deb:
+	scripts/deps build
+	scripts/deb
+
 format:
 	clang-format -i $$(git ls-files 'src/*.[ch]' 'tests/*.[ch]')
 
@@ -45,4 +49,4 @@ tidy: all
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all demo test lab bench soak install format tidy clean
+.PHONY: all demo test lab bench soak install deb format tidy clean
