@@ -144,7 +144,7 @@ static int child_main(void *arg)
 }
 
 /* Finds argv[0] in PATH, as execvp would, but in the parent. */
-static int find_program(const char *name, char out[static PATH_MAX], struct err *e)
+int spawn_find(const char *name, char out[static PATH_MAX], struct err *e)
 {
 	if (strchr(name, '/'))
 		return str_copy(out, PATH_MAX, name) ? 0 : err_errno(e, -ENAMETOOLONG, "%s", name);
@@ -185,7 +185,7 @@ int spawn_start(const struct spawn *s, pid_t *out, struct err *e)
 	char path[PATH_MAX];
 	struct child c = {.s = s, .path = path, .argv = argv.out, .env = s->env ? env.out : environ, .parent = getpid()};
 	sigset_t all, old;
-	try(find_program(s->argv[0], path, e));
+	try(spawn_find(s->argv[0], path, e));
 	OWN(own_fd) int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null_fd < 0)
 		return err_errno(e, -errno, "open /dev/null");

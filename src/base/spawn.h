@@ -2,6 +2,7 @@
  * Thread safe (vfork-style; the parent's memory is never touched by the child). */
 #pragma once
 
+#include <limits.h>
 #include <sys/types.h>
 
 #include "base/buf.h"
@@ -22,6 +23,8 @@ struct spawn {
 	int die_signal;    /* PR_SET_PDEATHSIG; 0 = none */
 };
 
+/* Where a program is, as argv[0] is looked up. -ENOENT. */
+int spawn_find(const char *name, char out[static PATH_MAX], struct err *e);
 /* Starts it. -ENOENT etc. when exec failed (reported, not guessed). */
 int spawn_start(const struct spawn *s, pid_t *out, struct err *e);
 /* Waits; *status as of waitpid. */

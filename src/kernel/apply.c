@@ -84,10 +84,10 @@ static int faulty_run(struct kernel *ops, const struct step *s, struct err *e)
 	return err_set(e, -EIO, "injected failure");
 }
 
-static int faulty_observe(struct kernel *ops, struct arena *a, const struct kstate *want, const struct world *known, struct kstate *out, struct err *e)
+static int faulty_observe(struct kernel *ops, unsigned parts, struct arena *a, const struct kstate *want, const struct world *known, struct kstate *out, struct err *e)
 {
 	struct faulty *f = (struct faulty *)ops;
-	return f->inner->observe(f->inner, a, want, known, out, e);
+	return f->inner->observe(f->inner, parts, a, want, known, out, e);
 }
 
 static int faulty_routes(struct kernel *ops, struct arena *a, struct prefix **out, size_t *n, struct err *e)

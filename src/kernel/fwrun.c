@@ -54,6 +54,15 @@ static int listing(struct real *k, enum fw_family f, const struct world *known, 
 	return 0;
 }
 
+/* Each table is a transaction. */
+static unsigned commits(const char *text)
+{
+	unsigned n = 0;
+	for (const char *p = text; (p = strstr(p, "\nCOMMIT\n")); p++)
+		n++;
+	return n;
+}
+
 static int restore(struct real *k, const struct step *s, bool *ran, struct err *e)
 {
 	OWN(arena_free) struct arena a = {0};
@@ -64,7 +73,14 @@ static int restore(struct real *k, const struct step *s, bool *ran, struct err *
 	try(listing(k, s->family, k->ops.known, NULL, &a, l, &ours, e));
 	try(fw_render(s, l, &text, e));
 	*ran = text.len > 0;
-	return text.len ? run(argv, text.data, text.len, NULL, e) : 0;
+	if (!text.len)
+		return 0;
+	struct stamp before;
+	k->stamper.used[s->family] = true;
+	stamp_read(&k->stamper, false, &before);
+	try(run(argv, text.data, text.len, NULL, e));
+	real_changed_rules(k, &before, commits(buf_str(&text)));
+	return 0;
 }
 
 int fwrun_step(struct real *k, const struct step *s, struct err *e)

@@ -15,12 +15,15 @@ struct kernel_dns {
 	bool (*holds)(void *arg, const char *container, const char *netns_path, uint16_t *udp_port, uint16_t *tcp_port);
 };
 
+/* What is observed: the host's firewall rules, or the rest too. */
+enum { KERNEL_RULES = 1, KERNEL_REST = 2, KERNEL_ALL = KERNEL_RULES | KERNEL_REST };
+
 struct kernel {
 	/* Carries out one step. On error nothing of the step is left (a failed firewall run is put back). The kernel's own text (ext-ack) is in e. */
 	int (*run)(struct kernel *k, const struct step *s, struct err *e);
-	/* What there is of ours (design section 5 and invariant 2: by alias, name, netns directory, rule shape), plus the present value of every K_HOSTCTL, K_NSCTL, K_FILE, K_POLICY
+	/* What there is of ours in these parts (design section 5 and invariant 2: by alias, name, netns directory, rule shape), plus the present value of every K_HOSTCTL, K_NSCTL, K_FILE, K_POLICY
 	 * that `want` names. Strings are allocated from `a`. `known` = networks in the world or in pending intents. */
-	int (*observe)(struct kernel *k, struct arena *a, const struct kstate *want, const struct world *known, struct kstate *out, struct err *e);
+	int (*observe)(struct kernel *k, unsigned parts, struct arena *a, const struct kstate *want, const struct world *known, struct kstate *out, struct err *e);
 	/* Facts of the host, see kernel_host_routes and kernel_link_kind; may be NULL in fakes: a host without any. */
 	int (*routes)(struct kernel *k, struct arena *a, struct prefix **out, size_t *n, struct err *e);
 	int (*link)(struct kernel *k, const char *name, enum link_kind *out, struct err *e);

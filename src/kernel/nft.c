@@ -53,7 +53,10 @@ int nft_step(struct real *k, const struct step *s, struct err *e)
 	try(fw_nft_render(s, l.user, present, &text, e));
 	if (!text.len)
 		return 0;
+	struct stamp before;
+	stamp_read(&k->stamper, false, &before);
 	try(nft_run(buf_str(&text), NULL, e));
+	real_changed_rules(k, &before, 1);
 	if (!table)
 		return 0;
 	/* How this library prints the skeleton: what is compared with from now on, as its next version may print it differently. */

@@ -9,9 +9,14 @@
 
 int nl_open(struct nl *nl, struct err *e)
 {
+	return nl_open_protocol(nl, NETLINK_ROUTE, e);
+}
+
+int nl_open_protocol(struct nl *nl, int protocol, struct err *e)
+{
 	int on = 1;
 	nl->seq = 0;
-	nl->sock = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	nl->sock = mnl_socket_open2(protocol, SOCK_CLOEXEC);
 	if (!nl->sock)
 		return err_errno(e, -errno, "open a netlink socket");
 	if (mnl_socket_bind(nl->sock, 0, MNL_SOCKET_AUTOPID) < 0) {
@@ -74,7 +79,13 @@ static int send_request(struct nl *nl, struct nlmsghdr *m, struct err *e)
 
 int nl_call(struct nl *nl, struct nlmsghdr *m, struct err *e)
 {
+	return nl_get(nl, m, NULL, NULL, e);
+}
+
+int nl_get(struct nl *nl, struct nlmsghdr *m, int (*each)(const struct nlmsghdr *m, void *arg), void *arg, struct err *e)
+{
 	_Alignas(struct nlmsghdr) char buf[NL_READ];
+	int r = 0;
 	m->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
 	try(send_request(nl, m, e));
 	for (;;) {
@@ -82,9 +93,14 @@ int nl_call(struct nl *nl, struct nlmsghdr *m, struct err *e)
 		if (n < 0)
 			return (int)n;
 		int left = (int)n;
-		for (const struct nlmsghdr *h = (const struct nlmsghdr *)buf; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left))
-			if (h->nlmsg_type == NLMSG_ERROR && h->nlmsg_seq == nl->seq)
-				return answer_error(h, e);
+		for (const struct nlmsghdr *h = (const struct nlmsghdr *)buf; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left)) {
+			if (h->nlmsg_seq != nl->seq)
+				continue;
+			if (h->nlmsg_type == NLMSG_ERROR)
+				return r < 0 ? r : answer_error(h, e);
+			if (r >= 0 && each)
+				r = each(h, arg);
+		}
 	}
 }
 

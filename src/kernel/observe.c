@@ -366,7 +366,18 @@ static int open_policies(const struct kstate *want, struct kstate *out)
 	return 0;
 }
 
-int observe_all(struct real *k, struct arena *a, const struct kstate *want, const struct world *known, struct kstate *out, struct err *e)
+static int look_rest(struct look *l, struct err *e)
+{
+	try(read_tables(&l->k->nl, &l->host, e));
+	try(open_boxes(l, e));
+	try(wait_for_orphans(l, e));
+	for (size_t i = 0; i < l->nboxes; i++)
+		try(look_box(l, &l->boxes[i], e));
+	try(look_host(l, e));
+	return look_wanted(l, e);
+}
+
+int observe_parts(struct real *k, unsigned parts, struct arena *a, const struct kstate *want, const struct world *known, struct kstate *out, struct err *e)
 {
 	OWN(own_look) struct look l = {.k = k, .a = a, .want = want, .known = known, .out = out, .host = {.a = a}};
 	for (size_t i = 0; i < want->n; i++) {
@@ -375,19 +386,16 @@ int observe_all(struct real *k, struct arena *a, const struct kstate *want, cons
 		if ((o->kind == K_DNS && map_puts(&l.dns, key, o) < 0) || (o->kind == K_ADDR && (!key || map_puts(&l.addrs, key, o) < 0)))
 			return err_nomem(e);
 	}
-	try(read_tables(&k->nl, &l.host, e));
-	try(open_boxes(&l, e));
-	try(wait_for_orphans(&l, e));
-	for (size_t i = 0; i < l.nboxes; i++)
-		try(look_box(&l, &l.boxes[i], e));
-	try(look_host(&l, e));
-	try(look_wanted(&l, e));
+	if (parts & KERNEL_REST)
+		try(look_rest(&l, e));
+	else
+		try(dump(&k->nl, rtnl_link_dump, take_link, &l.host, &l.host.n, e));
+	if (!(parts & KERNEL_RULES) || !k->conf->iptables)
+		return 0;
 	struct strv marked = {0};
 	for (size_t i = 0; i < l.host.n; i++)
 		if (str_starts(l.host.links[i].alias, "pontoon:") && strv_add(a, &marked, l.host.links[i].name) < 0)
 			return err_nomem(e);
-	if (!k->conf->iptables)
-		return 0;
 	/* Also what the other backend left. */
 	try(nft_observe(k, a, want, out, e));
 	try(fwrun_observe(k, a, want, known, &marked, out, e));

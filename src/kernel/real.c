@@ -397,15 +397,24 @@ static int real_run(struct kernel *ops, const struct step *s, struct err *e)
 	return err_set(e, -EINVAL, "an unknown step");
 }
 
-static int real_observe(struct kernel *ops, struct arena *a, const struct kstate *want, const struct world *known, struct kstate *out, struct err *e)
+void real_changed_rules(struct real *k, const struct stamp *before, unsigned n)
 {
-	return observe_all((struct real *)ops, a, want, known, out, e);
+	struct stamp after;
+	stamp_read(&k->stamper, false, &after);
+	if (stamp_same(before, &k->right) && stamp_follows(before, &after, n))
+		k->right = after;
+}
+
+static int real_observe(struct kernel *ops, unsigned parts, struct arena *a, const struct kstate *want, const struct world *known, struct kstate *out, struct err *e)
+{
+	return observe_parts((struct real *)ops, parts, a, want, known, out, e);
 }
 
 static void real_free(struct kernel *ops)
 {
 	struct real *k = (struct real *)ops;
 	nl_close(&k->nl);
+	stamper_close(&k->stamper);
 	free(k->nft_printed);
 	free(k);
 }
@@ -417,9 +426,12 @@ int kernel_new(const struct netconf *conf, struct kernel **out, struct err *e)
 		return err_nomem(e);
 	k->ops = (struct kernel){.run = real_run, .observe = real_observe, .routes = observe_routes, .link = observe_link, .free = real_free};
 	k->conf = conf;
+	k->stamper = (struct stamper)STAMPER_NONE;
 	int r = nl_open(&k->nl, e);
+	if (r >= 0)
+		r = stamper_open(&k->stamper, conf->iptables && !conf->nftables, e);
 	if (r < 0) {
-		free(k);
+		real_free(&k->ops);
 		return r;
 	}
 	*out = &k->ops;

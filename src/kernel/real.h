@@ -6,11 +6,14 @@
 #include "kernel/kernel.h"
 #include "kernel/nl.h"
 #include "kernel/rtnl.h"
+#include "kernel/stamp.h"
 
 struct real {
 	struct kernel ops; /* first: a struct kernel * is a struct real * */
 	const struct netconf *conf;
 	struct nl nl; /* in the daemon's namespace */
+	struct stamper stamper;
+	struct stamp right; /* when the rules were last known to be as wanted: moved on by our own changes */
 	char *nft_printed; /* the skeleton of our nftables table as the library printed it after we made it; NULL: not made by us yet */
 };
 
@@ -18,11 +21,13 @@ struct real {
 int real_index(const char *name, struct err *e);
 /* Runs fn with a netlink socket of the sandbox `ns` (container id), or with the daemon's own when ns is NULL. */
 int real_in(struct real *k, const char *ns, int (*fn)(struct nl *nl, void *arg, struct err *e), void *arg, struct err *e);
+/* The rules were changed by us in n transactions. */
+void real_changed_rules(struct real *k, const struct stamp *before, unsigned n);
 /* One firewall step; the table as it is now is read first, so that rules find their places. */
 int fwrun_step(struct real *k, const struct step *s, struct err *e);
 /* Reads the tables and recognises what is ours. marked: devices on the host that carry our alias. */
 int fwrun_observe(struct real *k, struct arena *a, const struct kstate *want, const struct world *known, const struct strv *marked, struct kstate *out, struct err *e);
-int observe_all(struct real *k, struct arena *a, const struct kstate *want, const struct world *known, struct kstate *out, struct err *e);
+int observe_parts(struct real *k, unsigned parts, struct arena *a, const struct kstate *want, const struct world *known, struct kstate *out, struct err *e);
 /* Our table of nftables (nft.c), in the calling thread's namespace. */
 int nft_run(const char *text, struct buf *out, struct err *e);
 int nft_step(struct real *k, const struct step *s, struct err *e);

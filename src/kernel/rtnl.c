@@ -303,7 +303,7 @@ int rtnl_link_read(const struct nlmsghdr *m, struct rtnl_link *out)
 {
 	const struct ifinfomsg *i = mnl_nlmsg_get_payload(m);
 	*out = (struct rtnl_link){0};
-	if (m->nlmsg_type != RTM_NEWLINK || m->nlmsg_len < mnl_nlmsg_size(sizeof(*i)))
+	if ((m->nlmsg_type != RTM_NEWLINK && m->nlmsg_type != RTM_DELLINK) || m->nlmsg_len < mnl_nlmsg_size(sizeof(*i)))
 		return -EPROTO;
 	out->index = i->ifi_index;
 	out->up = i->ifi_flags & IFF_UP;
@@ -331,7 +331,7 @@ int rtnl_addr_read(const struct nlmsghdr *m, struct rtnl_addr *out)
 {
 	const struct ifaddrmsg *a = mnl_nlmsg_get_payload(m);
 	*out = (struct rtnl_addr){0};
-	if (m->nlmsg_type != RTM_NEWADDR || m->nlmsg_len < mnl_nlmsg_size(sizeof(*a)) || (a->ifa_family != AF_INET && a->ifa_family != AF_INET6))
+	if ((m->nlmsg_type != RTM_NEWADDR && m->nlmsg_type != RTM_DELADDR) || m->nlmsg_len < mnl_nlmsg_size(sizeof(*a)) || (a->ifa_family != AF_INET && a->ifa_family != AF_INET6))
 		return -EPROTO;
 	out->index = (int)a->ifa_index;
 	out->scope = a->ifa_scope;

@@ -48,6 +48,7 @@ struct nlmsghdr *rtnl_link_dump(char *buf);
 struct nlmsghdr *rtnl_addr_dump(char *buf);
 struct nlmsghdr *rtnl_route_dump(char *buf, uint8_t family);
 
-int rtnl_link_read(const struct nlmsghdr *m, struct rtnl_link *out); /* -EPROTO */
+/* Also of what has gone (RTM_DELLINK, RTM_DELADDR). -EPROTO. */
+int rtnl_link_read(const struct nlmsghdr *m, struct rtnl_link *out);
 int rtnl_addr_read(const struct nlmsghdr *m, struct rtnl_addr *out);
 int rtnl_route_read(const struct nlmsghdr *m, struct rtnl_route *out);

@@ -139,6 +139,12 @@ static bool bridge_equal(const struct kobj *w, const struct kobj *h)
 	       (!mac_is_set(&w->bridge.mac) || memcmp(&w->bridge.mac, &h->bridge.mac, sizeof(struct mac)) == 0);
 }
 
+bool kobj_is_fw(const struct kobj *o)
+{
+	return o->kind == K_CHAIN || o->kind == K_RULE || o->kind == K_POLICY || o->kind == K_NFT_TABLE ||
+	       o->kind == K_NFT_ELEM;
+}
+
 bool kobj_equal(const struct kobj *w, const struct kobj *h)
 {
 	switch (w->kind) {

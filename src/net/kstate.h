@@ -134,6 +134,7 @@ struct kstate {
 int kstate_add(struct kstate *s, const struct kobj *o);
 void kstate_sort(struct kstate *s); /* by kind, then key */
 int kobj_cmp_key(const struct kobj *a, const struct kobj *b);
+bool kobj_is_fw(const struct kobj *o); /* of a firewall step */
 bool kobj_equal(const struct kobj *want, const struct kobj *have);
 /* One line for people and golden files: "veth veth1a2b3c4 eth0 in 3f2a.. 02:42:ac:11:00:02 master docker0". */
 const char *kobj_text(const struct kobj *o, struct arena *a);

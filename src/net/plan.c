@@ -43,12 +43,6 @@ struct diff {
 	size_t cap;
 };
 
-static bool is_fw(const struct kobj *o)
-{
-	return o->kind == K_CHAIN || o->kind == K_RULE || o->kind == K_POLICY || o->kind == K_NFT_TABLE ||
-	       o->kind == K_NFT_ELEM;
-}
-
 /* Never taken away: what belongs to the host or the user once it is there. */
 static bool is_permanent(const struct kobj *o)
 {
@@ -201,7 +195,7 @@ static int delete_step(struct diff *d, struct pair *p, bool late, struct err *e)
 	}
 	for (size_t i = 0; s.implied && i < d->n; i++) {
 		struct pair *q = &d->v[i];
-		if (!q->have || q->gone || is_fw(q->have) || (late && q->fate != DEL))
+		if (!q->have || q->gone || kobj_is_fw(q->have) || (late && q->fate != DEL))
 			continue;
 		bool goes = vanishes(q->have, p->have) || (last_address && routes_through(q->have, p->have));
 		for (size_t k = 0; !goes && k < s.nimplied; k++)
@@ -283,7 +277,7 @@ static int additions(struct diff *d, struct err *e)
 			try(fw_steps(d, true, e));
 		for (size_t i = 0; i < d->n; i++) {
 			const struct pair *p = &d->v[i];
-			if (!p->want || (int)p->want->kind != kind || is_fw(p->want))
+			if (!p->want || (int)p->want->kind != kind || kobj_is_fw(p->want))
 				continue;
 			if (p->fate == ADD || p->fate == RENEW)
 				*add_step(d) = (struct step){.op = STEP_ADD, .after = p->want};
@@ -312,7 +306,7 @@ static int deletions(struct diff *d, struct err *e)
 	for (int kind = K_KIND_N - 1; kind >= 0; kind--)
 		for (size_t i = d->n; i-- > 0;)
 			if (d->v[i].have && (int)d->v[i].have->kind == kind && d->v[i].fate == DEL && !d->v[i].gone &&
-				!is_fw(d->v[i].have))
+				!kobj_is_fw(d->v[i].have))
 				try(delete_step(d, &d->v[i], true, e));
 	for (size_t i = 0; i < claims.n; i++)
 		*add_step(d) = claims.v[i];

@@ -12,6 +12,7 @@
 #include "ops/defaults.h"
 #include "ops/events.h"
 #include "ops/exits.h"
+#include "ops/heal.h"
 #include "ops/host.h"
 #include "ops/publish.h"
 #include "ops/reconcile.h"
@@ -66,6 +67,7 @@ static int open_store(struct core *c, struct err *e)
 
 static int open_all(struct core *c, struct kernel *kernel, struct err *e)
 {
+	bool watched = !kernel; /* a test's own changes only what it is told to */
 	c->kernel = kernel;
 	try(mkdir_p(c->conf->data_root, 0710, e));
 	try(mkdir_p(c->conf->exec_root, 0711, e));
@@ -85,7 +87,11 @@ static int open_all(struct core *c, struct kernel *kernel, struct err *e)
 	ec.arg = c;
 	try(engine_new(&ec, &c->engine, e));
 	try(defaults_forwarding(c, e));
+	if (watched)
+		try(heal_open(c, e));
 	try(reconcile_start(c, e));
+	if (watched)
+		try(heal_start(c, e));
 	try(restarts_open(c, e));
 	restarts_boot(c);
 	return 0;
@@ -116,6 +122,7 @@ void core_close(struct core *c)
 	if (!c)
 		return;
 	c->ending = true;
+	heal_stop(c);
 	restarts_stop(c);
 	exits_stop(c);
 	announce_close(c);

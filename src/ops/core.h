@@ -63,6 +63,7 @@ struct core {
 	struct exit_queue *exits;
 	struct restarts *restarts;
 	struct announcements *announcements;
+	struct heal *heal;
 	_Atomic bool ending; /* an orderly end has begun: what is stopped now, the user has not stopped */
 };
 

@@ -56,7 +56,7 @@ static void list_step(struct list *l, const struct step *s)
 		add(l, s->fw[i].add ? s->fw[i].old : s->fw[i].o, s->fw[i].add ? s->fw[i].o : NULL);
 }
 
-static int list_plan(struct core *c, const struct plan *p, struct arena *a, struct difference **out, size_t *n, struct err *e)
+int doctor_list(struct core *c, const struct plan *p, struct arena *a, struct difference **out, size_t *n, struct err *e)
 {
 	struct list l = {.a = a, .w = c->world};
 	for (size_t i = 0; i < p->n; i++)
@@ -75,9 +75,9 @@ int op_doctor(struct core *c, bool repair, struct arena *a, struct difference **
 {
 	struct plan p;
 	pthread_mutex_lock(&c->op_lock);
-	int r = reconcile_plan(c, a, &p, e);
+	int r = reconcile_plan(c, KERNEL_ALL, a, &p, e);
 	if (r >= 0)
-		r = list_plan(c, &p, a, out, n, e);
+		r = doctor_list(c, &p, a, out, n, e);
 	if (r >= 0 && repair)
 		r = reconcile_repair(c, a, &p, e);
 	pthread_mutex_unlock(&c->op_lock);

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "net/plan.h"
 #include "ops/announce.h"
+#include "ops/heal.h"
 #include "ops/host.h"
 #include "ops/publish.h"
 #include "ops/wait.h"
@@ -146,6 +147,20 @@ static void publish(struct op *op)
 	op->nevents = 0;
 }
 
+/* Somebody may have flushed our rules or removed a link a moment ago: that is mended first, and then it works. */
+static int apply(struct core *c, const struct plan *p, struct err *e)
+{
+	struct err first = {0};
+	int r = kernel_apply(c->kernel, p, &first);
+	if (r >= 0)
+		return 0;
+	if (heal_now(c, KERNEL_ALL, NULL) > 0)
+		return kernel_apply(c->kernel, p, e);
+	if (e)
+		*e = first;
+	return r;
+}
+
 int op_commit(struct op *op, struct err *e)
 {
 	struct core *c = op->core;
@@ -156,7 +171,7 @@ int op_commit(struct op *op, struct err *e)
 	try(op_plan(op, &plan, e));
 	if (plan.n || op->keep_intent)
 		try(write_intent(op, &intent, e));
-	int r = kernel_apply(c->kernel, &plan, e);
+	int r = apply(c, &plan, e);
 	if (r >= 0) {
 		r = save(op, intent, e);
 		if (r < 0) {

@@ -164,7 +164,16 @@ static void finish_removals(struct core *c, struct arena *a)
 	}
 }
 
-int reconcile_plan(struct core *c, struct arena *a, struct plan *out, struct err *e)
+static void keep_rules(struct kstate *s)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < s->n; i++)
+		if (kobj_is_fw(&s->v[i]))
+			s->v[n++] = s->v[i];
+	s->n = n;
+}
+
+int reconcile_plan(struct core *c, unsigned parts, struct arena *a, struct plan *out, struct err *e)
 {
 	struct netconf *conf = arena_new(a, struct netconf, 1);
 	struct kstate *have = arena_new(a, struct kstate, 1), *want = arena_new(a, struct kstate, 1);
@@ -173,7 +182,9 @@ int reconcile_plan(struct core *c, struct arena *a, struct plan *out, struct err
 	have->mem = want->mem = a;
 	try(host_facts(c, a, conf, e));
 	try(want_all(c->world, conf, want, e));
-	try(c->kernel->observe(c->kernel, a, want, c->world, have, e));
+	if (!(parts & KERNEL_REST))
+		keep_rules(want);
+	try(c->kernel->observe(c->kernel, parts, a, want, c->world, have, e));
 	return plan_diff(a, have, want, out, e);
 }
 
@@ -203,7 +214,7 @@ static int reconcile_kernel(struct core *c, struct err *e)
 	OWN(arena_free) struct arena a = {0};
 	struct plan p;
 	pthread_mutex_lock(&c->op_lock);
-	int r = reconcile_plan(c, &a, &p, e);
+	int r = reconcile_plan(c, KERNEL_ALL, &a, &p, e);
 	if (r >= 0)
 		r = reconcile_repair(c, &a, &p, e);
 	pthread_mutex_unlock(&c->op_lock);

@@ -19,9 +19,12 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "store/db.h"
 #include "store/schema.h"
+
+#define LOCK_TRIES 100 /* one each 10 ms */
 
 static const char *const statement_sql[] = {
 	[ST_PUT_NETWORK] = "INSERT INTO network(id,name,driver,seq,created,spec) VALUES(?1,?2,?3,?4,?5,?6)"
@@ -78,6 +81,18 @@ static int sync_directory(const char *path, struct err *e)
 	return 0;
 }
 
+/* A program that a killed daemon was just starting holds the lock along until its exec: a moment is waited for that. */
+static int lock_file(int fd)
+{
+	static const struct timespec pause = {.tv_nsec = 10000000};
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return 0;
+		(void)nanosleep(&pause, NULL);
+	}
+	return -EWOULDBLOCK;
+}
+
 /* Opens or makes the file, locks it, and looks at its header: 16 bytes of magic, big-endian application id at 68. */
 static int claim_file(struct store *s, struct err *e)
 {
@@ -87,7 +102,7 @@ static int claim_file(struct store *s, struct err *e)
 	s->fd = open(s->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
 	if (s->fd < 0)
 		return err_errno(e, -errno, "open the store %s", s->path);
-	if (flock(s->fd, LOCK_EX | LOCK_NB) < 0)
+	if (lock_file(s->fd) < 0)
 		return err_as(e, ERR_UNAVAILABLE,
 			"%s is in use by another pontoond: every daemon needs a --data-root of its own", s->path);
 	ssize_t n = pread(s->fd, head, sizeof(head), 0);

@@ -46,7 +46,7 @@ static struct plan drift(struct lab *l, const struct world *w)
 	struct kstate all = {.mem = &l->a}, want = {.mem = &l->a}, seen = {.mem = &l->a}, have = {.mem = &l->a};
 	struct plan p = {0};
 	struct err e = {0};
-	if (want_all(w, &l->c, &all, &e) < 0 || l->k->observe(l->k, &l->a, &all, w, &seen, &e) < 0) {
+	if (want_all(w, &l->c, &all, &e) < 0 || l->k->observe(l->k, KERNEL_ALL, &l->a, &all, w, &seen, &e) < 0) {
 		printf("# %s\n", e.msg);
 		abort();
 	}

@@ -157,7 +157,7 @@ static struct plan drift(struct lab *l, const struct world *w)
 	struct kstate want = want_of(l, w), have = {.mem = &l->a};
 	struct plan p = {0};
 	struct err e = {0};
-	if (l->k->observe(l->k, &l->a, &want, w, &have, &e) < 0 || plan_diff(&l->a, &have, &want, &p, &e) < 0) {
+	if (l->k->observe(l->k, KERNEL_ALL, &l->a, &want, w, &have, &e) < 0 || plan_diff(&l->a, &have, &want, &p, &e) < 0) {
 		printf("# %s\n", e.msg);
 		abort();
 	}

@@ -39,10 +39,10 @@ static int fail_run(struct kernel *k, const struct step *s, struct err *e)
 	return failing.inner->run(failing.inner, s, e);
 }
 
-static int fail_observe(struct kernel *k, struct arena *a, const struct kstate *want, const struct world *known, struct kstate *out, struct err *e)
+static int fail_observe(struct kernel *k, unsigned parts, struct arena *a, const struct kstate *want, const struct world *known, struct kstate *out, struct err *e)
 {
 	pass_down(k);
-	return failing.inner->observe(failing.inner, a, want, known, out, e);
+	return failing.inner->observe(failing.inner, parts, a, want, known, out, e);
 }
 
 static int fail_routes(struct kernel *k, struct arena *a, struct prefix **out, size_t *n, struct err *e)

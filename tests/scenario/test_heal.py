@@ -1,0 +1,186 @@
+"""What others do to rules, links and settings is noticed and mended: with both backends, and with iptables of both kinds. Each kind has a daemon of its own, one after the other."""
+import json
+import os
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from conftest import BUILD, LAB, Client, Daemon, wait_until
+
+OUTSIDE = "192.0.2.2"
+KINDS = {"iptables-nft": [], "iptables-legacy": [], "nftables": ["--firewall-backend", "nftables"]}
+PROGRAMS = ["iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore"]
+
+
+class Space:
+    """A network namespace that stays."""
+
+    def __init__(self):
+        self.proc = subprocess.Popen(["unshare", "-n", "sleep", "infinity"])
+        mine = os.readlink("/proc/self/ns/net")
+        assert wait_until(lambda: os.readlink(f"/proc/{self.proc.pid}/ns/net") != mine)
+        self.enter = ["nsenter", "-n", "-t", str(self.proc.pid)]
+
+    def sh(self, text, ok=True):
+        p = subprocess.run([*self.enter, "sh", "-c", text], capture_output=True, text=True)
+        assert not ok or p.returncode == 0, f"{text}: {p.stdout} {p.stderr}"
+        return p.stdout
+
+    def end(self):
+        self.proc.kill()
+        self.proc.wait()
+
+
+class Host:
+    """A daemon in a namespace of its own with a neighbour outside, a network, two containers on it and one on docker0."""
+
+    def __init__(self, kind, image):
+        self.kind = kind
+        self.nft = kind == "nftables"
+        self.space, self.outside = Space(), Space()
+        self.sh = self.space.sh
+        self.sh(f"ip link set lo up; echo 0 >/proc/sys/net/ipv4/ip_forward; ip link add up0 type veth peer name up1 netns {self.outside.proc.pid}; ip addr add 192.0.2.1/24 dev up0; ip link set up0 up")
+        self.outside.sh("ip addr add 192.0.2.2/24 dev up1; ip link set up1 up")
+        self.daemon = Daemon(kind)
+        plain = self.daemon.command
+        self.daemon.command = lambda *a: [*self.space.enter, *plain(*a)]
+        self.daemon.start(*KINDS[kind])
+        self.docker = Client("pontoon", BUILD / "pontoon", self.daemon)
+        with open(image, "rb") as f:
+            status, lines = self.daemon.api("POST", "/images/create?fromSrc=-&repo=alpine&tag=latest", f.read(), {"Content-Type": "application/x-tar"})
+        assert status == 200, lines
+        self.docker("network", "create", "--subnet", "10.81.0.0/24", "net1", ok=True)
+        for name, net in (("one", "net1"), ("two", "net1"), ("three", "bridge")):
+            self.docker("run", "-d", "--name", name, "--network", net, "alpine", "sleep", "1h", ok=True)
+        self.br = "br-" + json.loads(self.docker.out("network", "inspect", "net1"))[0]["Id"][:12]
+        self.veth = self.container_veth("one")
+        self.two = self.docker.out("inspect", "-f", "{{.NetworkSettings.Networks.net1.IPAddress}}", "two")
+        self.three = self.docker.out("inspect", "-f", "{{.NetworkSettings.Networks.bridge.IPAddress}}", "three")
+        self.since = time.time()
+
+    def end(self):
+        for c in self.daemon.api("GET", "/containers/json?all=1")[1]:
+            self.daemon.api("DELETE", f"/containers/{c['Id']}?force=1")
+        assert wait_until(lambda: self.daemon.doctor() == []), self.daemon.doctor()
+        assert self.daemon.stop() == 0
+        self.outside.end()
+        self.space.end()
+
+    def container_veth(self, name):
+        index = self.docker.out("exec", name, "cat", "/sys/class/net/eth0/iflink")
+        return next(l.split(":")[1].strip().split("@")[0] for l in self.sh("ip -o link").splitlines() if l.startswith(f"{index}:"))
+
+    def repairs(self):
+        status, raw = self.daemon.api("GET", f"/events?since={self.since:.6f}&until={time.time():.6f}&filters=%7B%22type%22%3A%5B%22daemon%22%5D%7D")
+        assert status == 200, raw
+        text = json.dumps(raw) if isinstance(raw, dict) else raw.decode() if isinstance(raw, bytes) else raw
+        return [e for e in map(json.loads, filter(None, text.splitlines())) if e["Action"] == "repair"]
+
+    def whole(self, isolated=False):
+        assert wait_until(lambda: self.daemon.doctor() == []), self.daemon.doctor()
+        assert self.docker("doctor").rc == 0
+        two, three = self.two, self.three
+        asked = [("one", two, True), ("one", OUTSIDE, True), ("three", OUTSIDE, True)] + [("one", three, False), ("three", two, False)] * isolated
+        pings = [self.docker.spawn("exec", src, "ping", "-c", "1", "-W", "1", dst, stdout=subprocess.DEVNULL) for src, dst, _ in asked]
+        for (src, dst, expect), p in zip(asked, pings):
+            assert (p.wait() == 0) == expect, f"{src} to {dst}: not {expect}\n{self.daemon.log.read_text()[-2000:]}"
+
+    def damage(self, command):
+        before = len(self.repairs())
+        self.sh(command.format(br=self.br, veth=self.veth))
+        assert wait_until(lambda: len(self.repairs()) > before), f"{command}: no repair"
+        self.whole()
+        return self.repairs()[before:]
+
+
+@pytest.fixture(scope="module", params=list(KINDS))
+def host(request, busybox):
+    path = os.environ["PATH"]
+    multi = {"iptables-nft": "xtables-nft-multi", "iptables-legacy": "xtables-legacy-multi", "nftables": "xtables-nft-multi"}[request.param]
+    if not shutil.which(multi):
+        pytest.skip(f"no {multi}")
+    bin = LAB / f"bin-{request.param}"
+    bin.mkdir()
+    for p in PROGRAMS:
+        (bin / p).symlink_to(shutil.which(multi))
+    os.environ["PATH"] = f"{bin}:{path}"
+    h = Host(request.param, busybox)
+    yield h
+    h.end()
+    os.environ["PATH"] = path
+
+
+RULES = {
+    "iptables": ["iptables -F", "iptables -F && iptables -X", "iptables -t nat -F", "iptables -t raw -F PREROUTING", "iptables -t nat -F && iptables -t nat -X && iptables -F && iptables -X && iptables -t raw -F",
+                 "iptables -D FORWARD -j DOCKER-ISOLATION-STAGE-1", "iptables -D DOCKER-ISOLATION-STAGE-1 -i {br} ! -o {br} -j DOCKER-ISOLATION-STAGE-2", "iptables -P FORWARD ACCEPT",
+                 "iptables -I FORWARD -s 198.51.100.9 -j ACCEPT",  # before the jump to DOCKER-USER
+                 "printf '*filter\\n:FORWARD ACCEPT\\n-A FORWARD -s 198.51.100.9 -j ACCEPT\\nCOMMIT\\n*nat\\nCOMMIT\\n' | iptables-restore"],
+    "iptables-nft": ["nft flush ruleset", "nft delete table ip nat", "nft delete table ip filter"],
+    "nftables": ["nft flush ruleset", "nft delete table inet pontoon", "nft flush chain inet pontoon forward", "nft flush set inet pontoon bridges", "nft delete element inet pontoon masq4 '{{ {br} }}'",
+                 "nft add rule inet pontoon forward accept"],
+}
+
+
+def test_rules(host):
+    commands = list(RULES.get(host.kind, []))
+    if not host.nft:
+        commands = RULES["iptables"] + commands
+    for c in commands:
+        host.damage(c)
+    host.whole(isolated=True)
+
+
+def test_links(host):
+    host.whole()
+    for c in ("ip addr del 10.81.0.1/24 dev {br}", "ip link set {br} down", "ip link set {veth} nomaster", "ip link set {veth} down", "ip link del {veth}", "ip link del {br}",
+              "sysctl -qw net.ipv4.ip_forward=0"):
+        host.damage(c)
+        assert host.docker("exec", "one", "ping", "-c", "1", "-W", "1", "10.81.0.1").rc == 0, c
+
+
+def test_what_is_not_ours_stays(host):
+    """The people's chain, foreign tables, foreign links: not touched by a repair; changes of theirs are none of ours."""
+    user = "nft list chain inet pontoon user" if host.nft else "iptables -S DOCKER-USER"
+    host.sh("nft add rule inet pontoon user ip saddr 192.0.2.7 drop" if host.nft else "iptables -I DOCKER-USER -s 192.0.2.7 -j DROP")
+    host.sh("iptables -t mangle -A PREROUTING -s 192.0.2.8 -j ACCEPT; iptables -A INPUT -s 192.0.2.9 -j DROP; nft add table inet others; nft add chain inet others c; nft add rule inet others c accept")
+    host.sh("ip link add theirs type bridge; ip link set theirs up")
+    host.whole()
+    before = [host.sh(user), host.sh("iptables -t mangle -S"), host.sh("iptables -S INPUT"), host.sh("nft list table inet others"), host.sh("ip -br link show theirs")]
+    host.damage("ip link set {br} down")
+    host.damage("nft flush set inet pontoon bridges" if host.nft else "iptables -F FORWARD")
+    assert before == [host.sh(user), host.sh("iptables -t mangle -S"), host.sh("iptables -S INPUT"), host.sh("nft list table inet others"), host.sh("ip -br link show theirs")]
+    seen = len(host.repairs())
+    host.sh("nft add rule inet others c drop; nft delete table inet others; ip link del theirs; iptables -D INPUT -s 192.0.2.9 -j DROP; iptables -t mangle -F")
+    host.whole()
+    assert len(host.repairs()) == seen
+
+
+def test_event_says_what(host):
+    got = host.damage("ip addr del 10.81.0.1/24 dev {br}")
+    a = got[0]["Actor"]["Attributes"]
+    assert int(a["missing"]) >= 1 and "10.81.0.1/24" in a["objects"], a
+    assert "is repaired" in host.daemon.log.read_text()
+
+
+def test_operations_meet_the_damage(host):
+    """An operation right after a flush does not fail, whoever is quicker."""
+    flush = ["nft flush ruleset"] if host.nft else ["iptables -F && iptables -X"] + ["nft flush ruleset"] * (host.kind == "iptables-nft")
+    for c in flush * 5:
+        for verb in (("create", "net2"), ("connect", "net2", "three"), ("disconnect", "net2", "three"), ("rm", "net2")):
+            host.sh(c, ok=False)  # a repair may come in between
+            host.docker("network", *verb, ok=True)
+    host.sh(f"ip link del {host.br}")
+    host.docker("run", "--rm", "--network", "net1", "alpine", "true", ok=True)
+    host.whole(isolated=True)
+
+
+def test_damage_while_the_daemon_is_away(host):
+    host.daemon.kill9()
+    host.sh("nft flush ruleset" if host.nft else "iptables -F && iptables -t nat -F")
+    host.sh(f"ip link set {host.br} down")
+    host.daemon.start(*KINDS[host.kind])
+    host.since = time.time()
+    host.whole()
+    host.damage("nft flush ruleset" if host.nft else "iptables -F")
