@@ -3,6 +3,7 @@
 
 #include "api/router.h"
 #include "api/view.h"
+#include "model/mounts.h"
 
 static struct view view_of(const struct request *rq)
 {
@@ -90,10 +91,24 @@ static bool exited_matches(const struct filters *f, const struct container *c)
 	return false;
 }
 
+/* A volume's name or the place where it is mounted. */
+static bool volume_matches(const struct filters *f, const struct container *c)
+{
+	const struct mount_point *m = c->spec->mount_points.v;
+	if (!filters_have(f, "volume"))
+		return true;
+	for (size_t i = 0; i < c->spec->mount_points.n; i++) {
+		const char *name = streq(m[i].type, "volume") ? m[i].name : m[i].source;
+		if (filters_match(f, "volume", m[i].destination) || (name && filters_match(f, "volume", name)))
+			return true;
+	}
+	return false;
+}
+
 static bool matches(const struct filters *f, const struct world *w, const struct container *c)
 {
 	return status_matches(f, c) && name_matches(f, c) && filters_match_labels(f, &c->spec->config.labels) && ancestor_matches(f, w, c) && network_matches(f, w, c) && age_matches(f, w, c) &&
-	       exited_matches(f, c);
+	       exited_matches(f, c) && volume_matches(f, c);
 }
 
 static int list(struct request *rq, struct err *e)

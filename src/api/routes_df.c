@@ -1,7 +1,9 @@
 /* GET /system/df, and the sizes of containers that it shares with `ps --size` and `inspect --size`. */
 #include "api/router.h"
 #include "api/view.h"
+#include "base/du.h"
 #include "engine/size.h"
+#include "model/mounts.h"
 
 void reply_add_size(struct core *core, json_t *row)
 {
@@ -56,6 +58,22 @@ static json_t *containers(struct request *rq, const struct view *v, const struct
 	return list;
 }
 
+static json_t *volumes(struct request *rq, const struct view *v, const struct world *w)
+{
+	const struct volume *vol;
+	const struct container *c;
+	json_t *list = json_array();
+	for (size_t i = 0; (vol = world_next(w, NOUN_VOLUME, &i));) {
+		int64_t users = 0;
+		json_t *row = view_volume(v, vol, &rq->mem);
+		for (size_t k = 0; (c = world_next(w, NOUN_CONTAINER, &k));)
+			users += mounts_use(c, vol->name);
+		json_object_set_new(row, "UsageData", json_pack("{s:I}", "RefCount", (json_int_t)users));
+		json_array_append_new(list, row);
+	}
+	return list;
+}
+
 static int64_t layers_size(const struct world *w)
 {
 	const struct layer *l;
@@ -93,11 +111,13 @@ static int df(struct request *rq, struct err *e)
 	try(read_types(rq, wanted, e));
 	const struct world *w = core_read(rq->core);
 	json_t *cs = wanted[0] ? containers(rq, &v, w) : json_null(), *is = wanted[1] ? images(rq, &v, w) : json_null();
-	json_t *j = json_pack("{s:I, s:o, s:o, s:o, s:o}", "LayersSize", (json_int_t)(wanted[1] ? layers_size(w) : 0), "Images", is, "Containers", cs, "Volumes", wanted[2] ? json_array() : json_null(),
+	json_t *j = json_pack("{s:I, s:o, s:o, s:o, s:o}", "LayersSize", (json_int_t)(wanted[1] ? layers_size(w) : 0), "Images", is, "Containers", cs, "Volumes", wanted[2] ? volumes(rq, &v, w) : json_null(),
 		"BuildCache", wanted[3] ? json_array() : json_null());
 	core_read_end(rq->core);
 	json_array_foreach(json_object_get(j, "Containers"), i, row)
 		reply_add_size(rq->core, row);
+	json_array_foreach(json_object_get(j, "Volumes"), i, row)
+		json_object_set_new(json_object_get(row, "UsageData"), "Size", json_integer(du_size(json_string_value(json_object_get(row, "Mountpoint")))));
 	if (rq->minor < 42)
 		json_object_set_new(j, "BuilderSize", json_integer(0));
 	return reply_json(rq, 200, j);

@@ -40,17 +40,61 @@ struct watching {
 	struct buf ready; /* text not yet given */
 };
 
+/* One of the key's values begins the text, or none is given. */
+static bool begins(const struct filters *f, const char *key, const char *text)
+{
+	bool asked = false;
+	for (size_t i = 0; i < f->n; i++) {
+		if (!streq(f->v[i].key, key))
+			continue;
+		asked = true;
+		if (*f->v[i].value && str_starts(text, f->v[i].value))
+			return true;
+	}
+	return !asked;
+}
+
+/* "exec_create: sh -c x" is an exec_create, "health_status: healthy" a health_status. */
+static bool action_matches(const struct filters *f, const char *action)
+{
+	size_t n = strcspn(action, ":");
+	if (filters_match(f, "event", action))
+		return true;
+	for (size_t i = 0; i < f->n; i++)
+		if (streq(f->v[i].key, "event") && action[n] && strlen(f->v[i].value) == n && strncmp(f->v[i].value, action, n) == 0)
+			return true;
+	return false;
+}
+
+/* Of an image: what it is called with or without its tag, or its id. */
+static bool image_matches(const struct filters *f, const struct event *ev)
+{
+	const char *name = kvs_get(&ev->attributes, streq(ev->type, "image") ? "name" : "image");
+	if (!filters_have(f, "image"))
+		return true;
+	for (size_t i = 0; i < f->n; i++) {
+		const char *v = f->v[i].value;
+		size_t n = strlen(v);
+		if (streq(f->v[i].key, "image") && ((name && strncmp(name, v, n) == 0 && (!name[n] || name[n] == ':')) || (streq(ev->type, "image") && streq(ev->id, v))))
+			return true;
+	}
+	return false;
+}
+
+/* What names a thing of a type lets through only events of that type. */
+static bool thing_matches(const struct filters *f, const struct event *ev)
+{
+	static const char *const types[] = {"container", "network", "volume", "daemon", "plugin", "service", "node", "secret", "config"};
+	const char *name = kvs_get(&ev->attributes, "name");
+	for (size_t i = 0; i < ARRAY_LEN(types); i++)
+		if (filters_have(f, types[i]) && !(streq(ev->type, types[i]) && (begins(f, types[i], ev->id) || begins(f, types[i], name ? name : ""))))
+			return false;
+	return true;
+}
+
 static bool event_matches(const struct filters *f, const struct event *ev)
 {
-	const char *name = kvs_get(&ev->attributes, "name"), *image = kvs_get(&ev->attributes, "image");
-	bool container = streq(ev->type, "container");
-	if (!filters_match(f, "type", ev->type) || !filters_match(f, "event", ev->action) || !filters_match_labels(f, &ev->attributes))
-		return false;
-	if (filters_have(f, "container") && !(container && (filters_match(f, "container", ev->id) || filters_match(f, "container", name ? name : ""))))
-		return false;
-	if (filters_have(f, "network") && !(streq(ev->type, "network") && (filters_match(f, "network", ev->id) || filters_match(f, "network", name ? name : ""))))
-		return false;
-	return !filters_have(f, "image") || filters_match(f, "image", container ? (image ? image : "") : name ? name : "");
+	return filters_match(f, "type", ev->type) && filters_match(f, "scope", "local") && action_matches(f, ev->action) && filters_match_labels(f, &ev->attributes) && thing_matches(f, ev) && image_matches(f, ev);
 }
 
 /* 1: a line is ready, 0: none waits, -1: no more can come */

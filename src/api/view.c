@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "engine/volume.h"
+
 json_t *view_tags(const struct world *w, const struct image *img, struct arena *a)
 {
 	size_t n;
@@ -183,4 +185,12 @@ json_t *view_event(const struct view *v, const struct event *ev)
 	json_object_set_new(j, "time", json_integer(ev->time / 1000000000));
 	json_object_set_new(j, "timeNano", json_integer(ev->time));
 	return j;
+}
+
+json_t *view_volume(const struct view *v, const struct volume *vol, struct arena *a)
+{
+	char when[TIME_TEXT];
+	return json_pack("{s:s, s:s, s:o, s:s, s:s, s:o, s:s}", "CreatedAt", time_format(vol->created - vol->created % 1000000000, when), "Driver", "local", "Labels",
+		vol->labels.n ? map(&vol->labels) : json_null(), "Mountpoint", engine_volume_path(v->core->engine, vol->name, a), "Name", vol->name, "Options",
+		vol->options.n ? map(&vol->options) : json_null(), "Scope", "local");
 }

@@ -17,6 +17,7 @@ json_t *view_image_row(const struct view *v, const struct world *w, const struct
 json_t *view_tags(const struct world *w, const struct image *img, struct arena *a);
 json_t *view_lower_dirs(const struct view *v, const struct world *w, const struct image *img, size_t skip);
 json_t *view_network(const struct view *v, const struct world *w, const struct network *n, bool containers, struct arena *a);
+json_t *view_volume(const struct view *v, const struct volume *vol, struct arena *a);
 json_t *view_exec(const struct exec_info *x);
 json_t *view_event(const struct view *v, const struct event *ev);
 json_t *view_info(const struct view *v, const struct world *w, struct arena *a);

@@ -1,6 +1,7 @@
 #include <errno.h>
 
 #include "api/view.h"
+#include "engine/volume.h"
 #include "net/join.h"
 
 const char *view_duration(int64_t ns, struct arena *a)
@@ -179,23 +180,25 @@ static json_t *state_view(const struct container *c)
 		(json_int_t)c->exit_code, "Error", c->error, "StartedAt", when(c->started), "FinishedAt", when(c->finished));
 }
 
-/* Binds "src:dst[:opts]" and bind or tmpfs mounts, as the Mounts list of inspect. */
-static json_t *mounts_view(const struct container *c)
+static json_t *mount_view(const struct view *v, const struct mount_point *m, struct arena *a)
 {
-	json_t *j = json_array();
-	const struct host_config *h = &c->spec->host;
-	for (size_t i = 0; i < h->binds.n; i++) {
-		const char *s = h->binds.v[i], *dst = strchr(s, ':'), *opt = dst ? strchr(dst + 1, ':') : NULL;
-		if (!dst || *s != '/')
-			continue;
-		const char *mode = opt ? opt + 1 : "";
-		json_array_append_new(j, json_pack("{s:s, s:s%, s:s%, s:s, s:b, s:s}", "Type", "bind", "Source", s, (size_t)(dst - s), "Destination", dst + 1,
-			opt ? (size_t)(opt - dst - 1) : strlen(dst + 1), "Mode", mode, "RW", !(str_starts(mode, "ro") || strstr(mode, ",ro")), "Propagation", "rprivate"));
+	bool volume = streq(m->type, "volume");
+	const char *source = volume ? engine_volume_path(v->core->engine, m->name, a) : m->source;
+	json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:b, s:s}", "Type", m->type, "Source", source ? source : "", "Destination", m->destination, "Mode", m->mode ? m->mode : "", "RW", m->rw, "Propagation",
+		m->propagation ? m->propagation : "");
+	if (j && volume) {
+		json_object_set_new(j, "Name", json_string(m->name));
+		json_object_set_new(j, "Driver", json_string("local"));
 	}
-	const struct mount_spec *m = h->mounts.v;
-	for (size_t i = 0; i < h->mounts.n; i++)
-		json_array_append_new(j, json_pack("{s:s, s:s, s:s, s:s, s:b, s:s}", "Type", m[i].type ? m[i].type : "", "Source", m[i].source ? m[i].source : "", "Destination",
-			m[i].target ? m[i].target : "", "Mode", "", "RW", !m[i].read_only, "Propagation", m[i].type && streq(m[i].type, "bind") ? "rprivate" : ""));
+	return j;
+}
+
+static json_t *mounts_view(const struct view *v, const struct container *c, struct arena *a)
+{
+	const struct mount_point *m = c->spec->mount_points.v;
+	json_t *j = json_array();
+	for (size_t i = 0; j && i < c->spec->mount_points.n; i++)
+		json_array_append_new(j, mount_view(v, &m[i], a));
 	return j;
 }
 
@@ -260,7 +263,7 @@ json_t *view_container(const struct view *v, const struct world *w, const struct
 	json_object_set_new(j, "GraphDriver", json_pack("{s:s, s:{s:o, s:o, s:o, s:o}}", "Name", "overlay2", "Data", "LowerDir",
 		view_lower_dirs(v, w, world_get(w, NOUN_IMAGE, c->image), 0), "MergedDir", json_sprintf("%s/merged", dir), "UpperDir",
 		json_sprintf("%s/upper", dir), "WorkDir", json_sprintf("%s/work", dir)));
-	json_object_set_new(j, "Mounts", mounts_view(c));
+	json_object_set_new(j, "Mounts", mounts_view(v, c, a));
 	json_object_set_new(j, "Config", config_view(c));
 	json_object_set_new(j, "NetworkSettings", network_settings(v, w, c, a));
 	return j;
@@ -302,5 +305,5 @@ json_t *view_container_row(const struct view *v, const struct world *w, const st
 	return json_pack("{s:s, s:[o], s:o, s:o, s:s, s:I, s:o, s:o, s:s, s:s, s:{s:s}, s:{s:o}, s:o}", "Id", c->id, "Names", json_sprintf("/%s", c->name), "Image", image_name(w, c), "ImageID",
 		json_sprintf("sha256:%s", c->image), "Command", command_text(c, a), "Created", (json_int_t)(c->created / 1000000000), "Ports", ports, "Labels", map(&c->spec->config.labels), "State",
 		container_state_name(c->state), "Status", view_status(c, v->now, a), "HostConfig", "NetworkMode", mode ? mode : "", "NetworkSettings", "Networks", endpoints_view(v, w, c, a), "Mounts",
-		mounts_view(c));
+		mounts_view(v, c, a));
 }

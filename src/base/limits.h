@@ -14,6 +14,8 @@
 #define LIMIT_EXECS_PER_CONTAINER 256
 #define LIMIT_LAYERS          127           /* as Docker: the lowerdir string of overlayfs must fit a page when shortened */
 #define LIMIT_NAME            128           /* bytes of a container or network name */
+#define LIMIT_VOLUME_NAME     255           /* bytes: it is the name of a directory */
+#define LIMIT_VOLUMES         20000
 #define LIMIT_LABELS          1024          /* entries of one label or option map */
 #define LIMIT_EVENTS_KEPT     256           /* past events that `events --since` can replay, as Docker */
 #define LIMIT_REF             255           /* bytes of a repository name, domain included */

@@ -9,7 +9,7 @@
 
 struct command {
 	const char *name;   /* "run" */
-	const char *group;  /* "container", "image", "network", "system"; NULL: top level only */
+	const char *group;  /* "container", "image", "network", "system", "volume"; NULL: top level only */
 	bool top;           /* also at the top level */
 	const char *usage;  /* "IMAGE [COMMAND] [ARG...]" */
 	const char *help;
@@ -21,7 +21,7 @@ struct command {
 	const char *alias; /* other names in the group, with blanks between */
 };
 
-extern const struct command commands_container[], commands_run[], commands_image[], commands_network[], commands_system[], commands_df[];
+extern const struct command commands_container[], commands_run[], commands_image[], commands_network[], commands_system[], commands_df[], commands_volume[];
 
 /* "pontoon: text" on stderr; returns the status. */
 int fail(const struct err *e, int status);
@@ -56,7 +56,7 @@ void terminal_restore(void);
 bool terminal_size(int *rows, int *cols);
 
 /* run_body.c: the body of POST /containers/create from the flags of run and create */
-#define RUN_FLAGS 78
+#define RUN_FLAGS 79
 extern const struct flag run_flags[RUN_FLAGS];
 json_t *run_body(const struct parsed *p, struct arena *a, struct err *e);
 /* endpoint_body.c */

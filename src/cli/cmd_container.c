@@ -344,7 +344,7 @@ static int run_prune(const struct parsed *p, struct arena *a)
 		puts("Deleted Containers:");
 	json_array_foreach(json_object_get(j, "ContainersDeleted"), i, id)
 		puts(json_string_value(id));
-	printf("Total reclaimed space: %s\n", units_size(json_integer_value(json_object_get(j, "SpaceReclaimed")), a));
+	printf("%sTotal reclaimed space: %s\n", json_array_size(json_object_get(j, "ContainersDeleted")) ? "\n" : "", units_size(json_integer_value(json_object_get(j, "SpaceReclaimed")), a));
 	return 0;
 }
 

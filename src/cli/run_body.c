@@ -81,7 +81,8 @@ const struct flag run_flags[RUN_FLAGS] = {
 	{"user", 'u', "string", "User name or UID (name|uid[:group|gid])"},
 	{"userns", 0, "string", "User namespace"},
 	{"uts", 0, "string", "UTS namespace"},
-	{"volume", 'v', "list", "Bind a directory (/host:/container[:ro])"},
+	{"volume", 'v', "list", "Bind a directory or a volume (/host:/container[:ro], name:/container)"},
+	{"volume-driver", 0, "string", "Driver of new volumes"},
 	{"volumes-from", 0, "list", "Mount volumes of another container"},
 	{"workdir", 'w', "string", "Working directory"},
 };
@@ -238,40 +239,78 @@ static void devices(struct body *b)
 	json_decref(j);
 }
 
+/* Where a field of --mount goes: in the mount itself or in the options of its type. */
+static const struct {
+	const char *field, *part, *key;
+	char kind; /* t: text, s: switch, b: bytes, o: octal, m: map */
+} mount_fields[] = {{"type", NULL, "Type", 't'}, {"source", NULL, "Source", 't'}, {"src", NULL, "Source", 't'}, {"target", NULL, "Target", 't'}, {"dst", NULL, "Target", 't'}, {"destination", NULL, "Target", 't'},
+	{"consistency", NULL, "Consistency", 't'}, {"readonly", NULL, "ReadOnly", 's'}, {"ro", NULL, "ReadOnly", 's'}, {"bind-propagation", "BindOptions", "Propagation", 't'},
+	{"bind-nonrecursive", "BindOptions", "NonRecursive", 's'}, {"bind-create-src", "BindOptions", "CreateMountpoint", 's'}, {"volume-nocopy", "VolumeOptions", "NoCopy", 's'},
+	{"volume-subpath", "VolumeOptions", "Subpath", 't'}, {"volume-label", "VolumeOptions", "Labels", 'm'}, {"tmpfs-size", "TmpfsOptions", "SizeBytes", 'b'}, {"tmpfs-mode", "TmpfsOptions", "Mode", 'o'}};
+
+static json_t *part_of(json_t *m, const char *name)
+{
+	json_t *part = name ? json_object_get(m, name) : m;
+	if (part)
+		return part;
+	json_object_set_new(m, name, json_object());
+	return json_object_get(m, name);
+}
+
+static bool add_pair(json_t *part, const char *key, const char *pair)
+{
+	json_t *map = part_of(part, key);
+	size_t n = strcspn(pair, "=");
+	return n && json_object_setn_new_nocheck(map, pair, n, json_string(pair[n] ? pair + n + 1 : "")) == 0;
+}
+
+static bool mount_field(json_t *m, const char *field, const char *v)
+{
+	int64_t n;
+	char *end;
+	if (streq(field, "volume-driver") && v)
+		return json_object_set_new(part_of(part_of(m, "VolumeOptions"), "DriverConfig"), "Name", json_string(v)) == 0;
+	if (streq(field, "volume-opt") && v)
+		return add_pair(part_of(part_of(m, "VolumeOptions"), "DriverConfig"), "Options", v);
+	if (streq(field, "bind-recursive") && v) {
+		const char *key = streq(v, "disabled") ? "NonRecursive" : streq(v, "writable") ? "ReadOnlyNonRecursive" : streq(v, "readonly") ? "ReadOnlyForceRecursive" : NULL;
+		return streq(v, "enabled") || (key && json_object_set_new(part_of(m, "BindOptions"), key, json_true()) == 0);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(mount_fields); i++) {
+		if (!streq(mount_fields[i].field, field))
+			continue;
+		json_t *part = part_of(m, mount_fields[i].part);
+		const char *key = mount_fields[i].key;
+		switch (mount_fields[i].kind) {
+		case 't':
+			return v && json_object_set_new(part, key, json_string(v)) == 0;
+		case 's':
+			return json_object_set_new(part, key, json_boolean(!v || streq(v, "true") || streq(v, "1"))) == 0;
+		case 'b':
+			return v && units_parse_bytes(v, &n) >= 0 && json_object_set_new(part, key, json_integer(n)) == 0;
+		case 'o':
+			n = v ? strtol(v, &end, 8) : 0;
+			return v && *v && !*end && json_object_set_new(part, key, json_integer(n)) == 0;
+		default:
+			return v && add_pair(part, key, v);
+		}
+	}
+	return false;
+}
+
 /* type=bind,source=/a,target=/b,readonly */
 static int one_mount(struct body *b, const char *spec, json_t *out)
 {
 	char *save = NULL, *s = arena_dup(b->a, spec);
-	json_t *m = json_pack("{s:s}", "Type", "volume"), *tmpfs = json_object(), *bind = json_object();
-	int r = s ? 0 : err_nomem(b->e);
+	json_t *m = json_pack("{s:s}", "Type", "volume");
+	int r = s && m ? 0 : err_nomem(b->e);
 	for (char *f = r < 0 ? NULL : strtok_r(s, ",", &save); r >= 0 && f; f = strtok_r(NULL, ",", &save)) {
 		char *v = strchr(f, '=');
 		if (v)
 			*v++ = '\0';
-		int64_t n;
-		if (streq(f, "type") && v)
-			text(m, "Type", v);
-		else if ((streq(f, "source") || streq(f, "src")) && v)
-			text(m, "Source", v);
-		else if ((streq(f, "target") || streq(f, "dst") || streq(f, "destination")) && v)
-			text(m, "Target", v);
-		else if (streq(f, "readonly") || streq(f, "ro"))
-			json_object_set_new(m, "ReadOnly", json_boolean(!v || streq(v, "true") || streq(v, "1")));
-		else if (streq(f, "bind-propagation") && v)
-			text(bind, "Propagation", v);
-		else if (streq(f, "tmpfs-size") && v && units_parse_bytes(v, &n) >= 0)
-			json_object_set_new(tmpfs, "SizeBytes", json_integer(n));
-		else if (streq(f, "tmpfs-mode") && v)
-			json_object_set_new(tmpfs, "Mode", json_integer(strtol(v, NULL, 8)));
-		else
-			r = err_as(b->e, ERR_INVALID, "invalid argument \"%s\" for \"--mount\" flag: unexpected key '%s'", spec, f);
+		if (!mount_field(m, f, v))
+			r = err_as(b->e, ERR_INVALID, "invalid argument \"%s\" for \"--mount\" flag: %s '%s'", spec, v ? "unexpected key or value in" : "invalid field", f);
 	}
-	if (json_object_size(tmpfs))
-		json_object_set(m, "TmpfsOptions", tmpfs);
-	if (json_object_size(bind))
-		json_object_set(m, "BindOptions", bind);
-	json_decref(tmpfs);
-	json_decref(bind);
 	if (r >= 0 && !json_object_get(m, "Target"))
 		r = err_as(b->e, ERR_INVALID, "invalid argument \"%s\" for \"--mount\" flag: target is required", spec);
 	if (r < 0)
@@ -349,7 +388,7 @@ static void simple(struct body *b)
 		char kind; /* c: config text, h: host text, H: host list, s: host switch */
 	} map[] = {{"hostname", "Hostname", 'c'}, {"domainname", "Domainname", 'c'}, {"user", "User", 'c'}, {"workdir", "WorkingDir", 'c'}, {"mac-address", "MacAddress", 'c'}, {"stop-signal", "StopSignal", 'c'},
 		{"pid", "PidMode", 'h'}, {"ipc", "IpcMode", 'h'}, {"uts", "UTSMode", 'h'}, {"userns", "UsernsMode", 'h'}, {"cgroupns", "CgroupnsMode", 'h'}, {"cgroup-parent", "CgroupParent", 'h'},
-		{"cpuset-cpus", "CpusetCpus", 'h'}, {"cpuset-mems", "CpusetMems", 'h'}, {"runtime", "Runtime", 'h'}, {"isolation", "Isolation", 'h'}, {"volume", "Binds", 'H'}, {"volumes-from", "VolumesFrom", 'H'},
+		{"cpuset-cpus", "CpusetCpus", 'h'}, {"cpuset-mems", "CpusetMems", 'h'}, {"runtime", "Runtime", 'h'}, {"isolation", "Isolation", 'h'}, {"volume", "Binds", 'H'}, {"volumes-from", "VolumesFrom", 'H'}, {"volume-driver", "VolumeDriver", 'h'},
 		{"cap-add", "CapAdd", 'H'}, {"cap-drop", "CapDrop", 'H'}, {"dns", "Dns", 'H'}, {"dns-option", "DnsOptions", 'H'}, {"dns-search", "DnsSearch", 'H'}, {"add-host", "ExtraHosts", 'H'},
 		{"group-add", "GroupAdd", 'H'}, {"link", "Links", 'H'}, {"security-opt", "SecurityOpt", 'H'}, {"device-cgroup-rule", "DeviceCgroupRules", 'H'}, {"privileged", "Privileged", 's'},
 		{"read-only", "ReadonlyRootfs", 's'}, {"rm", "AutoRemove", 's'}, {"publish-all", "PublishAllPorts", 's'}, {"init", "Init", 's'}, {"oom-kill-disable", "OomKillDisable", 's'}};

@@ -87,7 +87,7 @@ static int find_programs(struct engine *en, struct err *e)
 
 static int make_dirs(struct engine *en, struct err *e)
 {
-	static const char *const data[] = {"containers", "image/layers", "image/tmp"};
+	static const char *const data[] = {"containers", "image/layers", "image/tmp", "volumes"};
 	char path[PATH_SIZE];
 	snprintf(en->root_c, sizeof(en->root_c), "%s/c", en->conf.exec_root);
 	snprintf(en->root_exit, sizeof(en->root_exit), "%s/exit", en->conf.exec_root);
@@ -192,10 +192,15 @@ static int add_filter(struct engine *en, const struct container *c, json_t *conf
 	return json_object_set_new(all, "run.oci.seccomp_bpf_data", json_string(bpf)) < 0 ? err_nomem(e) : 0;
 }
 
-static int write_bundle(struct engine *en, const struct engine_run *r, const char *bundle, struct err *e)
+static const char *shm_of(struct engine *en, const struct engine_run *r, char out[static PATH_SIZE + 8])
+{
+	return streq(r->c->spec->host.ipc_mode, "shareable") ? path_shm(en, r->c->id, out) : r->join_ipc.pid ? path_shm(en, r->join_ipc.id, out) : NULL;
+}
+
+static int write_bundle(struct engine *en, const struct engine_run *r, const char *bundle, const struct bind_from *sources, struct err *e)
 {
 	OWN(arena_free) struct arena a = {0};
-	char root[PATH_SIZE], path[PATH_SIZE + 16];
+	char root[PATH_SIZE], path[PATH_SIZE + 16], shm[PATH_SIZE + 8];
 	struct user_found user;
 	const struct container *c = r->c;
 	bool tty = c->spec->config.tty;
@@ -204,7 +209,7 @@ static int write_bundle(struct engine *en, const struct engine_run *r, const cha
 	if (c->spec->host.init == 1 && !en->init[0])
 		return err_as(e, ERR_UNAVAILABLE, "--init: no init program was found: install the package tini, or name one with --init-path");
 	struct oci_in in = {.run = r, .root = root, .cgroup_version = en->info.cgroup_version, .cgroup_path = cgroup_path_of(en, c, &a), .init = init_of(en, &c->spec->host), .uid = user.uid,
-		.gid = user.gid, .groups = user.groups, .ngroups = user.ngroups, .home = user.home, .terminal = tty ? "xterm" : NULL};
+		.gid = user.gid, .groups = user.groups, .ngroups = user.ngroups, .home = user.home, .terminal = tty ? "xterm" : NULL, .sources = sources, .shm = shm_of(en, r, shm)};
 	OWN(own_json) json_t *j = oci_config(&in, &a, e);
 	if (j)
 		try(add_filter(en, c, j, e));
@@ -223,13 +228,17 @@ int engine_create(struct engine *en, const struct engine_run *r, int64_t *pid, i
 	const char *id = r->c->id;
 	path_bundle(en, id, bundle);
 	(void)unlink(path_exit(en, id, exit_file)); /* of an earlier run */
-	int rc = bind_prepare(r->c, e);
+	OWN(arena_free) struct arena a = {0};
+	const struct bind_from *sources = NULL;
+	int rc = mkdir_p(bundle, 0700, e);
 	if (rc >= 0)
-		rc = mkdir_p(bundle, 0700, e);
+		rc = binds_prepare(en, r->c, &a, &sources, e);
+	if (rc >= 0)
+		rc = shm_make(en, r->c, e);
 	if (rc >= 0)
 		rc = rootfs_mount(en, id, &r->layers, e);
 	if (rc >= 0)
-		rc = write_bundle(en, r, bundle, e);
+		rc = write_bundle(en, r, bundle, sources, e);
 	if (rc >= 0)
 		rc = monitor_create(en, r, bundle, pid, monitor, e);
 	if (rc < 0) {
@@ -257,6 +266,8 @@ int engine_delete(struct engine *en, const char *id, bool force, struct err *e)
 	if (r >= 0)
 		r = m;
 	if (r >= 0)
+		r = bundle_umount(en, id, e);
+	if (r >= 0)
 		r = remove_tree(bundle, e);
 	(void)unlink(path_exit(en, id, exit_file)); /* absent is fine */
 	return r;
@@ -280,15 +291,14 @@ int engine_pause(struct engine *en, const char *id, bool pause, struct err *e)
 	return runtime_run(en, en->runtime, args, e);
 }
 
-int engine_container_make(struct engine *en, const struct container *c, const struct engine_layers *l, struct err *e)
+int engine_container_make(struct engine *en, const char *id, struct err *e)
 {
 	static const char *const subs[] = {"upper", "work", "merged"};
 	char path[PATH_SIZE];
-	(void)l;
 	for (size_t i = 0; i < ARRAY_LEN(subs); i++)
-		try(mkdir_p(path_container(en, c->id, subs[i], path), 0755, e));
+		try(mkdir_p(path_container(en, id, subs[i], path), 0755, e));
 	/* The directory above them keeps others out; what is inside the upper directory belongs to the container. */
-	return chmod(path_container(en, c->id, NULL, path), 0710) < 0 ? err_errno(e, -errno, "chmod %s", path) : 0;
+	return chmod(path_container(en, id, NULL, path), 0710) < 0 ? err_errno(e, -errno, "chmod %s", path) : 0;
 }
 
 int engine_container_unmake(struct engine *en, const char *id, struct err *e)

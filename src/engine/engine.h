@@ -40,7 +40,7 @@ struct engine_layers { /* names below data_root/image/layers, bottom first */
 	const char *const *dirs;
 	size_t n;
 };
-int engine_container_make(struct engine *en, const struct container *c, const struct engine_layers *l, struct err *e);   /* directories; nothing mounted; undone by _unmake */
+int engine_container_make(struct engine *en, const char *id, struct err *e);   /* directories; nothing mounted; undone by _unmake */
 int engine_container_unmake(struct engine *en, const char *id, struct err *e); /* unmounts, removes the container's whole directory; absent is fine */
 
 /* --- process --- */
@@ -51,7 +51,7 @@ struct engine_run {
 	const char *netns_path;   /* namespace to join; NULL = the host's */
 	const char *hosts, *hostname, *resolv; /* files to bind over /etc/...; NULL = leave */
 	const char *uts_hostname;
-	struct {int64_t pid;} join_pid, join_ipc; /* for container:<x> modes; 0 = own */
+	struct {int64_t pid; char id[ID_TEXT];} join_pid, join_ipc; /* for container:<x> modes; 0 = own */
 };
 /* Mounts the root, writes the bundle, runs conmon, which runs `runtime create`. On error nothing is left. *pid: of the container's first process, stopped before exec; *monitor: of conmon.
  * Errors of the runtime in Docker's words: INVALID `failed to create task for container: ... exec: "x": executable file not found in $PATH: unknown` (the CLI makes 127 of it), permission denied -> 126. */

@@ -69,6 +69,7 @@ int runtime_error(const char *prefix, const char *text, struct err *e);
 int rootfs_init(struct engine *en, struct err *e);
 int rootfs_mount(struct engine *en, const char *id, const struct engine_layers *l, struct err *e);
 int rootfs_umount(struct engine *en, const char *id, struct err *e);
+bool path_is_mounted(const char *path);
 
 /* oci.c: pure but for the clock of nothing: everything it needs is in here */
 struct oci_in {
@@ -82,6 +83,8 @@ struct oci_in {
 	size_t ngroups;
 	const char *home;
 	const char *terminal;
+	const struct bind_from *sources; /* of the mount points */
+	const char *shm;            /* on the host, to be bound on /dev/shm; NULL: one of its own */
 };
 json_t *oci_config(const struct oci_in *in, struct arena *a, struct err *e); /* NULL on error */
 json_t *oci_process(const struct oci_in *in, const struct strv *args, const struct strv *env, const char *cwd, bool tty, bool privileged, struct arena *a);
@@ -96,7 +99,15 @@ json_t *oci_resources(const struct host_config *h, int cgroup_version);
 json_t *oci_devices(const struct host_config *h, struct err *e); /* --device and, privileged, those of the host */
 int oci_block_io(const struct host_config *h, json_t *resources, struct err *e); /* sets "blockIO" if anything of it was asked for */
 json_t *oci_mounts(const struct oci_in *in, struct arena *a, struct err *e);
-int bind_prepare(const struct container *c, struct err *e); /* makes missing sources of -v, refuses those of --mount */
+/* binds.c */
+/* Of each of the container's mount points, in the arena; the bundle's directory is there. */
+struct bind_from {
+	const char *path, *flags; /* flags: ",ro,nosuid": what is so at the source */
+};
+int binds_prepare(struct engine *en, const struct container *c, struct arena *a, const struct bind_from **out, struct err *e);
+int bundle_umount(struct engine *en, const char *id, struct err *e); /* what these two mount in the bundle */
+const char *path_shm(const struct engine *en, const char *id, char out[static PATH_SIZE + 8]);
+int shm_make(struct engine *en, const struct container *c, struct err *e); /* of mode shareable; others need none */
 
 /* user.c: "user[:group]" by the image's own files; Docker's texts */
 struct user_found {

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "engine/engine_int.h"
+#include "model/mounts.h"
 
 static const char *const default_caps[] = {"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID", "CAP_SETUID", "CAP_SETFCAP", "CAP_SETPCAP",
 	"CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE"};
@@ -285,6 +286,20 @@ static json_t *sysctls(const struct oci_in *in)
 	return j;
 }
 
+/* Mount events can come in through a bind only if they can come into the root it is on. */
+static const char *root_propagation(const struct container *c)
+{
+	const struct mount_point *m = c->spec->mount_points.v;
+	const char *p = "rprivate";
+	for (size_t i = 0; i < c->spec->mount_points.n; i++) {
+		if (m[i].propagation && strstr(m[i].propagation, "shared"))
+			return "shared";
+		if (m[i].propagation && strstr(m[i].propagation, "slave"))
+			p = "rslave";
+	}
+	return p;
+}
+
 static json_t *linux_part(const struct oci_in *in, struct arena *a, struct err *e)
 {
 	const struct host_config *h = &in->run->c->spec->host;
@@ -294,7 +309,7 @@ static json_t *linux_part(const struct oci_in *in, struct arena *a, struct err *
 	if (!seccomp)
 		return NULL;
 	json_t *j = json_pack("{s:s, s:o, s:o, s:o, s:s}", "cgroupsPath", in->cgroup_path, "namespaces", namespaces(in, a), "resources", oci_resources(h, in->cgroup_version), "sysctl", sysctls(in),
-		"rootfsPropagation", "rprivate");
+		"rootfsPropagation", root_propagation(in->run->c));
 	if (!json_is_null(seccomp))
 		json_object_set(j, "seccomp", seccomp);
 	json_decref(seccomp);

@@ -3,6 +3,7 @@
 
 #include "base/fd.h"
 #include "engine/engine_int.h"
+#include "model/mounts.h"
 
 /* options: comma separated */
 static void add(json_t *list, const char *type, const char *source, const char *dest, const char *options)
@@ -32,22 +33,17 @@ static void standard(json_t *j, const struct oci_in *in, struct arena *a)
 	add(j, "mqueue", "mqueue", "/dev/mqueue", "nosuid,noexec,nodev");
 	if (h->ipc_mode && streq(h->ipc_mode, "host"))
 		add(j, "bind", "/dev/shm", "/dev/shm", "rbind");
+	else if (in->shm)
+		add(j, "bind", in->shm, "/dev/shm", "bind,nosuid,noexec,nodev");
 	else if (!h->ipc_mode || !streq(h->ipc_mode, "none"))
 		add(j, "tmpfs", "shm", "/dev/shm", arena_printf(a, "nosuid,noexec,nodev,mode=1777,size=%lld", (long long)h->shm_size));
 }
 
 static bool shadows(const struct container *c, const char *target)
 {
-	const struct host_config *h = &c->spec->host;
-	const struct mount_spec *m = h->mounts.v;
-	size_t n = strlen(target);
-	for (size_t i = 0; i < h->binds.n; i++) {
-		const char *dst = strchr(h->binds.v[i], ':');
-		if (dst && strncmp(dst + 1, target, n) == 0 && (dst[1 + n] == '\0' || dst[1 + n] == ':'))
-			return true;
-	}
-	for (size_t i = 0; i < h->mounts.n; i++)
-		if (m[i].target && streq(m[i].target, target))
+	const struct mount_point *m = c->spec->mount_points.v;
+	for (size_t i = 0; i < c->spec->mount_points.n; i++)
+		if (streq(m[i].destination, target))
 			return true;
 	return false;
 }
@@ -61,57 +57,33 @@ static void network_files(json_t *j, const struct oci_in *in)
 			add(j, "bind", files[i][0], files[i][1], "rbind,rprivate");
 }
 
-/* "ro,z,rshared" of a bind: rw or ro, a propagation mode; SELinux letters and consistency words mean nothing here. */
-static const char *bind_options(const char *mode, struct arena *a)
+static const char *bind_options(const struct mount_point *m, const char *flags, struct arena *a)
 {
-	static const char *const propagation[] = {"rprivate", "private", "rshared", "shared", "rslave", "slave"};
-	const char *prop = "rprivate", *rw = "rw", *recursive = "rbind";
-	while (*mode) {
-		size_t n = strcspn(mode, ",");
-		if (n == 2 && strncmp(mode, "ro", 2) == 0)
-			rw = "ro";
-		for (size_t i = 0; i < ARRAY_LEN(propagation); i++)
-			if (strlen(propagation[i]) == n && strncmp(mode, propagation[i], n) == 0)
-				prop = propagation[i];
-		mode += n + (mode[n] == ',');
-	}
-	return arena_printf(a, "%s,%s,%s", recursive, rw, prop);
+	const char *propagation = str_empty(m->propagation) ? "rprivate" : m->propagation;
+	/* Not "rw": that would make a source writable that is mounted read-only. */
+	return arena_printf(a, "%s%s%s,%s", m->flat ? "bind" : "rbind", m->rw ? "" : m->deep_ro ? ",rro" : ",ro", flags, propagation);
 }
 
-static void user_binds(json_t *j, const struct host_config *h, struct arena *a)
+/* What the user says replaces the opposite: runtimes do not all take the last word of two. */
+static const char *tmpfs_options(const char *first, const char *own, struct arena *a)
 {
-	for (size_t i = 0; i < h->binds.n; i++) {
-		const char *s = h->binds.v[i], *dst = strchr(s, ':'), *mode = dst ? strchr(dst + 1, ':') : NULL;
-		if (!dst)
-			continue;
-		add(j, "bind", arena_dupn(a, s, (size_t)(dst - s)), arena_dupn(a, dst + 1, mode ? (size_t)(mode - dst - 1) : strlen(dst + 1)), bind_options(mode ? mode + 1 : "", a));
-	}
+	own += *own == ',';
+	return arena_printf(a, "%s%s%s%s%s%s%s", mode_has(own, "exec") ? "" : "noexec,", mode_has(own, "suid") ? "" : "nosuid,", mode_has(own, "dev") ? "" : "nodev,", first, *first ? "," : "", own,
+		*own ? "" : "rw");
 }
 
-static const char *tmpfs_options(const struct mount_spec *m, struct arena *a)
+static void mount_points(json_t *j, const struct oci_in *in, struct arena *a)
 {
-	OWN(own_json) json_t *o = m->tmpfs ? json_loads(m->tmpfs, 0, NULL) : NULL;
-	const json_t *size = json_object_get(o, "SizeBytes"), *mode = json_object_get(o, "Mode");
-	const char *s = m->read_only ? "noexec,nosuid,nodev,ro" : "noexec,nosuid,nodev";
-	if (json_integer_value(size))
-		s = arena_printf(a, "%s,size=%lld", s, (long long)json_integer_value(size));
-	return json_integer_value(mode) ? arena_printf(a, "%s,mode=%llo", s, (long long)json_integer_value(mode)) : s;
-}
-
-static void user_mounts(json_t *j, const struct host_config *h, struct arena *a)
-{
-	const struct mount_spec *m = h->mounts.v;
-	for (size_t i = 0; i < h->mounts.n; i++) {
-		if (streq(m[i].type, "tmpfs")) {
-			add(j, "tmpfs", "tmpfs", m[i].target, tmpfs_options(&m[i], a));
-			continue;
-		}
-		OWN(own_json) json_t *o = m[i].bind ? json_loads(m[i].bind, 0, NULL) : NULL;
-		const char *prop = json_string_value(json_object_get(o, "Propagation"));
-		add(j, "bind", m[i].source, m[i].target, bind_options(arena_printf(a, "%s,%s", m[i].read_only ? "ro" : "rw", prop ? prop : "rprivate"), a));
+	const struct mount_point *m = in->run->c->spec->mount_points.v;
+	const struct host_config *h = &in->run->c->spec->host;
+	for (size_t i = 0; i < in->run->c->spec->mount_points.n; i++) {
+		if (streq(m[i].type, "tmpfs"))
+			add(j, "tmpfs", "tmpfs", m[i].destination, tmpfs_options(m[i].rw ? "" : "ro", m[i].options ? m[i].options : "", a));
+		else
+			add(j, "bind", in->sources ? in->sources[i].path : m[i].source, m[i].destination, bind_options(&m[i], in->sources ? in->sources[i].flags : "", a));
 	}
 	for (size_t i = 0; i < h->tmpfs.n; i++)
-		add(j, "tmpfs", "tmpfs", h->tmpfs.v[i].key, arena_printf(a, "noexec,nosuid,nodev%s%s", *h->tmpfs.v[i].value ? "," : "", h->tmpfs.v[i].value));
+		add(j, "tmpfs", "tmpfs", h->tmpfs.v[i].key, tmpfs_options("", h->tmpfs.v[i].value, a));
 }
 
 static const char *destination(const json_t *m)
@@ -166,31 +138,10 @@ json_t *oci_mounts(const struct oci_in *in, struct arena *a, struct err *e)
 		network_files(others, in);
 		if (*in->init)
 			add(others, "bind", in->init, "/sbin/docker-init", "bind,ro");
-		user_binds(others, &in->run->c->spec->host, a);
-		user_mounts(others, &in->run->c->spec->host, a);
+		mount_points(others, in, a);
 		j = in_order(std, others);
 	}
 	if (!j)
 		err_nomem(e);
 	return j;
-}
-
-int bind_prepare(const struct container *c, struct err *e)
-{
-	const struct host_config *h = &c->spec->host;
-	const struct mount_spec *m = h->mounts.v;
-	for (size_t i = 0; i < h->binds.n; i++) {
-		char source[PATH_SIZE];
-		size_t n = strcspn(h->binds.v[i], ":");
-		if (n >= sizeof(source))
-			return err_as(e, ERR_INVALID, "invalid volume specification: '%.200s...': the path is too long", h->binds.v[i]);
-		memcpy(source, h->binds.v[i], n);
-		source[n] = '\0';
-		if (access(source, F_OK) < 0 && mkdir_p(source, 0755, e) < 0)
-			return err_ctx(e, "error while creating mount source path '%s'", source);
-	}
-	for (size_t i = 0; i < h->mounts.n; i++)
-		if (streq(m[i].type, "bind") && access(m[i].source, F_OK) < 0)
-			return err_as(e, ERR_INVALID, "invalid mount config for type \"bind\": bind source path does not exist: %s", m[i].source);
-	return 0;
 }

@@ -45,7 +45,7 @@ static void *mount_main(void *arg)
 	return NULL;
 }
 
-static bool is_mounted(const char *path)
+bool path_is_mounted(const char *path)
 {
 	struct statx st;
 	return statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_TYPE, &st) == 0 && (st.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) && (st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
@@ -58,7 +58,7 @@ int rootfs_mount(struct engine *en, const char *id, const struct engine_layers *
 	pthread_t t;
 	snprintf(cwd, sizeof(cwd), "%s/image/layers", en->conf.data_root);
 	path_container(en, id, "merged", merged);
-	if (is_mounted(merged))
+	if (path_is_mounted(merged))
 		try(rootfs_umount(en, id, e));
 	buf_puts(&o, "lowerdir=../init");
 	for (size_t i = l->n; i-- > 0;)

@@ -1,4 +1,4 @@
-/* size: what a container takes on the disk. */
+/* size: what containers and volumes take on the disk. */
 #pragma once
 
 #include "engine/engine.h"

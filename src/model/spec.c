@@ -1,4 +1,4 @@
-#include "model/spec.h"
+#include "model/mounts.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -59,6 +59,10 @@ static const struct json_field rest_table[] = {
 	{"HostConfig", J_OBJ, offsetof(struct container_spec, host), 0, host_config_table, sizeof(struct host_config)},
 	{"NetworkingConfig", J_OBJ, offsetof(struct container_spec, endpoints), 0, networking_table,
 		sizeof(struct networking)},
+	J_END};
+static const struct json_field stored_table[] = {
+	{"MountPoints", J_OBJV, offsetof(struct container_spec, mount_points), 0, mount_point_table,
+		sizeof(struct mount_point)},
 	J_END};
 
 static int refuse_null_endpoint(const json_t *body, struct err *e)
@@ -175,9 +179,14 @@ int spec_parse(const json_t *body, struct arena *a, struct container_spec *out, 
 json_t *spec_to_json(const struct container_spec *s)
 {
 	json_t *j = json_encode(rest_table, s), *config = json_encode(config_table, &s->config);
+	OWN(own_json) json_t *stored = json_encode(stored_table, s);
 	if (!j || !config || json_object_set_new(j, "Config", config) < 0) {
 		if (!j)
 			json_decref(config);
+		json_decref(j);
+		return NULL;
+	}
+	if (!stored || json_object_update(j, stored) < 0) {
 		json_decref(j);
 		return NULL;
 	}
@@ -192,6 +201,10 @@ int spec_from_json(const json_t *j, struct arena *a, struct container_spec *out,
 	if (!json_is_object(config))
 		return err_set(e, -EINVAL, "a stored container without its configuration");
 	try(decode(config, j, a, &s, e));
+	try(json_decode(j, stored_table, &s, a, e));
+	/* Containers of the first version had binds and tmpfs only, and no list of them. */
+	if (!json_object_get(j, "MountPoints"))
+		try(mounts_resolve(&s, NULL, NULL, a, e));
 	*out = s;
 	return 0;
 }

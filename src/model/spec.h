@@ -1,6 +1,5 @@
 /* spec: a container as the user described it: Docker's Config and HostConfig and the endpoint settings, with one JSON
- * table each (model/spec_table.c), which reads requests, writes inspect answers and the store. Immutable and shared
- * once built. */
+ * table each (model/spec_table.c) for requests, answers and the store. Immutable and shared once built. */
 #pragma once
 
 #include "base/json.h"
@@ -119,12 +118,13 @@ struct container_spec {
 	struct config config;
 	struct host_config host;
 	struct json_vec endpoints; /* struct endpoint_settings, by network name or id as written */
+	struct json_vec mount_points; /* struct mount_point, see model/mounts.h */
 };
 extern const struct json_field config_table[];
 extern const struct json_field host_config_table[];
 extern const struct json_field endpoint_settings_table[]; /* without the key */
-void spec_defaults(struct container_spec
-		*s); /* Docker's: ShmSize 64 MiB, RestartPolicy "no", IpcMode "private", NetworkMode "default" ... */
+/* Docker's: ShmSize 64 MiB, RestartPolicy "no", IpcMode "private", NetworkMode "default" ... */
+void spec_defaults(struct container_spec *s);
 /* The body of POST /containers/create, completed by defaults; ports become "<port>/<proto>", the network "default"
  * becomes "bridge". */
 int spec_parse(const json_t *body, struct arena *a, struct container_spec *out, struct err *e);

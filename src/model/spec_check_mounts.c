@@ -2,41 +2,15 @@
 #include <errno.h>
 #include <string.h>
 
+#include "model/mounts.h"
 #include "model/spec_check.h"
 
 #define ROOT_TARGET "invalid specification: destination can't be '/'"
 
-/* The path without "//", "." and "..", as Go's path.Clean makes it. NULL when out of memory. */
-static char *clean(struct arena *a, const char *path)
-{
-	bool rooted = *path == '/';
-	char *out = arena_alloc(a, strlen(path) + 2, 1);
-	size_t n = 0;
-	if (!out)
-		return NULL;
-	while (*path) {
-		size_t len = strcspn(path, "/");
-		if (len == 2 && strncmp(path, "..", 2) == 0) {
-			while (n && out[--n] != '/')
-				;
-		} else if (len && !(len == 1 && *path == '.')) {
-			if (n || rooted)
-				out[n++] = '/';
-			memcpy(out + n, path, len);
-			n += len;
-		}
-		path += len + (path[len] == '/');
-	}
-	if (n == 0)
-		out[n++] = rooted ? '/' : '.';
-	out[n] = '\0';
-	return out;
-}
-
 /* What is wrong with a target, or NULL; *target becomes the clean path. */
 static const char *bad_target(struct arena *a, const char **target)
 {
-	const char *path = clean(a, *target);
+	const char *path = path_clean(a, *target);
 	if (!path)
 		return NULL;
 	if (streq(path, "/"))
@@ -57,8 +31,23 @@ static bool is_one(const char *s, size_t n, const char *const *words, size_t nwo
 
 static const char *const propagations[] = {"private", "rprivate", "slave", "rslave", "shared", "rshared"};
 
-/* At most one word of each kind. */
-static bool is_mode(const char *s)
+bool mode_has(const char *mode, const char *word)
+{
+	for (; *mode; mode += strcspn(mode, ","), mode += *mode == ',')
+		if (is_one(mode, strcspn(mode, ","), &word, 1))
+			return true;
+	return false;
+}
+
+const char *mode_propagation(const char *mode, const char *otherwise)
+{
+	for (size_t i = 0; i < ARRAY_LEN(propagations); i++)
+		if (mode_has(mode, propagations[i]))
+			return propagations[i];
+	return otherwise;
+}
+
+bool mode_is_good(const char *s)
 {
 	static const char *const rw[] = {"rw", "ro"}, *const label[] = {"z", "Z"}, *const copy[] = {"nocopy"},
 				 *const consistency[] = {"consistent", "cached", "delegated"};
@@ -87,31 +76,25 @@ static int take_target(struct check *c, struct strv *targets, const char *target
 	return strv_add(c->a, targets, target) < 0 ? err_nomem(e) : 0;
 }
 
-static int no_volumes(const char *what, struct err *e)
-{
-	return err_as(e, ERR_NOT_IMPLEMENTED,
-		"volumes are not supported by this version of Pontoon: bind a directory of the host instead of '%s'",
-		what);
-}
-
 /* target | source:target | source:target:mode */
 static int check_bind(struct check *c, const char *s, struct strv *targets, struct err *e)
 {
-	const char *colon = strchr(s, ':'), *dst = colon ? colon + 1 : s, *mode = colon ? strchr(dst, ':') : NULL;
-	if (!*s || colon == s || (mode && strchr(mode + 1, ':')) || (colon && !mode && is_mode(dst)))
-		return invalid(e, "invalid volume specification: '%s'", s);
-	if (mode && !is_mode(mode + 1))
-		return invalid(e, "invalid mode: %s", mode + 1);
-	const char *type = colon && *s == '/' ? "bind" : "volume",
-		   *target = arena_dupn(c->a, dst, mode ? (size_t)(mode - dst) : strlen(dst));
-	const char *wrong = !target ? NULL : !*target ? "field Target must not be empty" : bad_target(c->a, &target);
+	const char *source, *target, *mode;
+	if (!bind_split(c->a, s, &source, &target, &mode) || (!*mode && strchr(s, ':') && mode_is_good(target)))
+		return c->a->bad ? err_nomem(e) : invalid(e, "invalid volume specification: '%s'", s);
+	if (!mode_is_good(mode))
+		return invalid(e, "invalid mode: %s", mode);
+	const char *type = *source == '/' ? "bind" : "volume";
+	const char *wrong = !*target ? "field Target must not be empty" : bad_target(c->a, &target);
+	if (!wrong && *source == '/' && mode_has(mode, "nocopy"))
+		wrong = "field VolumeOptions must not be specified";
+	if (!wrong && *source != '/' && *mode_propagation(mode, ""))
+		wrong = "field BindOptions must not be specified";
 	if (c->a->bad)
 		return err_nomem(e);
 	if (wrong)
 		return invalid(e, "invalid volume specification: '%s': invalid mount config for type \"%s\": %s", s,
 			type, wrong);
-	if (!streq(type, "bind"))
-		return no_volumes(s, e);
 	return take_target(c, targets, target, e);
 }
 
@@ -170,9 +153,23 @@ static int check_mount(struct check *c, const struct mount_spec *m, struct strv 
 	if (wrong)
 		return invalid(e, "invalid mount config for type \"%s\": %s", type, wrong);
 	try(check_propagation(m, e));
-	if (streq(type, "volume"))
-		return no_volumes(target, e);
+	if (streq(type, "volume") && !*(m->source ? m->source : "") && m->read_only)
+		return invalid(e, "invalid mount config for type \"volume\": must not set ReadOnly mode when using anonymous volumes");
 	return take_target(c, targets, target, e);
+}
+
+static int check_tmpfs(const char *options, struct err *e)
+{
+	static const char *const words[] = {"defaults", "rw", "ro", "suid", "nosuid", "dev", "nodev", "exec", "noexec", "sync", "async", "dirsync", "remount", "mand", "nomand", "atime", "noatime", "diratime",
+		"nodiratime", "bind", "rbind", "private", "rprivate", "shared", "rshared", "slave", "rslave", "relatime", "norelatime", "strictatime", "nostrictatime", "unbindable", "runbindable"};
+	static const char *const valued[] = {"size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol"};
+	for (size_t n; *options; options += n + (options[n] == ',')) {
+		n = strcspn(options, ",");
+		size_t key = strcspn(options, "=,");
+		if (n && !(key < n ? is_one(options, key, valued, ARRAY_LEN(valued)) : is_one(options, n, words, ARRAY_LEN(words))))
+			return invalid(e, "invalid tmpfs option [\"%.*s\"]", (int)n, options);
+	}
+	return 0;
 }
 
 int check_mounts(struct check *c, struct err *e)
@@ -186,13 +183,17 @@ int check_mounts(struct check *c, struct err *e)
 			return err_nomem(e);
 		if (wrong)
 			return invalid(e, "%s", wrong);
+		try(check_tmpfs(h->tmpfs.v[i].value, e));
 		try(take_target(c, &targets, target, e));
 	}
 	for (size_t i = 0; i < h->mounts.n; i++)
 		try(check_mount(c, &m[i], &targets, e));
 	for (size_t i = 0; i < h->binds.n; i++)
 		try(check_bind(c, h->binds.v[i], &targets, e));
-	if (c->s->config.volumes.n)
-		return no_volumes(c->s->config.volumes.v[0], e);
+	for (size_t i = 0; i < c->s->config.volumes.n; i++) {
+		const char *target = c->s->config.volumes.v[i], *wrong = *target ? bad_target(c->a, &target) : "field Target must not be empty";
+		if (wrong || c->a->bad)
+			return wrong ? invalid(e, "invalid volume specification: '%s': invalid mount config for type \"volume\": %s", c->s->config.volumes.v[i], wrong) : err_nomem(e);
+	}
 	return 0;
 }

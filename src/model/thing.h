@@ -11,7 +11,7 @@
 #include "base/limits.h"
 #include "base/strv.h"
 
-enum noun { NOUN_NETWORK, NOUN_ENDPOINT, NOUN_CONTAINER, NOUN_IMAGE, NOUN_TAG, NOUN_LAYER, NOUN_PORT, NOUN_N };
+enum noun { NOUN_NETWORK, NOUN_ENDPOINT, NOUN_CONTAINER, NOUN_IMAGE, NOUN_TAG, NOUN_LAYER, NOUN_PORT, NOUN_VOLUME, NOUN_N };
 
 #define THING_KEY 400 /* holds the longest key: a reference "repo:tag" of 255 + 1 + 128 bytes */
 

@@ -156,6 +156,11 @@ const struct image *world_image(const struct world *w, const char *id)
 	return world_get(w, NOUN_IMAGE, id);
 }
 
+const struct volume *world_volume(const struct world *w, const char *name)
+{
+	return world_get(w, NOUN_VOLUME, name);
+}
+
 const struct endpoint *world_endpoint(const struct world *w, const char *container, const char *network)
 {
 	char key[THING_KEY];

@@ -9,6 +9,7 @@
 #include "model/endpoint.h"
 #include "model/image.h"
 #include "model/port.h"
+#include "model/volume.h"
 
 struct world;
 
@@ -35,6 +36,7 @@ const struct container *world_container(const struct world *w, const char *id);
 const struct container *world_container_by_name(const struct world *w, const char *name);
 const struct endpoint *world_endpoint(const struct world *w, const char *container, const char *network);
 const struct image *world_image(const struct world *w, const char *id);
+const struct volume *world_volume(const struct world *w, const char *name);
 
 /* What a user may write: full id, exact name, unique id prefix. Errors with Docker's texts: NOT_FOUND "No such
  * container: x" / "network x not found" / "No such image: x:tag"; ambiguity: INVALID. Image terms: reference
@@ -42,6 +44,7 @@ const struct image *world_image(const struct world *w, const char *id);
 int world_find_container(const struct world *w, const char *term, const struct container **out, struct err *e);
 int world_find_network(const struct world *w, const char *term, const struct network **out, struct err *e);
 int world_find_image(const struct world *w, const char *term, const struct image **out, struct err *e);
+int world_find_volume(const struct world *w, const char *name, const struct volume **out, struct err *e); /* by its whole name */
 
 /* Iteration: for (size_t i = 0; (t = world_next(w, NOUN_X, &i));) . Order: by seq for networks and containers
  * (creation), else by key. The world must not change meanwhile. */

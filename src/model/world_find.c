@@ -352,3 +352,12 @@ int world_find_image(const struct world *w, const char *term, const struct image
 	}
 	return err_as(e, ERR_NOT_FOUND, "No such image: %s", r < 0 ? term : ref);
 }
+
+int world_find_volume(const struct world *w, const char *name, const struct volume **out, struct err *e)
+{
+	const struct volume *v = world_volume(w, name);
+	if (!v)
+		return err_as(e, ERR_NOT_FOUND, "get %s: no such volume", name);
+	*out = v;
+	return 0;
+}

@@ -148,6 +148,7 @@ static const tree_cmp orders[NOUN_N][ORDER_N] = {
 	[NOUN_TAG] = {[ORDER_KEY] = cmp_key, [ORDER_TAGGED] = cmp_tagged},
 	[NOUN_LAYER] = {[ORDER_KEY] = cmp_key},
 	[NOUN_PORT] = {[ORDER_KEY] = cmp_key, [ORDER_HOST] = cmp_host},
+	[NOUN_VOLUME] = {[ORDER_KEY] = cmp_key},
 };
 
 /* The thing's place in the order; false when it has none there. */

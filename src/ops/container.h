@@ -20,8 +20,10 @@ int container_settle(struct core *c, const char *term, char id[static ID_TEXT], 
 /* Resolves and takes the life lock; fails if the container went meanwhile. */
 int container_lock(struct core *c, const char *term, char id[static ID_TEXT], struct err *e);
 int container_start_locked(struct core *c, const char *id, struct err *e);
-/* Removes a container that does not run: store, directories. */
-int container_remove_locked(struct core *c, const char *id, struct err *e);
+/* Removes a container that does not run: store, directories; and, if told, its anonymous volumes. */
+int container_remove_locked(struct core *c, const char *id, bool volumes, struct err *e);
+/* What is mounted on its volumes goes if no other running container has them. */
+void container_release_volumes(struct core *c, const char *id);
 /* Directory names of an image's layers, bottom first, in the arena. The caller reads the world. */
 int container_layers(const struct world *w, const struct image *img, struct arena *a, struct engine_layers *out, struct err *e);
 /* Sends its stop signal and waits, then SIGKILL. No lock held. */

@@ -1,7 +1,8 @@
 /* core: what the daemon holds while it runs, and the locks' order. One struct core a process.
  *
  * Locks, taken in this order only:
- *   1. a container's life lock (life_lock): its start, exit, removal, rename; never held while waiting for a process to end
+ *   1. a container's life lock (life_lock): its start, exit, removal, rename; never held while waiting for a process to end;
+ *      then those of its volumes (ops/volume.h), in the order of their names
  *   2. core->image_lock: shared by image jobs, exclusive for removal of layers
  *   3. core->op_lock: one operation at a time changes the world, the kernel's network and the store
  *   4. core->world_lock: write for the short merge, read for everything that looks at the world (core_read/core_read_end)

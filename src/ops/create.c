@@ -4,6 +4,7 @@
 
 #include "net/join.h"
 #include "ops/container.h"
+#include "ops/volume.h"
 #include "base/log.h"
 
 /* Docker's merge of an image's configuration into a container's: what the user gave wins, lists of names are joined. */
@@ -78,8 +79,6 @@ static int refuse_missing(const struct container_spec *s, struct err *e)
 	const char *mode = s->host.network_mode;
 	if (s->host.links.n && (str_empty(mode) || streq(mode, "default") || streq(mode, "bridge")))
 		return err_as(e, ERR_NOT_IMPLEMENTED, "links on the default bridge are not supported by this version of Pontoon: use a network of your own (docker network create)");
-	if (s->host.volumes_from.n)
-		return err_as(e, ERR_NOT_IMPLEMENTED, "--volumes-from is not supported by this version of Pontoon: use bind mounts");
 	return 0;
 }
 
@@ -128,6 +127,7 @@ struct creation {
 	char id[ID_TEXT];
 	char image[ID_TEXT];
 	struct engine_layers layers;
+	struct strv volumes, new_volumes; /* its own, locked; those of them that it makes */
 };
 
 /* Reads the world once for the image: its configuration is merged, its layers are noted. */
@@ -148,7 +148,7 @@ static int use_image(struct creation *n, struct err *e)
 	return r;
 }
 
-static int create_in_world(struct creation *n, struct container **out, struct err *e)
+static int create_in_world(struct creation *n, struct err *e)
 {
 	OWN(op_end) struct op op = {0};
 	char name[LIMIT_NAME + 1];
@@ -168,17 +168,55 @@ static int create_in_world(struct creation *n, struct container **out, struct er
 	op.about = c->id;
 	try(world_put(op.next, c, e));
 	try(join_configure(op.next, c, n->minor, e));
-	try(engine_container_make(n->core->engine, c, &n->layers, e));
+	try(volumes_put(&op, c->spec, &n->new_volumes, e));
 	op_container_event(&op, c, "create", NULL);
-	int r = op_commit(&op, e);
-	if (r < 0) {
-		struct err undo = {0};
-		if (engine_container_unmake(n->core->engine, n->id, &undo) < 0)
+	return op_commit(&op, e);
+}
+
+/* Where the mounts come from, all of them; the names of new anonymous volumes are made up here. */
+static int resolve_mounts(struct creation *n, struct err *e)
+{
+	size_t k = mounts_names(n->spec);
+	char(*names)[ID_TEXT] = arena_new_array(n->a, ID_TEXT, 1, k ? k : 1);
+	if (!names)
+		return err_nomem(e);
+	for (size_t i = 0; i < k; i++)
+		random_id(names[i]);
+	int r = mounts_resolve(n->spec, core_read(n->core), names, &n->mem, e);
+	core_read_end(n->core);
+	return r < 0 ? r : volumes_names(n->spec, n->a, &n->volumes, e);
+}
+
+/* What lies on the disk comes before the row: directories, and the image's content in new volumes. The volumes are locked. */
+static int create_locked(struct creation *n, struct err *e)
+{
+	struct engine *en = n->core->engine;
+	struct err undo = {0};
+	int r = engine_container_make(en, n->id, e);
+	if (r >= 0)
+		r = volumes_make(n->core, n->spec, &n->volumes, n->a, &n->new_volumes, e);
+	if (r >= 0)
+		r = engine_volumes_fill(en, n->spec, n->id, &n->layers, e);
+	if (r >= 0)
+		r = create_in_world(n, e);
+	if (r >= 0) {
+		volumes_settle(n->core, &n->new_volumes);
+	} else {
+		volumes_undo(n->core, &n->new_volumes);
+		if (engine_container_unmake(en, n->id, &undo) < 0)
 			log_warn("create: %s", undo.msg);
-		return r;
 	}
-	*out = c;
-	return 0;
+	volumes_release(n->core, &n->volumes);
+	return r;
+}
+
+static int create_all(struct creation *n, struct err *e)
+{
+	try(resolve_mounts(n, e));
+	try(volumes_lock(n->core, &n->volumes, e));
+	int r = create_locked(n, e);
+	volumes_unlock(n->core, &n->volumes);
+	return r;
 }
 
 /* Does the kernel count swap? cgroup v1 shows it by a file; the unified hierarchy always does where swap exists at all. */
@@ -205,7 +243,6 @@ int op_container_create(struct core *c, const char *name, const json_t *body, in
 	struct strv *warnings, struct err *e)
 {
 	struct creation n = {.core = c, .asked = name, .minor = minor, .a = a, .warnings = warnings};
-	struct container *made;
 	int64_t begun = clock_mono_ns();
 	random_id(n.id);
 	n.spec = arena_new(&n.mem, struct container_spec, 1);
@@ -221,7 +258,7 @@ int op_container_create(struct core *c, const char *name, const json_t *body, in
 	if (r >= 0 && n.spec->config.cmd.n == 0 && n.spec->config.entrypoint.n == 0)
 		r = err_as(e, ERR_INVALID, "no command specified");
 	if (r >= 0)
-		r = create_in_world(&n, &made, e);
+		r = create_all(&n, e);
 	arena_free(&n.mem); /* empty when the container took it over */
 	if (r < 0)
 		return r;

@@ -1,4 +1,4 @@
-/* life: one lock a container for its start, exit and removal. A row exists only while somebody holds or awaits it, so the table is as
+/* life: one lock a container for its start, exit and removal, and one a volume. A row exists only while somebody holds or awaits it, so the table is as
  * long as there are verbs under way, not as there are containers. */
 #include <stdlib.h>
 
@@ -6,7 +6,7 @@
 
 struct life {
 	struct life *next;
-	char id[ID_TEXT];
+	char id[THING_KEY]; /* a container's, or "volume/<name>" */
 	unsigned users; /* holder and those who wait */
 	bool held;
 };

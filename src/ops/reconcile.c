@@ -9,6 +9,7 @@
  *   3. networks   the predefined ones exist and follow the configuration.
  *   4. kernel     diff(observe, want) is applied, step by step: one that fails does not keep the others from being mended.
  *   5. images     directories that no row names are removed.
+ *   6. volumes    directories and rows agree (ops/volume.c).
  *
  * tests/scenario/test_daemon.py kills daemons at any moment and then looks for what is left; tests/ops/test_fault.c fails every kernel step
  * of every verb. */
@@ -25,6 +26,7 @@
 #include "ops/defaults.h"
 #include "ops/host.h"
 #include "ops/publish.h"
+#include "ops/volume.h"
 
 #define EXIT_UNKNOWN 255 /* what Docker shows for a container whose end nobody saw */
 
@@ -158,7 +160,7 @@ static void finish_removals(struct core *c, struct arena *a)
 		if (!gone)
 			continue;
 		struct err one = {0};
-		if (life_lock(c, ids.v[i], &one) < 0 || container_remove_locked(c, ids.v[i], &one) < 0)
+		if (life_lock(c, ids.v[i], &one) < 0 || container_remove_locked(c, ids.v[i], ct->spec->host.auto_remove, &one) < 0)
 			complain("finish a removal", &one);
 		life_unlock(c, ids.v[i]);
 	}
@@ -286,5 +288,6 @@ int reconcile_start(struct core *c, struct err *e)
 	if (reconcile_names(c, &one) < 0)
 		complain("names", &one);
 	sweep_layers(c, &a);
+	volumes_reconcile(c);
 	return drop_intents(c, it, nit, e);
 }

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "engine/size.h"
 #include "ops/container.h"
+#include "ops/volume.h"
 
 static int mark_removing(struct core *c, const char *id, struct err *e)
 {
@@ -17,7 +18,24 @@ static int mark_removing(struct core *c, const char *id, struct err *e)
 	return op_commit(&op, e);
 }
 
-static int forget(struct core *c, const char *id, struct err *e)
+/* Its anonymous volumes that no other container has; the locks of all its volumes are held. */
+static int drop_volumes(struct op *op, const struct container *ct, struct arena *a, struct strv *dropped, struct err *e)
+{
+	const struct mount_point *m = ct->spec->mount_points.v;
+	for (size_t i = 0; i < ct->spec->mount_points.n; i++) {
+		if (!m[i].anonymous || strv_has(dropped, m[i].name) || !world_volume(op->next, m[i].name) || world_volume_users(op->next, m[i].name, &op->mem))
+			continue;
+		if (strv_add(a, dropped, m[i].name) < 0)
+			return err_nomem(e);
+		try(engine_volume_unsettle(op->core->engine, m[i].name, e));
+		op_event(op, "volume", "destroy", m[i].name, "driver", "local", NULL);
+		try(world_del(op->next, NOUN_VOLUME, m[i].name, e));
+	}
+	return 0;
+}
+
+/* volumes: where the names of those go that it takes along; NULL: they stay. */
+static int forget(struct core *c, const char *id, struct arena *a, struct strv *volumes, struct err *e)
 {
 	OWN(op_end) struct op op = {0};
 	size_t n;
@@ -34,12 +52,38 @@ static int forget(struct core *c, const char *id, struct err *e)
 		try(world_del(op.next, NOUN_ENDPOINT, key, e));
 	}
 	op_container_event(&op, now, "destroy", NULL);
-	try(world_del(op.next, NOUN_CONTAINER, id, e));
-	return op_commit(&op, e);
+	const struct container *held = thing_ref(now);
+	int r = world_del(op.next, NOUN_CONTAINER, id, e);
+	if (r >= 0 && volumes)
+		r = drop_volumes(&op, held, a, volumes, e);
+	thing_unref((void *)(uintptr_t)held);
+	return r < 0 ? r : op_commit(&op, e);
+}
+
+static int forget_with_volumes(struct core *c, const char *id, struct err *e)
+{
+	OWN(arena_free) struct arena a = {0};
+	struct strv names, dropped = {0};
+	const struct container *ct;
+	try(op_container_get(c, id, &ct, e));
+	int r = volumes_names(ct->spec, &a, &names, e);
+	if (r >= 0)
+		r = volumes_lock(c, &names, e);
+	if (r >= 0) {
+		r = forget(c, id, &a, &dropped, e);
+		if (r < 0)
+			volumes_settle(c, &dropped);
+		else
+			volumes_undo(c, &dropped);
+		volumes_release(c, &names);
+		volumes_unlock(c, &names);
+	}
+	thing_unref((void *)(uintptr_t)ct);
+	return r;
 }
 
 /* The mark makes a crash in between end in a removed container: reconcile goes on where this stopped. */
-int container_remove_locked(struct core *c, const char *id, struct err *e)
+int container_remove_locked(struct core *c, const char *id, bool volumes, struct err *e)
 {
 	try(mark_removing(c, id, e));
 	engine_exec_forget(c->engine, id);
@@ -48,13 +92,12 @@ int container_remove_locked(struct core *c, const char *id, struct err *e)
 		r = engine_container_unmake(c->engine, id, e);
 	if (r < 0)
 		return err_ctx(e, "unable to remove filesystem for %s", id);
-	return forget(c, id, e);
+	return volumes ? forget_with_volumes(c, id, e) : forget(c, id, NULL, NULL, e);
 }
 
 int op_container_remove(struct core *c, const char *term, bool force, bool volumes, bool link, struct err *e)
 {
 	char id[ID_TEXT];
-	(void)volumes; /* anonymous volumes: there are none yet, see ops/create.c */
 	if (link)
 		return err_as(e, ERR_INVALID, "cannot remove link %s: links are not supported", term);
 	try(force ? container_settle(c, term, id, e) : container_resolve(c, term, id, e));
@@ -81,7 +124,7 @@ int op_container_remove(struct core *c, const char *term, bool force, bool volum
 	again = now && (container_is_running(now) || now->state == STATE_RESTARTING);
 	core_read_end(c);
 	r = again ? err_as(e, ERR_CONFLICT, "cannot remove container \"%s\": container is running: stop the container before removing or force remove", term)
-		  : container_remove_locked(c, id, e);
+		  : container_remove_locked(c, id, volumes, e);
 	life_unlock(c, id);
 	return r;
 }

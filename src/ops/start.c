@@ -17,6 +17,7 @@
 #include "net/names.h"
 #include "ops/container.h"
 #include "ops/host.h"
+#include "ops/volume.h"
 
 #define US(ns) ((long long)((ns) / 1000))
 
@@ -144,6 +145,8 @@ static void detach(struct core *c, const char *id, int64_t intent, const struct 
 	}
 	if (r >= 0)
 		r = op_commit(&op, &e);
+	op_end(&op);
+	container_release_volumes(c, id);
 	if (r < 0)
 		log_error("start of %.12s failed and its networks could not be taken back, `pontoon doctor --repair` does it: %s", id, e.msg);
 }
@@ -160,16 +163,19 @@ static int join_target(const struct world *w, const char *mode, struct engine_ru
 	return 0;
 }
 
-static int join_pid_of(const struct world *w, const char *mode, const char *what, int64_t *pid, struct err *e)
+static int join_pid_of(const struct world *w, const char *mode, const char *what, int64_t *pid, char id[static ID_TEXT], struct err *e)
 {
 	const struct container *other;
 	if (str_empty(mode) || !str_starts(mode, "container:"))
 		return 0;
 	try(world_find_container(w, mode + strlen("container:"), &other, e));
+	if (streq(what, "IPC") && !streq(other->spec->host.ipc_mode, "shareable"))
+		return err_as(e, ERR_CONFLICT, "can't join IPC of container %s: non-shareable IPC (hint: use IpcMode:shareable for the donor container)", other->id);
 	if (!container_is_running(other))
 		return err_as(e, ERR_CONFLICT, "cannot join %s namespace of a non running container: container %s is %s", what, other->name,
 			container_state_name(other->state));
 	*pid = other->pid;
+	memcpy(id, other->id, ID_TEXT);
 	return 0;
 }
 
@@ -191,9 +197,9 @@ static int describe(struct core *c, const char *id, struct arena *a, struct engi
 		else if (!str_empty(mode) && str_starts(mode, "container:"))
 			r = join_target(w, mode, run, a, e);
 		if (r >= 0)
-			r = join_pid_of(w, ct->spec->host.pid_mode, "PID", &run->join_pid.pid, e);
+			r = join_pid_of(w, ct->spec->host.pid_mode, "PID", &run->join_pid.pid, run->join_pid.id, e);
 		if (r >= 0)
-			r = join_pid_of(w, ct->spec->host.ipc_mode, "IPC", &run->join_ipc.pid, e);
+			r = join_pid_of(w, ct->spec->host.ipc_mode, "IPC", &run->join_ipc.pid, run->join_ipc.id, e);
 		if (r >= 0)
 			r = container_layers(w, img, a, &run->layers, e);
 		run->hosts = want_file_path(&conf, id, "hosts", a);
@@ -231,6 +237,7 @@ static int record(struct core *c, const char *id, int64_t pid, int64_t monitor, 
 	next->started = clock_real_ns();
 	next->finished = 0;
 	STR_COPY(next->boot_id, c->boot_id);
+	volumes_events(&op, next, "mount");
 	op_container_event(&op, next, "start", NULL);
 	try(world_put(op.next, next, e));
 	return op_commit(&op, e);
@@ -247,6 +254,8 @@ static int run_process(struct core *c, const char *id, int64_t intent, struct ph
 	struct engine_run run = {0};
 	int64_t pid, monitor;
 	int r = describe(c, id, &mem, &run, e);
+	if (r >= 0)
+		r = volumes_mount(c, run.c->spec, e);
 	if (r >= 0) {
 		r = engine_create(c->engine, &run, &pid, &monitor, e);
 		t->created = clock_mono_ns();
@@ -292,7 +301,7 @@ int container_start_locked(struct core *c, const char *id, struct err *e)
 	}
 	if (r < 0 && auto_remove) {
 		struct err undo = {0};
-		if (container_remove_locked(c, id, &undo) < 0)
+		if (container_remove_locked(c, id, true, &undo) < 0)
 			log_error("remove %.12s after its failed start: %s", id, undo.msg);
 	}
 	return r;

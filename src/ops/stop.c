@@ -10,6 +10,7 @@
 #include "net/join.h"
 #include "ops/container.h"
 #include "ops/restart.h"
+#include "ops/volume.h"
 
 /* A process that SIGKILL has not ended after this long hangs in the kernel. */
 #define KILL_GRACE_MS 10000
@@ -102,6 +103,7 @@ static int record_exit(struct core *c, const char *id, const struct exit_record 
 	if (rec->oom_killed)
 		op_container_event(&op, next, "oom", NULL);
 	op_container_event(&op, next, "die", "exitCode", code, NULL);
+	volumes_events(&op, next, "unmount");
 	for (size_t i = 0; i < n; i++) {
 		const struct network *net = world_network(op.next, eps[i]->network);
 		if (eps[i]->joined && net)
@@ -110,6 +112,15 @@ static int record_exit(struct core *c, const char *id, const struct exit_record 
 	try(world_put(op.next, next, e));
 	try(join_leave_all(op.next, id, e));
 	return op_commit(&op, e);
+}
+
+void container_release_volumes(struct core *c, const char *id)
+{
+	const struct container *ct;
+	if (op_container_get(c, id, &ct, NULL) < 0)
+		return;
+	volumes_after(c, ct->spec);
+	thing_unref((void *)(uintptr_t)ct);
 }
 
 void container_exited(struct core *c, const char *id, const struct exit_record *rec)
@@ -140,7 +151,8 @@ void container_exited(struct core *c, const char *id, const struct exit_record *
 			log_warn("clean up after %.12s: %s", id, e.msg);
 		deleted = clock_mono_ns();
 		log_debug("container ended id=%.12s code=%d", id, rec->code);
-		if (auto_remove && container_remove_locked(c, id, &e) < 0)
+		container_release_volumes(c, id);
+		if (auto_remove && container_remove_locked(c, id, true, &e) < 0)
 			log_error("remove %.12s after its end: %s", id, e.msg);
 		if (again)
 			restarts_put(c, id, again);

@@ -14,6 +14,7 @@ enum statement {
 	ST_PUT_TAG,
 	ST_PUT_LAYER,
 	ST_PUT_PORT,
+	ST_PUT_VOLUME,
 	ST_DEL_NETWORK,
 	ST_DEL_ENDPOINT,
 	ST_DEL_CONTAINER,
@@ -21,6 +22,7 @@ enum statement {
 	ST_DEL_TAG,
 	ST_DEL_LAYER,
 	ST_DEL_PORT,
+	ST_DEL_VOLUME,
 	ST_FREE_NETWORK, /* gives up what must be unique, until the row is put */
 	ST_FREE_ENDPOINT,
 	ST_FREE_CONTAINER,

@@ -100,6 +100,17 @@ static int load_port(sqlite3_stmt *st, void **out, struct err *e)
 	return 0;
 }
 
+static int load_volume(sqlite3_stmt *st, void **out, struct err *e)
+{
+	OWN(own_json) json_t *j = NULL;
+	try(parsed(text(st, 1), &j, e));
+	struct volume *v = volume_new(text(st, 0));
+	if (!v)
+		return err_nomem(e);
+	*out = v;
+	return volume_from_json(v, j, e);
+}
+
 static const struct {
 	const char *what, *sql;
 	int (*load)(sqlite3_stmt *st, void **out, struct err *e);
@@ -107,6 +118,7 @@ static const struct {
 	{"layer", "SELECT diff_id,dir,size FROM layer", load_layer},
 	{"image", "SELECT id,size,stored,config FROM image", load_image},
 	{"tag", "SELECT ref,image FROM tag", load_tag},
+	{"volume", "SELECT name,spec FROM volume", load_volume},
 	{"network", "SELECT id,name,driver,seq,created,spec FROM network", load_network},
 	{"container", "SELECT id,name,image,seq,spec,state FROM container", load_container},
 	{"endpoint", "SELECT container,network,spec FROM endpoint", load_endpoint},

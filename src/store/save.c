@@ -100,6 +100,13 @@ static int put_port(struct store *s, const struct port *p, struct err *e)
 	return step_one(s, st, "save port", p->key, e);
 }
 
+static int put_volume(struct store *s, const struct volume *v, struct err *e)
+{
+	db_text(s, ST_PUT_VOLUME, 1, v->name);
+	db_json(s, ST_PUT_VOLUME, 2, volume_to_json(v));
+	return step_one(s, ST_PUT_VOLUME, "save volume", v->name, e);
+}
+
 static int put_one(struct store *s, const struct change *ch, struct err *e)
 {
 	switch (ch->noun) {
@@ -117,6 +124,8 @@ static int put_one(struct store *s, const struct change *ch, struct err *e)
 		return put_layer(s, ch->after, e);
 	case NOUN_PORT:
 		return put_port(s, ch->after, e);
+	case NOUN_VOLUME:
+		return put_volume(s, ch->after, e);
 	case NOUN_N:
 		break;
 	}
@@ -164,6 +173,7 @@ static int free_unique(struct store *s, const struct change *ch, struct err *e)
 		return by_key(s, ST_DEL_PORT, ch, "change port", e);
 	case NOUN_IMAGE:
 	case NOUN_TAG:
+	case NOUN_VOLUME:
 	case NOUN_N:
 		break;
 	}
@@ -178,7 +188,8 @@ int store_save(struct store *s, const struct world *fork, struct err *e)
 		[NOUN_IMAGE] = ST_DEL_IMAGE,
 		[NOUN_TAG] = ST_DEL_TAG,
 		[NOUN_LAYER] = ST_DEL_LAYER,
-		[NOUN_PORT] = ST_DEL_PORT};
+		[NOUN_PORT] = ST_DEL_PORT,
+		[NOUN_VOLUME] = ST_DEL_VOLUME};
 	static_assert(ARRAY_LEN(del) == NOUN_N, "del[] is missing a noun");
 	OWN(own_arena) struct arena a = {0};
 	struct change *ch;

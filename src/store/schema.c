@@ -39,4 +39,5 @@ const char *const schema_migrations[SCHEMA_VERSION] = {
 	"  AND last > host_port AND last >= NEW.host_port AND host_port < NEW.host_port"
 	"  AND (host_ip='' OR NEW.host_ip='' OR host_ip=NEW.host_ip);"
 	"END;",
+	"CREATE TABLE volume(name TEXT PRIMARY KEY, spec TEXT NOT NULL) STRICT;",
 };

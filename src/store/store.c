@@ -41,6 +41,7 @@ static const char *const statement_sql[] = {
 			 "dir=?2,size=?3",
 	[ST_PUT_PORT] = "INSERT INTO port(container,seq,network,proto,host_ip,family,host_port,last,ip,port,count)"
 			" VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)",
+	[ST_PUT_VOLUME] = "INSERT INTO volume(name,spec) VALUES(?1,?2) ON CONFLICT(name) DO UPDATE SET spec=?2",
 	[ST_DEL_NETWORK] = "DELETE FROM network WHERE id=?1",
 	[ST_DEL_ENDPOINT] = "DELETE FROM endpoint WHERE container=?1 AND network=?2",
 	[ST_DEL_CONTAINER] = "DELETE FROM container WHERE id=?1",
@@ -48,6 +49,7 @@ static const char *const statement_sql[] = {
 	[ST_DEL_TAG] = "DELETE FROM tag WHERE ref=?1",
 	[ST_DEL_LAYER] = "DELETE FROM layer WHERE diff_id=?1",
 	[ST_DEL_PORT] = "DELETE FROM port WHERE container=?1 AND seq=?2",
+	[ST_DEL_VOLUME] = "DELETE FROM volume WHERE name=?1",
 	/* '/' cannot be in a name, and ids are unique: nothing else can be called so */
 	[ST_FREE_NETWORK] = "UPDATE network SET name='/'||id WHERE id=?1",
 	[ST_FREE_ENDPOINT] = "UPDATE endpoint SET ip4=NULL,ip6=NULL WHERE container=?1 AND network=?2",

@@ -1,5 +1,6 @@
 /* The OCI configuration as golden files: one row a request, on cgroup v1 and on v2. */
 #include "engine/engine_int.h"
+#include "model/mounts.h"
 #include "test.h"
 
 #define ID "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -54,7 +55,8 @@ static json_t *config(const struct row *r, int version, struct arena *a, struct 
 	struct container_spec *spec = arena_new(a, struct container_spec, 1);
 	struct strv warnings = {0};
 	struct spec_host host = {.minor = 41, .cgroup2 = version == 2, .swap_limit = true};
-	if (json_parse(r->body, strlen(r->body), &body, e) < 0 || spec_parse(body, a, spec, e) < 0 || spec_check(spec, &host, a, &warnings, e) < 0) {
+	if (json_parse(r->body, strlen(r->body), &body, e) < 0 || spec_parse(body, a, spec, e) < 0 || spec_check(spec, &host, a, &warnings, e) < 0 ||
+		mounts_resolve(spec, NULL, NULL, a, e) < 0) {
 		json_decref(body);
 		return NULL;
 	}

@@ -225,17 +225,25 @@ TEST(texts)
 	}
 }
 
-/* What this version cannot do is 501, whatever Docker would do. */
 TEST(volumes)
 {
-	static const char *const bodies[] = {HOST("\"Binds\":[\"name:/b\"]"), HOST("\"Binds\":[\"/b\"]"),
-		HOST("\"Mounts\":[{\"Type\":\"volume\",\"Target\":\"/a\"}]"), "{\"Volumes\":{\"/v\":{}}}"};
-	for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
+	static const struct {
+		const char *body, *want;
+	} v[] = {{HOST("\"Binds\":[\"name:/b\"]"), ""}, {HOST("\"Binds\":[\"/b\"]"), ""}, {HOST("\"Binds\":[\"name:/b:ro,nocopy,z\"]"), ""},
+		{HOST("\"Mounts\":[{\"Type\":\"volume\",\"Target\":\"/a\"}]"), ""}, {"{\"Volumes\":{\"/v\":{}}}", ""},
+		{HOST("\"Binds\":[\"ab:/y:shared\"]"), "invalid volume specification: 'ab:/y:shared': invalid mount config for type \"volume\": field BindOptions must not be specified"},
+		{HOST("\"Binds\":[\"/ab:/y:nocopy\"]"), "invalid volume specification: '/ab:/y:nocopy': invalid mount config for type \"bind\": field VolumeOptions must not be specified"},
+		{HOST("\"Binds\":[\"name:/b:ro,rw\"]"), "invalid mode: ro,rw"},
+		{HOST("\"Mounts\":[{\"Type\":\"volume\",\"Target\":\"/a\",\"ReadOnly\":true}]"), "invalid mount config for type \"volume\": must not set ReadOnly mode when using anonymous volumes"},
+		{"{\"Volumes\":{\"v\":{}}}", "invalid volume specification: 'v': invalid mount config for type \"volume\": invalid mount path: 'v' mount path must be absolute"},
+		{HOST("\"Tmpfs\":{\"/x\":\"bogus\"}"), "invalid tmpfs option [\"bogus\"]"}, {HOST("\"Tmpfs\":{\"/x\":\"rw,exec,size=1m,mode=1777,uid=3\"}"), ""}};
+	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
 		OWN(own_arena) struct arena a = {0};
 		struct container_spec s;
 		struct strv warnings = {0};
 		struct err e = {0};
-		CHECK(judge(bodies[i], 51, false, &a, &s, &warnings, &e) < 0 && e.kind == ERR_NOT_IMPLEMENTED);
+		judge(v[i].body, 51, false, &a, &s, &warnings, &e);
+		CHECK_STR(e.msg, v[i].want);
 	}
 }
 

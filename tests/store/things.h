@@ -177,6 +177,25 @@ static inline void things_drop_image(struct world *w)
 	world_del(w, NOUN_IMAGE, id, NULL);
 }
 
+static inline void things_volume(struct world *w, unsigned k)
+{
+	const struct volume *old = roll(3) ? NULL : things_any(w, NOUN_VOLUME);
+	char name[32];
+	snprintf(name, sizeof(name), "v%u", k);
+	struct volume *v = volume_new(old ? old->name : name);
+	v->created = 1700000000000000000 + k;
+	if (roll(2))
+		kvs_set(&v->thing.mem, &v->labels, "k", name);
+	if (roll(2))
+		kvs_set(&v->thing.mem, &v->options, "device", "\u00fc \"x\"");
+	world_put(w, v, NULL);
+	old = roll(3) ? NULL : things_any(w, NOUN_VOLUME);
+	if (old) {
+		snprintf(name, sizeof(name), "%.31s", old->name);
+		world_del(w, NOUN_VOLUME, name, NULL);
+	}
+}
+
 static inline void things_change(struct world *w)
 {
 	static unsigned k;
@@ -188,7 +207,7 @@ static inline void things_change(struct world *w)
 	struct network *nn;
 	struct endpoint *ee;
 	snprintf(name, sizeof(name), "t%u", ++k);
-	switch (roll(12)) {
+	switch (roll(13)) {
 	case 0:
 		nn = things_network(k, name);
 		nn->seq = world_next_seq(w);
@@ -236,6 +255,9 @@ static inline void things_change(struct world *w)
 		if (c)
 			things_publish(w, c);
 		break;
+	case 11:
+		things_volume(w, k);
+		break;
 	default:
 		if (roll(2))
 			things_drop_image(w);
@@ -263,6 +285,7 @@ static inline char *things_text(const struct world *w)
 	const struct tag *t;
 	const struct layer *l;
 	const struct port *p;
+	const struct volume *v;
 	for (size_t i = 0; (n = world_next(w, NOUN_NETWORK, &i));) {
 		buf_printf(&b, "%s %s %lld ", n->name, driver_kind_name(n->driver), (long long)n->created);
 		things_line(&b, "network", n->id, n->seq, network_to_json(n));
@@ -286,5 +309,7 @@ static inline char *things_text(const struct world *w)
 		buf_printf(&b, "port %s %s %s %s:%u+%u %s:%u\n", p->key, p->network, port_proto_name(p->proto),
 			ip_format(&p->host_ip, host), p->host_port, p->count, ip_format(&p->ip, ip), p->port);
 	}
+	for (size_t i = 0; (v = world_next(w, NOUN_VOLUME, &i));)
+		things_line(&b, "volume", v->name, 0, volume_to_json(v));
 	return buf_steal(&b);
 }
