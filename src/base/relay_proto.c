@@ -298,7 +298,8 @@ static void get_serve(struct cursor *c, struct relay_port *p)
 	unsigned flags = (unsigned)get_n(c, 1);
 	p->limited = flags & 1;
 	p->keep_client = flags & 2;
-	size_t n = get_count(c, 6);
+	size_t n = get_count(c, 10);
+	c->bad |= n > LIMIT_RELAY_FROM;
 	struct relay_from *f = arena_new(c->a, struct relay_from, n);
 	p->from = f;
 	for (; f && p->nfrom < n && !c->bad; p->nfrom++) {

@@ -253,7 +253,7 @@ static int revive(struct relay *r)
 		kill(r->child, SIGKILL);
 	link_reap(r);
 	pthread_cond_broadcast(&r->acked);
-	if (!link_is_needed(r))
+	if (r->ending || !link_is_needed(r)) /* it has only done what it was told */
 		return -1;
 	r->backoff = lived > BACKOFF_MAX ? 0 : r->backoff ? r->backoff * 2 : BACKOFF_MIN;
 	if (r->backoff > BACKOFF_MAX)

@@ -4,13 +4,17 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
+
+#include <linux/sctp.h> /* it needs the two above */
 
 #include "engine/relay_own.h"
 
 #define KEEPALIVE_IDLE 60 /* s without a byte, until a client that has vanished is noticed within minutes */
 #define KEEPALIVE_STEP 15
+#define SCTP_STREAMS   64 /* as toward targets: src/relay/sctp.h */
 
 void hold_free(struct hold *h)
 {
@@ -84,6 +88,10 @@ static int prepare(int fd, uint8_t proto, struct err *e)
 	}
 	if (r == 0 && proto == IPPROTO_TCP)
 		r = set(fd, IPPROTO_TCP, TCP_NODELAY, 1) | set(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE) | set(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_STEP);
+	if (r == 0 && proto == IPPROTO_SCTP) {
+		const struct sctp_initmsg streams = {.sinit_num_ostreams = SCTP_STREAMS, .sinit_max_instreams = UINT16_MAX};
+		r = setsockopt(fd, IPPROTO_SCTP, SCTP_INITMSG, &streams, sizeof(streams)) | set(fd, IPPROTO_SCTP, SCTP_NODELAY, 1) | set(fd, IPPROTO_SCTP, SCTP_RECVRCVINFO, 1);
+	}
 	if (r < 0 || flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return err_errno(e, -errno, "prepare a published port's socket");
 	return 0;

@@ -1,7 +1,7 @@
 /* Theory of operation
  *
- * The relay reads what containers, resolvers and peers of published ports send. It holds sockets that others have opened for it, opens UDP and TCP sockets toward
- * upstreams, and needs nothing else: no file, no process, no privilege. So, once, before the loop starts:
+ * The relay reads what containers, resolvers and peers of published ports send. It holds sockets that others have opened for it, opens UDP, TCP and SCTP sockets toward
+ * upstreams and targets of ports, pipes between them, and needs nothing else: no file, no process, no privilege. So, once, before the loop starts:
  *
  *   root       an empty directory without a name becomes "/": chroot into a directory that has been removed.
  *   user       setresgid, setresuid to an id of its own; with it all capabilities are gone, and no exec can bring one back.
@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <netinet/tcp.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@
 #include <time.h>
 
 #include "base/own.h"
+#include "relay/sctp.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define SANITIZED 1
@@ -64,7 +66,7 @@ static int confine_limits(struct err *e)
 	if (now.rlim_max > DESCRIPTORS)
 		now.rlim_max = DESCRIPTORS;
 	now.rlim_cur = now.rlim_max;
-	return setrlimit(RLIMIT_NOFILE, &now) < 0 || setrlimit(RLIMIT_CORE, &core) < 0 ? err_errno(e, -errno, "setrlimit") : 0;
+	return setrlimit(RLIMIT_NOFILE, &now) < 0 || setrlimit(RLIMIT_CORE, &core) < 0 ? err_errno(e, -errno, "setrlimit") : (int)now.rlim_cur;
 }
 
 static const int calls[] = {
@@ -72,6 +74,8 @@ static const int calls[] = {
 	SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl), SCMP_SYS(clock_gettime), SCMP_SYS(getrandom), SCMP_SYS(restart_syscall),
 	/* sockets that are given, and those toward upstreams */
 	SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(sendto), SCMP_SYS(sendmsg), SCMP_SYS(connect), SCMP_SYS(accept4), SCMP_SYS(getsockopt), SCMP_SYS(close), SCMP_SYS(shutdown),
+	/* published ports */
+	SCMP_SYS(recvmmsg), SCMP_SYS(sendmmsg), SCMP_SYS(splice), SCMP_SYS(pipe2),
 	/* a message in a memfd */
 	SCMP_SYS(fcntl), SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(read), SCMP_SYS(pread64), SCMP_SYS(lseek),
 	/* memory, log, end */
@@ -79,10 +83,18 @@ static const int calls[] = {
 	SCMP_SYS(rt_sigprocmask), SCMP_SYS(getpid), SCMP_SYS(gettid),
 };
 
+/* Options of sockets toward targets, and the reset of a connection. */
+static const struct {
+	int level, option;
+} options[] = {
+	{SOL_SOCKET, SO_LINGER}, {SOL_SOCKET, SO_KEEPALIVE}, {IPPROTO_TCP, TCP_NODELAY}, {IPPROTO_TCP, TCP_KEEPIDLE}, {IPPROTO_TCP, TCP_KEEPINTVL},
+	{IPPROTO_SCTP, SCTP_INITMSG}, {IPPROTO_SCTP, SCTP_NODELAY}, {IPPROTO_SCTP, SCTP_RECVRCVINFO},
+};
+
 static const int sanitizer_calls[] = {
 	SCMP_SYS(sigaltstack), SCMP_SYS(sched_yield), SCMP_SYS(clone), SCMP_SYS(clone3), SCMP_SYS(prctl), SCMP_SYS(ptrace), SCMP_SYS(wait4), SCMP_SYS(openat), SCMP_SYS(readlink), SCMP_SYS(readlinkat),
 	SCMP_SYS(getppid), SCMP_SYS(getdents64), SCMP_SYS(process_vm_readv), SCMP_SYS(tgkill), SCMP_SYS(rt_sigaction), SCMP_SYS(set_robust_list), SCMP_SYS(rseq), SCMP_SYS(prlimit64), SCMP_SYS(getrusage),
-	SCMP_SYS(nanosleep), SCMP_SYS(clock_nanosleep), SCMP_SYS(pipe2), SCMP_SYS(ioctl),
+	SCMP_SYS(nanosleep), SCMP_SYS(clock_nanosleep), SCMP_SYS(ioctl),
 };
 
 static void own_filter(scmp_filter_ctx *f)
@@ -101,6 +113,8 @@ static int confine_calls(struct err *e)
 		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, calls[i], 0);
 	for (size_t i = 0; SANITIZED && r == 0 && i < ARRAY_LEN(sanitizer_calls); i++)
 		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, sanitizer_calls[i], 0);
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(options); i++)
+		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(setsockopt), 2, SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)options[i].level), SCMP_A2(SCMP_CMP_EQ, (scmp_datum_t)options[i].option));
 	if (r == 0)
 		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, no_exec);
 	if (r == 0)
@@ -119,7 +133,8 @@ static int confine_calls(struct err *e)
 int relay_confine(uid_t uid, gid_t gid, struct err *e)
 {
 	tzset(); /* the log's times would have it read /etc/localtime later */
-	if (confine_limits(e) < 0 || confine_root(e) < 0 || confine_user(uid, gid, e) < 0 || confine_calls(e) < 0)
+	int descriptors = confine_limits(e);
+	if (descriptors < 0 || confine_root(e) < 0 || confine_user(uid, gid, e) < 0 || confine_calls(e) < 0)
 		return err_ctx(e, "confinement");
-	return 0;
+	return descriptors;
 }

@@ -5,5 +5,5 @@
 
 #include "base/err.h"
 
-/* Own user and group, no capabilities, no new privileges, no file system, limits, a list of system calls; for good. */
+/* Own user and group, no capabilities, no new privileges, no file system, limits, a list of system calls; for good. Returns how many descriptors it may have. */
 int relay_confine(uid_t uid, gid_t gid, struct err *e);

@@ -1,12 +1,11 @@
 /* The daemon: at most one at a time, the newest counts. It gets what is held first, with the descriptors, and then commands. Without a daemon the relay goes on with
- * what it has; with nothing to serve and nobody to serve for it ends. */
+ * what it has; with nothing to serve and nobody to serve for it ends. Told to give way it lets go of everything but connections under way, and ends with them. */
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include "base/log.h"
-#include "relay/port.h"
 #include "relay/relay.h"
 
 struct control {
@@ -17,8 +16,8 @@ struct control {
 static void peer_gone(struct control *c)
 {
 	loop_close_source(&c->relay->loop, &c->peer);
-	log_info("the daemon has gone; %zu containers and %zu ports are served on", c->relay->sandboxes.n, c->relay->ports.n);
-	if (!c->relay->sandboxes.n && !c->relay->ports.n)
+	log_info("the daemon has gone; %zu containers and %zu ports are served on", c->relay->sandboxes.n, c->relay->proxy.ports.n);
+	if (!c->relay->sandboxes.n && !c->relay->proxy.ports.n)
 		c->relay->loop.ended = true;
 }
 
@@ -49,10 +48,11 @@ static int tell_held(struct control *c)
 		struct relay_msg held = {.type = RELAY_SANDBOX, .id = s->id};
 		try(say(c, &held, (int[]){s->udp.fd, s->tcp.fd}, 2));
 	}
-	for (size_t i = 0; (m = map_next(&r->ports, &i));) {
+	for (size_t i = 0; (m = map_next(&r->proxy.ports, &i));) {
 		const struct port *p = m->value;
-		struct relay_msg held = {.type = RELAY_PORT, .port = {.id = p->id, .proto = p->proto, .target = p->target, .target_port = p->target_port}};
-		try(say(c, &held, &p->source.fd, 1));
+		struct relay_msg held = {.type = RELAY_PORT, .port = {.id = p->id, .proto = p->proto, .target = address_ip(&p->target), .target_port = ntohs(p->target.v4.sin_port)}};
+		if (p->source.fd >= 0)
+			try(say(c, &held, &p->source.fd, 1));
 	}
 	for (size_t i = 0; (m = map_next(&r->zones.places, &i));) {
 		const struct zone_place *z = m->value;
@@ -87,6 +87,17 @@ static void do_sockets(struct relay *r, const struct relay_msg *m, struct relay_
 		lane_sockets(&s->owner, m->need.family, fds->v, fds->n);
 		fds->n = 0;
 	}
+}
+
+/* Another relay serves what comes; connections of ports are here until they end. */
+static void give_way(struct control *c)
+{
+	struct relay *r = c->relay;
+	log_info("another relay takes over; %u connections go on", r->proxy.nstreams);
+	loop_close_source(&r->loop, &c->listener);
+	loop_close_source(&r->loop, &c->peer);
+	sandboxes_free(r);
+	proxy_drain(r);
 }
 
 static int obey(struct control *c, const struct relay_msg *m, struct relay_fds *fds, struct err *e)
@@ -127,6 +138,8 @@ static int obey(struct control *c, const struct relay_msg *m, struct relay_fds *
 		port_del(r, m->id);
 		return 0;
 	case RELAY_STOP:
+		give_way(c);
+		return 0;
 	case RELAY_END:
 		r->loop.ended = true;
 		return 0;

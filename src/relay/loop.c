@@ -1,7 +1,10 @@
 /* Theory of operation
  *
  * All timers of a kind last equally long, so each kind is a list in the order of ends: arming, disarming and finding the next are O(1) however many there are.
- * An event's handler may free other sources whose events wait in the same batch: loop_del takes these out of the batch. */
+ * An event's handler may free other sources whose events wait in the same batch: loop_del takes these out of the batch.
+ *
+ * Names come first. What carries bytes of published ports only queues a task when its sockets are ready; tasks run in turn, each a bounded piece of work, after all events
+ * of a batch and for TASKS_NS at most, and then the sockets are looked at again. So a question waits for bulk data that long and one task more, however much there is. */
 #include "relay/loop.h"
 
 #include <errno.h>
@@ -10,11 +13,17 @@
 
 #include "base/clock.h"
 
+#define TASKS_NS 200000
+
 static const int durations[] = {
 	[TIMER_RACE] = 250,       /* longer than a good resolver takes for what it does not know yet */
 	[TIMER_RESEND] = 1000,
 	[TIMER_QUERY] = 4500,     /* below the 5 s after which the C libraries ask again */
 	[TIMER_CLIENT] = 10000,   /* RFC 7766, 6.2.3: a few seconds */
+	[TIMER_CONNECT] = 15000,  /* four SYNs */
+	[TIMER_SESSION] = 90000,  /* as Docker */
+	[TIMER_PAUSE] = 100,
+	[TIMER_DRAIN] = 3600000,
 };
 static_assert(ARRAY_LEN(durations) == TIMER_N, "durations[] is missing a kind");
 
@@ -86,6 +95,12 @@ void loop_arm(struct loop *l, struct timer *t, enum timer_kind kind, void (*fire
 	head->prev = t;
 }
 
+struct timer *loop_first(struct loop *l, enum timer_kind kind)
+{
+	struct timer *t = l->heads[kind].next;
+	return t == &l->heads[kind] ? NULL : t;
+}
+
 static int until_next(const struct loop *l)
 {
 	int64_t least = -1;
@@ -110,23 +125,68 @@ static void fire(struct loop *l)
 	}
 }
 
-int loop_run(struct loop *l, struct err *e)
+void loop_later(struct loop *l, struct task *t)
+{
+	if (t->next)
+		return;
+	t->next = l->tasks ? l->tasks->next : t;
+	if (l->tasks)
+		l->tasks->next = t;
+	l->tasks = t;
+}
+
+void loop_forget(struct loop *l, struct task *t)
+{
+	struct task *before = t;
+	if (!t->next)
+		return;
+	while (before->next != t)
+		before = before->next;
+	before->next = t->next;
+	if (l->tasks == t)
+		l->tasks = before == t ? NULL : before;
+	t->next = NULL;
+}
+
+static void run_tasks(struct loop *l)
+{
+	int64_t end = l->tasks ? clock_mono_ns() + TASKS_NS : 0;
+	while (l->tasks) {
+		struct task *t = l->tasks->next;
+		if (t == l->tasks)
+			l->tasks = NULL;
+		else
+			l->tasks->next = t->next;
+		t->next = NULL;
+		t->run(t);
+		if (clock_mono_ns() >= end)
+			break;
+	}
+}
+
+int loop_turn(struct loop *l, bool wait, struct err *e)
 {
 	struct epoll_event ev[LOOP_BATCH];
-	while (!l->ended) {
-		int n = epoll_wait(l->epoll, ev, LOOP_BATCH, until_next(l));
-		if (n < 0 && errno != EINTR)
-			return err_errno(e, -errno, "epoll_wait");
-		l->now = clock_mono_ns() / 1000000;
-		for (int i = 0; i < n; i++)
-			l->batch[i] = ev[i].data.ptr;
-		for (int i = 0; i < n; i++) {
-			struct source *s = l->batch[i];
-			if (s)
-				s->ready(s, ev[i].events);
-		}
-		memset(l->batch, 0, sizeof(l->batch));
-		fire(l);
+	int n = epoll_wait(l->epoll, ev, LOOP_BATCH, !wait || l->tasks ? 0 : until_next(l));
+	if (n < 0 && errno != EINTR)
+		return err_errno(e, -errno, "epoll_wait");
+	l->now = clock_mono_ns() / 1000000;
+	for (int i = 0; i < n; i++)
+		l->batch[i] = ev[i].data.ptr;
+	for (int i = 0; i < n; i++) {
+		struct source *s = l->batch[i];
+		if (s)
+			s->ready(s, ev[i].events);
 	}
+	memset(l->batch, 0, sizeof(l->batch));
+	fire(l);
+	run_tasks(l);
+	return 0;
+}
+
+int loop_run(struct loop *l, struct err *e)
+{
+	while (!l->ended)
+		try(loop_turn(l, true, e));
 	return 0;
 }

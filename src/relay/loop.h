@@ -1,4 +1,4 @@
-/* loop: one epoll set and timers of a few fixed durations. Owns neither sources nor timers: both live in their owners and are taken out before these go. One thread. */
+/* loop: one epoll set, timers of a few fixed durations, and work put off. Owns none of them: they live in their owners and are taken out before these go. One thread. */
 #pragma once
 
 #include "base/err.h"
@@ -15,6 +15,10 @@ enum timer_kind { /* durations: loop.c */
 	TIMER_RESEND,   /* until a datagram is sent once more */
 	TIMER_QUERY,    /* the life of a forwarded query */
 	TIMER_CLIENT,   /* a client's TCP connection to the DNS server that says nothing */
+	TIMER_CONNECT,  /* until a target must have taken a connection */
+	TIMER_SESSION,  /* a UDP client of a published port that is silent, and so is the target */
+	TIMER_PAUSE,    /* without taking connections, when descriptors have run out */
+	TIMER_DRAIN,    /* the life of connections after another relay has taken over */
 	TIMER_N
 };
 
@@ -24,12 +28,18 @@ struct timer {
 	void (*fired)(struct timer *t);
 };
 
+struct task { /* work that gives way to that of sources: a bounded piece of it at a time */
+	struct task *next; /* NULL: not queued */
+	void (*run)(struct task *t);
+};
+
 #define LOOP_BATCH 64
 struct loop {
 	int epoll;
 	int64_t now; /* ms, monotonic, of the last wake-up */
 	struct timer heads[TIMER_N];
 	struct source *batch[LOOP_BATCH];
+	struct task *tasks; /* ring: the last one */
 	bool ended;
 };
 
@@ -41,4 +51,8 @@ void loop_del(struct loop *l, struct source *s); /* an event of it that waits in
 void loop_close_source(struct loop *l, struct source *s); /* and closes its descriptor */
 void loop_arm(struct loop *l, struct timer *t, enum timer_kind kind, void (*fired)(struct timer *t)); /* again: from the beginning */
 void loop_disarm(struct timer *t); /* not armed is fine */
+struct timer *loop_first(struct loop *l, enum timer_kind kind); /* the one that was armed longest ago; NULL: none is */
+void loop_later(struct loop *l, struct task *t); /* runs it soon, once; queued already is fine */
+void loop_forget(struct loop *l, struct task *t); /* not queued is fine */
+int loop_turn(struct loop *l, bool wait, struct err *e); /* what there is to do now; wait: for something, if there is nothing */
 int loop_run(struct loop *l, struct err *e); /* until ended */

@@ -9,7 +9,7 @@
 
 #include "base/log.h"
 #include "relay/confine.h"
-#include "relay/port.h"
+#include "relay/relay.h"
 
 #define LISTENER 3
 #define FIRST    4
@@ -39,7 +39,7 @@ static void relay_free(struct relay *r)
 {
 	control_close(r);
 	sandboxes_free(r);
-	ports_free(r);
+	proxy_close(r);
 	lanes_close(&r->host);
 	zones_free(&r->zones);
 	cache_free(&r->cache);
@@ -57,10 +57,21 @@ static int serve(uid_t uid, gid_t gid, struct err *e)
 	if (result >= 0)
 		result = relay_confine(uid, gid, e);
 	if (result >= 0)
+		proxy_open(r, (unsigned)result);
+	if (result >= 0)
 		result = loop_run(&r->loop, e);
 	relay_free(r);
 	return result;
 }
+
+#if defined(__SANITIZE_ADDRESS__) || (defined(__clang__) && defined(__has_feature))
+/* As in pontoon-image: the leak check at exit starts a tracing process, which the confinement does not let it. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "detect_leaks=0";
+}
+#endif
 
 static int usage(void)
 {

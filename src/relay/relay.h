@@ -2,7 +2,7 @@
 #pragma once
 
 #include "relay/cache.h"
-#include "relay/loop.h"
+#include "relay/port.h"
 #include "relay/upstream.h"
 #include "relay/zone.h"
 
@@ -50,7 +50,7 @@ struct relay {
 	struct zones zones;
 	struct upstreams upstreams;
 	struct map sandboxes; /* id -> struct sandbox */
-	struct map ports;     /* id -> struct port */
+	struct proxy proxy;
 	struct cache cache;
 	struct owner host;
 	unsigned forwards;

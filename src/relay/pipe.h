@@ -1,0 +1,20 @@
+/* pipe: what bytes wait in between two sockets, without being copied. A few are kept; a connection has one only while bytes of it wait. */
+#pragma once
+
+#include "base/own.h"
+
+#define PIPE_BYTES (256 << 10)
+#define PIPES_IDLE 4
+
+struct pipe {
+	int fd[2]; /* read, write */
+};
+
+struct pipes {
+	struct pipe idle[PIPES_IDLE];
+	unsigned nidle, used, max; /* used: with the idle ones */
+};
+
+bool pipe_get(struct pipes *ps, struct pipe *out); /* false: too many are in use, or descriptors */
+void pipe_put(struct pipes *ps, struct pipe *p, bool empty);
+void pipes_close(struct pipes *ps);
