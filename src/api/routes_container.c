@@ -105,10 +105,42 @@ static bool volume_matches(const struct filters *f, const struct container *c)
 	return false;
 }
 
-static bool matches(const struct filters *f, const struct world *w, const struct container *c)
+/* Do two keys, "80-89/tcp", have a port in common? */
+static bool ports_meet(const char *a, const char *b)
+{
+	const char *const keys[] = {a, b};
+	int lo[2], hi[2];
+	for (size_t i = 0; i < 2; i++) {
+		const char *dash = strchr(keys[i], '-');
+		lo[i] = atoi(keys[i]);
+		hi[i] = dash ? atoi(dash + 1) : lo[i];
+	}
+	return streq(strchr(a, '/'), strchr(b, '/')) && lo[0] <= hi[1] && lo[1] <= hi[0];
+}
+
+/* publish and expose name ports of the container, as Docker's do. Their values have been judged. */
+static bool ports_match(const struct filters *f, const struct container *c, struct arena *a)
+{
+	const struct json_group *g = c->spec->host.port_bindings.v;
+	const struct strv *exposed = &c->spec->config.exposed_ports;
+	bool published = !filters_have(f, "publish"), open = !filters_have(f, "expose");
+	for (size_t i = 0; i < f->n; i++) {
+		const char *key;
+		bool publish = streq(f->v[i].key, "publish"), expose = streq(f->v[i].key, "expose");
+		if ((!publish && !expose) || spec_port_key(a, f->v[i].value, &key, NULL) < 0)
+			continue;
+		for (size_t k = 0; publish && k < c->spec->host.port_bindings.n; k++)
+			published |= ports_meet(key, g[k].key);
+		for (size_t k = 0; expose && k < exposed->n; k++)
+			open |= ports_meet(key, exposed->v[k]);
+	}
+	return published && open;
+}
+
+static bool matches(const struct filters *f, const struct world *w, const struct container *c, struct arena *a)
 {
 	return status_matches(f, c) && name_matches(f, c) && filters_match_labels(f, &c->spec->config.labels) && ancestor_matches(f, w, c) && network_matches(f, w, c) && age_matches(f, w, c) &&
-	       exited_matches(f, c) && volume_matches(f, c);
+	       exited_matches(f, c) && ports_match(f, c, a) && volume_matches(f, c);
 }
 
 static int list(struct request *rq, struct err *e)
@@ -119,16 +151,20 @@ static int list(struct request *rq, struct err *e)
 	int64_t limit;
 	size_t n = 0;
 	const struct container *c;
+	const char *key;
 	try(request_filters(rq, known, &f, e));
 	for (size_t i = 0; i < f.n; i++)
 		if (streq(f.v[i].key, "status") && !state_is_known(f.v[i].value))
 			return err_as(e, ERR_INVALID, "invalid filter 'status=%.100s'", f.v[i].value);
+	for (size_t i = 0; i < f.n; i++)
+		if (streq(f.v[i].key, "publish") || streq(f.v[i].key, "expose"))
+			try(spec_port_key(&rq->mem, f.v[i].value, &key, e));
 	try(request_int(rq, "limit", -1, &limit, e));
 	bool all = request_bool(rq, "all", false) || limit > 0 || filters_have(&f, "status") || filters_have(&f, "exited");
 	const struct world *w = core_read(rq->core);
 	const struct container **rows = arena_new(&rq->mem, const struct container *, world_count(w, NOUN_CONTAINER) + 1);
 	for (size_t i = 0; rows && (c = world_next(w, NOUN_CONTAINER, &i));)
-		if ((all || container_is_running(c)) && matches(&f, w, c))
+		if ((all || container_is_running(c)) && matches(&f, w, c, &rq->mem))
 			rows[n++] = c;
 	json_t *j = rows ? json_array() : NULL;
 	for (size_t k = 0; j && k < n && (limit <= 0 || k < (size_t)limit); k++) /* newest first */

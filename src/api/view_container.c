@@ -138,13 +138,86 @@ static void mirror_bridge(json_t *settings, const json_t *networks)
 		json_object_set_new(settings, number[i], json_integer(b ? json_integer_value(json_object_get(b, number[i])) : 0));
 }
 
-static json_t *ports_view(const struct container *c)
+/* What is exposed, port by port. */
+static void exposed_view(json_t *j, const struct container *c)
+{
+	for (size_t i = 0; i < c->spec->config.exposed_ports.n; i++) {
+		const char *key = c->spec->config.exposed_ports.v[i], *slash = strchr(key, '/'), *dash = strchr(key, '-');
+		for (int k = atoi(key); k <= (dash ? atoi(dash + 1) : atoi(key)); k++) {
+			char one[32];
+			snprintf(one, sizeof(one), "%d%s", k, slash ? slash : "/tcp");
+			json_object_set_new(j, one, json_null());
+		}
+	}
+}
+
+/* Published, and not only opened beside the gateway's own? */
+static bool is_shown(const struct world *w, struct arena *a, const struct port *p)
+{
+	const struct endpoint *gw = p->host_port ? NULL : join_gateway(w, a, p->container, p->ip.family);
+	return p->host_port || (gw && streq(gw->network, p->network));
+}
+
+static const struct port **shown_ports(const struct world *w, const struct container *c, struct arena *a, size_t *n)
+{
+	size_t all = 0;
+	const struct port **v = world_ports_of_container(w, a, c->id, &all);
+	*n = 0;
+	for (size_t i = 0; v && i < all; i++)
+		if (is_shown(w, a, v[i]))
+			v[(*n)++] = v[i];
+	if (*n)
+		qsort(v, *n, sizeof(*v), port_order);
+	return v;
+}
+
+static json_t *ports_view(const struct world *w, const struct container *c, struct arena *a)
 {
 	json_t *j = json_object();
-	if (!container_is_running(c))
+	size_t n;
+	if (!j || !container_is_running(c))
 		return j;
-	for (size_t i = 0; j && i < c->spec->config.exposed_ports.n; i++)
-		json_object_set_new(j, c->spec->config.exposed_ports.v[i], json_null());
+	exposed_view(j, c);
+	const struct port **v = shown_ports(w, c, a, &n);
+	for (size_t i = 0; v && i < n; i++) {
+		char ip[IP_TEXT];
+		ip_format(&v[i]->host_ip, ip);
+		for (unsigned k = 0; k < v[i]->count; k++) {
+			char key[32], host[8] = "";
+			snprintf(key, sizeof(key), "%u/%s", v[i]->port + k, port_proto_name(v[i]->proto));
+			if (v[i]->host_port)
+				snprintf(host, sizeof(host), "%u", v[i]->host_port + k);
+			json_t *list = json_object_get(j, key);
+			if (!json_is_array(list)) {
+				json_object_set_new(j, key, json_array());
+				list = json_object_get(j, key);
+			}
+			json_array_append_new(list, json_pack("{s:s, s:s}", "HostIp", ip, "HostPort", host));
+		}
+	}
+	return j;
+}
+
+/* The list of `ps`: what is published, and what is only exposed. */
+static json_t *ports_row(const struct world *w, const struct container *c, struct arena *a)
+{
+	json_t *all = ports_view(w, c, a), *j = json_array(), *bindings, *b;
+	const char *key;
+	size_t i;
+	json_object_foreach (all, key, bindings) {
+		const char *slash = strchr(key, '/'), *proto = slash ? slash + 1 : "tcp";
+		if (!json_is_array(bindings))
+			json_array_append_new(j, json_pack("{s:i, s:s}", "PrivatePort", atoi(key), "Type", proto));
+		json_array_foreach (bindings, i, b) {
+			int host = atoi(json_string_value(json_object_get(b, "HostPort")));
+			json_t *row = json_pack("{s:O, s:i}", "IP", json_object_get(b, "HostIp"), "PrivatePort", atoi(key));
+			if (host)
+				json_object_set_new(row, "PublicPort", json_integer(host));
+			json_object_set_new(row, "Type", json_string(proto));
+			json_array_append_new(j, row);
+		}
+	}
+	json_decref(all);
 	return j;
 }
 
@@ -157,7 +230,7 @@ static json_t *network_settings(const struct view *v, const struct world *w, con
 		return NULL;
 	*conf = v->core->conf->net;
 	json_t *j = json_pack("{s:s, s:s, s:s, s:b, s:s, s:i, s:o, s:n, s:n}", "Bridge", "", "SandboxID", up ? c->id : "", "SandboxKey", up ? want_netns_path(conf, c->id, a) : "",
-		"HairpinMode", 0, "LinkLocalIPv6Address", "", "LinkLocalIPv6PrefixLen", 0, "Ports", ports_view(c), "SecondaryIPAddresses", "SecondaryIPv6Addresses");
+		"HairpinMode", 0, "LinkLocalIPv6Address", "", "LinkLocalIPv6PrefixLen", 0, "Ports", ports_view(w, c, a), "SecondaryIPAddresses", "SecondaryIPv6Addresses");
 	if (!j) {
 		json_decref(nets);
 		return NULL;
@@ -297,11 +370,7 @@ static json_t *image_name(const struct world *w, const struct container *c)
 json_t *view_container_row(const struct view *v, const struct world *w, const struct container *c, struct arena *a)
 {
 	const char *mode = c->spec->host.network_mode;
-	json_t *ports = json_array();
-	for (size_t i = 0; container_is_running(c) && i < c->spec->config.exposed_ports.n; i++) {
-		const char *p = c->spec->config.exposed_ports.v[i], *slash = strchr(p, '/');
-		json_array_append_new(ports, json_pack("{s:i, s:s}", "PrivatePort", atoi(p), "Type", slash ? slash + 1 : "tcp"));
-	}
+	json_t *ports = ports_row(w, c, a);
 	return json_pack("{s:s, s:[o], s:o, s:o, s:s, s:I, s:o, s:o, s:s, s:s, s:{s:s}, s:{s:o}, s:o}", "Id", c->id, "Names", json_sprintf("/%s", c->name), "Image", image_name(w, c), "ImageID",
 		json_sprintf("sha256:%s", c->image), "Command", command_text(c, a), "Created", (json_int_t)(c->created / 1000000000), "Ports", ports, "Labels", map(&c->spec->config.labels), "State",
 		container_state_name(c->state), "Status", view_status(c, v->now, a), "HostConfig", "NetworkMode", mode ? mode : "", "NetworkSettings", "Networks", endpoints_view(v, w, c, a), "Mounts",

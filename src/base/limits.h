@@ -8,6 +8,8 @@
 #define LIMIT_CHILD_OUTPUT    (16u << 20)   /* bytes of a helper program's output kept */
 #define LIMIT_FDS_PER_MESSAGE 64            /* descriptors in one SCM_RIGHTS message (the kernel's own limit is 253) */
 #define LIMIT_BRIDGE_PORTS    1023          /* BR_MAX_PORTS - 1: net/bridge/br_private.h, BR_PORT_BITS 10 */
+#define LIMIT_PORT_RUN        256           /* published ports in a row that get a socket and a rule each; more get one rule together */
+#define LIMIT_PORT_BINDINGS   64            /* bindings of one port of a container: those that share a number are compared with each other */
 #define LIMIT_NETWORKS        4096
 #define LIMIT_CONTAINERS      20000
 #define LIMIT_ENDPOINTS_PER_CONTAINER 64

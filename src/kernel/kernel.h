@@ -17,6 +17,14 @@ struct kernel_dns {
 
 /* What is observed: the host's firewall rules, or the rest too. */
 enum { KERNEL_RULES = 1, KERNEL_REST = 2, KERNEL_ALL = KERNEL_RULES | KERNEL_REST };
+/* Who keeps the sockets of K_LISTEN (never of a large run, which has none). */
+struct kernel_ports {
+	void *arg;
+	int (*give)(void *arg, const struct kobj *o, int fd, struct err *e); /* fd stays the caller's; -1: the one that is held, with another target */
+	void (*take)(void *arg, const struct kobj *o);
+	void (*settle)(void *arg); /* sockets that were taken are closed when this returns */
+	bool (*holds)(void *arg, const struct kobj *o);
+};
 
 struct kernel {
 	/* Carries out one step. On error nothing of the step is left (a failed firewall run is put back). The kernel's own text (ext-ack) is in e. */
@@ -29,6 +37,8 @@ struct kernel {
 	int (*link)(struct kernel *k, const char *name, enum link_kind *out, struct err *e);
 	void (*free)(struct kernel *k);
 	const struct kernel_dns *dns; /* set by the owner; NULL: nobody, K_DNS fails */
+	const struct kernel_ports *ports; /* set by the owner; NULL: nobody, K_LISTEN fails */
+	struct kobj refused; /* set by run: the K_LISTEN that last failed; its unit has no id if none did */
 	const struct world *known; /* set by the owner: the networks whose rules are ours, when a firewall step places its rules */
 };
 

@@ -333,6 +333,8 @@ static int look_wanted(struct look *l, struct err *e)
 			o.file.text = NULL;
 			try(add(l, &o, e));
 		}
+		if (o.kind == K_LISTEN && listen_there(l->k, &l->want->v[i]))
+			try(add(l, &o, e));
 		if (o.kind == K_NSCTL || o.kind == K_HOSTCTL) {
 			struct ctl_look c = {.want = &l->want->v[i]};
 			if (real_in(l->k, o.ns, read_ctl, &c, NULL) < 0)

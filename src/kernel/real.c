@@ -63,7 +63,7 @@ static int call(struct nl *nl, struct nlmsghdr *m, struct err *e)
 static int fail(int r, const struct kobj *o, struct err *e)
 {
 	OWN(arena_free) struct arena a = {0};
-	if (r < 0)
+	if (r < 0 && o->kind != K_LISTEN) /* which says it in Docker's words */
 		(void)err_ctx(e, "%s", kobj_text(o, &a));
 	return r < 0 ? r : 0;
 }
@@ -288,6 +288,8 @@ static int inside(struct real *k, const struct kobj *o, int (*fn)(struct nl *, v
 static int add_one(struct real *k, const struct kobj *o, struct err *e)
 {
 	switch (o->kind) {
+	case K_LISTEN:
+		return listen_add(k, o, e);
 	case K_NETNS:
 		return netns_add(k, o, e);
 	case K_BRIDGE:
@@ -322,6 +324,8 @@ static int del_one(struct real *k, const struct step *s, struct err *e)
 {
 	const struct kobj *o = s->before;
 	switch (o->kind) {
+	case K_LISTEN:
+		return listen_del(k, o, e);
 	case K_NETNS:
 		return netns_del(k, s, e);
 	case K_BRIDGE: /* a device of the user's: diff never asks for this, but an undo does */
@@ -355,6 +359,8 @@ static int del_one(struct real *k, const struct step *s, struct err *e)
 static int change_one(struct real *k, const struct kobj *was, const struct kobj *o, struct err *e)
 {
 	switch (o->kind) {
+	case K_LISTEN:
+		return listen_change(k, o, e);
 	case K_BRIDGE:
 		return bridge_change(k, o, e);
 	case K_VETH:

@@ -38,6 +38,11 @@ int files_del(const struct kobj *o, struct err *e);
 int files_change(const struct kobj *was, const struct kobj *o, struct err *e);
 /* The lines of `now`, without those that `was` has and `wanted` has not, and with what `wanted` has anew. */
 void files_merge_lines(const char *now, const char *was, const char *wanted, struct buf *out);
+/* K_LISTEN (listen.c). */
+int listen_add(struct real *k, const struct kobj *o, struct err *e);
+int listen_del(struct real *k, const struct kobj *o, struct err *e);
+int listen_change(struct real *k, const struct kobj *o, struct err *e);
+bool listen_there(struct real *k, const struct kobj *o);
 /* K_DNS (dns.c). */
 int dns_add(struct real *k, const struct kobj *o, struct err *e);
 int dns_del(struct real *k, const struct kobj *o, struct err *e);

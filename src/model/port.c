@@ -45,6 +45,17 @@ bool port_equal(const struct port *a, const struct port *b)
 	       ip_eq(&a->host_ip, &b->host_ip) && a->host_port == b->host_port && ip_eq(&a->ip, &b->ip) && a->port == b->port;
 }
 
+int port_order(const void *x, const void *y)
+{
+	const struct port *a = *(const struct port *const *)x, *b = *(const struct port *const *)y;
+	if (a->proto != b->proto)
+		return (int)a->proto - b->proto;
+	if (a->port != b->port)
+		return (int)a->port - b->port;
+	int r = ip_cmp(&a->host_ip, &b->host_ip);
+	return r ? r : (int)a->host_port - b->host_port;
+}
+
 const char *port_proto_name(uint8_t proto)
 {
 	for (size_t i = 0; i < ARRAY_LEN(protocols); i++)

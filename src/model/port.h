@@ -26,6 +26,7 @@ void port_key(char out[static PORT_KEY], const char *container, int64_t seq);
 struct port *port_new(const char *container, int64_t seq);
 struct port *port_copy(const struct port *p);
 bool port_equal(const struct port *a, const struct port *b); /* in everything */
+int port_order(const void *a, const void *b);                /* for qsort of pointers: by protocol, port, family, host's address and port */
 const char *port_proto_name(uint8_t proto);                  /* "tcp", "udp", "sctp" */
 int port_proto_parse(const char *s, uint8_t *out);           /* in any case; -EINVAL */
 static inline unsigned port_last(const struct port *p)

@@ -12,17 +12,24 @@
  * stand between class 2   a network's rules: newest network first, the default bridge last class 9   what closes a
  * chain: RETURN, and the jumps that are appended to nat's built-in chains
  *
+ * Published ports stand before what closes a network's part, oldest network first, so that one that comes moves none (class 1 of
+ * DOCKER, class 3 of nat's DOCKER, after the RETURNs). Their place follows from the text alone, since a listing says no more.
+ *
  * Dockerd 20.10 reaches the same order by inserting everything at the top and then moving the two jumps back up. */
 #include "net/fw.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "base/map.h"
 #include "net/fw_nft.h"
 
-/* %D device, %C the same in a comment, %N subnet, %S the source that outgoing traffic gets, %T an interface that may reach containers directly, %M a mark. `host` rows
- * stand once, the others once a network, those with %T once an interface. */
-enum when { ALWAYS, ON_NAT, ON_MASQ, ON_SNAT, ON_ICC, ON_NO_ICC, ON_EXTERNAL, ON_INTERNAL, ON_RAW, ON_TRUSTED, ON_ROUTED, ON_CLOSED, ON_UNPROTECTED, ON_MARK };
+/* %D device, %C the same in a comment, %N subnet, %S the source that outgoing traffic gets, %T an interface that may
+ * reach containers directly, %M a mark. `host` rows stand once, those with %T once an interface, those of `when` PORT_... once a
+ * published port, the others once a network. Of a port: %A the container's address, %P its port or ports there, %H the
+ * host's address, %O the port or ports there, %Q the protocol, %L where DNAT leads. */
+enum when { ALWAYS, PROXY_ON, PROXY_OFF, PORT_OPEN, PORT_ANYWHERE, PORT_AT, PORT_ANYWHERE_OFF, PORT_AT_OFF, PORT_LOOPBACK, ON_MARK, ON_HAIRPIN, ON_RETURN, ON_MASQ,
+	ON_SNAT, ON_ICC, ON_NO_ICC, ON_EXTERNAL, ON_INTERNAL, ON_RAW, ON_TRUSTED, ON_ROUTED, ON_CLOSED, ON_UNPROTECTED };
 enum { F4 = 1 << FW_V4, F6 = 1 << FW_V6 };
 
 struct shape {
@@ -38,7 +45,6 @@ struct shape {
 #define ISOLATE_1 "DOCKER-ISOLATION-STAGE-1"
 #define ISOLATE_2 "DOCKER-ISOLATION-STAGE-2"
 
-#define PORTS_AFTER 1000000 /* k of what closes a network's part of DOCKER: published ports come before it */
 
 /* In mode nat it is the raw row that keeps others out, whatever the policy of FORWARD; in mode routed, and where the raw
  * row lets somebody pass, the DROP in DOCKER. The comment tells the row of --bridge-accept-fwmark from an administrator's. The IPv6 rows of an internal network let link-local traffic inside the bridge pass: it is not of the subnet.
@@ -53,27 +59,43 @@ static const struct shape shapes[] = {
 	{F4 | F6, FW_FILTER, "FORWARD", "-i %D ! -o %D -j ACCEPT", 2, 2, false, ON_EXTERNAL},
 	{F4 | F6, FW_FILTER, "FORWARD", "-i %D -o %D -j ACCEPT", 2, 3, false, ON_ICC},
 	{F4 | F6, FW_FILTER, "FORWARD", "-i %D -o %D -j DROP", 2, 3, false, ON_NO_ICC},
+	{F4 | F6, FW_FILTER, "DOCKER", "-d %A ! -i %D -o %D -p %Q -m %Q --dport %P -j ACCEPT", 1, 0, false, PORT_OPEN},
 	{F4, FW_FILTER, "DOCKER", "-o %D -p icmp -j ACCEPT", 2, 0, false, ON_ROUTED},
 	{F6, FW_FILTER, "DOCKER", "-o %D -p ipv6-icmp -j ACCEPT", 2, 0, false, ON_ROUTED},
-	{F4 | F6, FW_FILTER, "DOCKER", "! -i %D -o %D -j DROP", 2, PORTS_AFTER, false, ON_CLOSED},
-	{F4 | F6, FW_FILTER, "DOCKER", "! -i %D -o %D -j ACCEPT", 2, PORTS_AFTER, false, ON_UNPROTECTED},
+	{F4 | F6, FW_FILTER, "DOCKER", "! -i %D -o %D -j DROP", 2, 1, false, ON_CLOSED},
+	{F4 | F6, FW_FILTER, "DOCKER", "! -i %D -o %D -j ACCEPT", 2, 1, false, ON_UNPROTECTED},
+	{F4 | F6, FW_FILTER, ISOLATE_1, "-m conntrack --ctstate DNAT -j RETURN", 1, 0, true, PROXY_OFF},
 	{F4, FW_FILTER, ISOLATE_1, "! -s %N -o %D -j DROP", 2, 0, false, ON_INTERNAL},
 	{F4, FW_FILTER, ISOLATE_1, "! -d %N -i %D -j DROP", 2, 1, false, ON_INTERNAL},
 	{F6, FW_FILTER, ISOLATE_1, "! -s %N ! -i %D -o %D -j DROP", 2, 0, false, ON_INTERNAL},
 	{F6, FW_FILTER, ISOLATE_1, "! -d %N -i %D ! -o %D -j DROP", 2, 1, false, ON_INTERNAL},
+	{F4 | F6, FW_FILTER, ISOLATE_1, "-i %D -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN", 2, 1, false, ON_ROUTED},
 	{F4 | F6, FW_FILTER, ISOLATE_1, "-i %D ! -o %D -j " ISOLATE_2, 2, 2, false, ON_EXTERNAL},
 	{F4 | F6, FW_FILTER, ISOLATE_1, "-j RETURN", 9, 0, true, ALWAYS},
-	{F4 | F6, FW_FILTER, ISOLATE_2, "-o %D -j DROP", 2, 0, false, ON_EXTERNAL},
+	{F4 | F6, FW_FILTER, ISOLATE_2, "-o %D -j DOCKER", 2, 0, false, ON_ROUTED},
+	{F4 | F6, FW_FILTER, ISOLATE_2, "-o %D -j DROP", 2, 1, false, ON_EXTERNAL},
 	{F4 | F6, FW_FILTER, ISOLATE_2, "-j RETURN", 9, 0, true, ALWAYS},
 	{F4 | F6, FW_NAT, "PREROUTING", "-m addrtype --dst-type LOCAL -j DOCKER", 9, 0, true, ALWAYS},
-	{F4, FW_NAT, "OUTPUT", "! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER", 9, 0, true, ALWAYS},
-	{F6, FW_NAT, "OUTPUT", "! -d ::1/128 -m addrtype --dst-type LOCAL -j DOCKER", 9, 0, true, ALWAYS},
+	{F4 | F6, FW_NAT, "OUTPUT", "-m addrtype --dst-type LOCAL -j DOCKER", 9, 0, true, PROXY_OFF},
+	{F4, FW_NAT, "OUTPUT", "! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER", 9, 0, true, PROXY_ON},
+	{F6, FW_NAT, "OUTPUT", "! -d ::1/128 -m addrtype --dst-type LOCAL -j DOCKER", 9, 0, true, PROXY_ON},
 	{F4 | F6, FW_NAT, "POSTROUTING", "-s %N ! -o %D -j MASQUERADE", 2, 0, false, ON_MASQ},
 	{F4 | F6, FW_NAT, "POSTROUTING", "-s %N ! -o %D -j SNAT --to-source %S", 2, 0, false, ON_SNAT},
-	{F4 | F6, FW_NAT, "DOCKER", "-i %D -j RETURN", 2, 0, false, ON_NAT},
+	{F4 | F6, FW_NAT, "POSTROUTING", "-o %D -m addrtype --src-type LOCAL -j MASQUERADE", 2, 1, false, ON_HAIRPIN},
+	{F4 | F6, FW_NAT, "POSTROUTING", "-s %N -o %D -m conntrack --ctstate DNAT -j MASQUERADE", 2, 2, false, ON_HAIRPIN},
+	{F4 | F6, FW_NAT, "DOCKER", "-i %D -j RETURN", 2, 0, false, ON_RETURN},
+	{F4, FW_NAT, "DOCKER", "! -i %D -p %Q -m %Q --dport %O -j DNAT --to-destination %L", 3, 0, false, PORT_ANYWHERE},
+	{F4, FW_NAT, "DOCKER", "-d %H ! -i %D -p %Q -m %Q --dport %O -j DNAT --to-destination %L", 3, 0, false, PORT_AT},
+	{F4, FW_NAT, "DOCKER", "-p %Q -m %Q --dport %O -j DNAT --to-destination %L", 3, 0, false, PORT_ANYWHERE_OFF},
+	{F4, FW_NAT, "DOCKER", "-d %H -p %Q -m %Q --dport %O -j DNAT --to-destination %L", 3, 0, false, PORT_AT_OFF},
+	{F6, FW_NAT, "DOCKER", "! -s fe80::/10 ! -i %D -p %Q -m %Q --dport %O -j DNAT --to-destination %L", 3, 0, false, PORT_ANYWHERE},
+	{F6, FW_NAT, "DOCKER", "! -s fe80::/10 -d %H ! -i %D -p %Q -m %Q --dport %O -j DNAT --to-destination %L", 3, 0, false, PORT_AT},
+	{F6, FW_NAT, "DOCKER", "! -s fe80::/10 -p %Q -m %Q --dport %O -j DNAT --to-destination %L", 3, 0, false, PORT_ANYWHERE_OFF},
+	{F6, FW_NAT, "DOCKER", "! -s fe80::/10 -d %H -p %Q -m %Q --dport %O -j DNAT --to-destination %L", 3, 0, false, PORT_AT_OFF},
+	{F4, FW_RAW, "PREROUTING", "-d %H ! -i lo -p %Q -m %Q --dport %O -j DROP", 3, 0, false, PORT_LOOPBACK},
 	{F4 | F6, FW_RAW, "PREROUTING", "-d %N -i %T -m addrtype ! --dst-type LOCAL -m comment --comment %C -j ACCEPT", 2, 0,
 		false, ON_TRUSTED},
-	{F4 | F6, FW_RAW, "PREROUTING", "-d %N ! -i %D -m addrtype ! --dst-type LOCAL -j DROP", 2, PORTS_AFTER, false, ON_RAW},
+	{F4 | F6, FW_RAW, "PREROUTING", "-d %N ! -i %D -m addrtype ! --dst-type LOCAL -j DROP", 2, 1, false, ON_RAW},
 };
 
 static const struct {
@@ -97,18 +119,28 @@ static const char *trusted(const struct network *n)
 
 static bool applies(enum when when, const struct network *n, enum fw_family f, const struct netconf *c)
 {
-	if (when == ON_MARK)
-		return !str_empty(c->accept_mark);
-	if (when == ALWAYS)
-		return true;
-	enum gw_mode mode = f == FW_V6 ? n->gw_mode6 : n->gw_mode4;
-	bool nat = !n->internal && (mode == GW_NAT || mode == GW_NAT_UNPROTECTED);
+	enum gw_mode mode = !n ? GW_ISOLATED : f == FW_V6 ? n->gw_mode6 : n->gw_mode4;
+	bool nat = n && !n->internal && (mode == GW_NAT || mode == GW_NAT_UNPROTECTED);
 	switch (when) {
 	case ALWAYS:
-	case ON_MARK:
 		return true;
-	case ON_NAT:
-		return nat;
+	case ON_MARK:
+		return !str_empty(c->accept_mark);
+	case PROXY_ON:
+		return c->userland_proxy;
+	case PROXY_OFF:
+		return !c->userland_proxy;
+	case PORT_OPEN:
+	case PORT_ANYWHERE:
+	case PORT_AT:
+	case PORT_ANYWHERE_OFF:
+	case PORT_AT_OFF:
+	case PORT_LOOPBACK:
+		return false; /* fw_want_port */
+	case ON_HAIRPIN:
+		return nat && !c->userland_proxy;
+	case ON_RETURN:
+		return nat && c->userland_proxy;
 	case ON_MASQ:
 		return nat && n->masquerade && (c->ip_masq || !n->is_default) && !ip_is_set(f == FW_V6 ? &n->snat6 : &n->snat4);
 	case ON_SNAT:
@@ -147,6 +179,12 @@ bool fw_masquerades(const struct netconf *c, const struct network *n, enum fw_fa
 	return applies(ON_MASQ, n, f, c) || applies(ON_SNAT, n, f, c);
 }
 
+bool fw_opens_directly(const struct netconf *c, const struct network *n, enum fw_family f)
+{
+	enum gw_mode mode = f == FW_V6 ? n->gw_mode6 : n->gw_mode4;
+	return !n->internal && (mode == GW_ROUTED || (mode == GW_NAT && !applies(ON_RAW, n, f, c)));
+}
+
 /* Newest network first, the default bridge last. */
 static struct fw_rank rank_of(const struct shape *s, const struct network *n)
 {
@@ -162,51 +200,118 @@ int fw_rank_cmp(const struct fw_rank *a, const struct fw_rank *b)
 	return a->k < b->k ? -1 : a->k > b->k;
 }
 
-/* What stands for the places of a shape. */
-struct words {
-	const char *device, *trusted, *mark;
-	const struct prefix *subnet;
-	const struct ip *source;
-};
-
 /* iptables-save quotes a comment with any other character. */
 static const char comment_plain[] = "_-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
-static const char *fill(const struct shape *s, const struct words *w, struct arena *a)
+/* What stands at the %s of a shape. */
+struct blanks {
+	char device[KIFNAME], trusted[KIFNAME];
+	const char *mark;
+	struct prefix subnet;
+	struct ip source;
+	char proto[8];
+	struct ip ip, host;
+	unsigned port, host_port, count;
+};
+
+static void fill_ports(unsigned first, unsigned count, struct buf *b)
 {
-	OWN(own_buf) struct buf b = {0};
+	buf_printf(b, count > 1 ? "%u:%u" : "%u", first, first + count - 1);
+}
+
+/* A run that keeps its numbers needs none; one that is moved is told from where (iptables 1.8, revision 2 of DNAT). */
+static void fill_target(const struct blanks *v, struct buf *b)
+{
+	char t[IP_TEXT];
+	bool v6 = v->ip.family == AF_INET6, plain = v->count > 1 && v->port == v->host_port;
+	ip_format(&v->ip, t);
+	buf_printf(b, v6 && !plain ? "[%s]" : "%s", t);
+	if (v->count > 1 && !plain)
+		buf_printf(b, ":%u-%u/%u", v->port, v->port + v->count - 1, v->host_port);
+	else if (!plain)
+		buf_printf(b, ":%u", v->port);
+}
+
+static void fill_host(const struct ip *ip, struct buf *b)
+{
+	char t[IP_TEXT];
+	buf_printf(b, "%s/%u", ip_format(ip, t), ip_bits(ip->family));
+}
+
+static void fill(const struct shape *s, const struct blanks *v, struct buf *b)
+{
 	char net[PREFIX_TEXT];
 	for (const char *p = s->text; *p; p++) {
-		if (*p != '%')
-			buf_putc(&b, *p);
-		else if (*++p == 'D')
-			buf_puts(&b, w->device);
-		else if (*p == 'S')
-			buf_puts(&b, ip_format(w->source, net));
-		else if (*p == 'C')
-			buf_printf(&b, strspn(w->device, comment_plain) == strlen(w->device) ? "%s" : "\"%s\"", w->device);
-		else if (*p == 'T')
-			buf_puts(&b, w->trusted);
-		else if (*p == 'M')
-			buf_puts(&b, w->mark);
-		else
-			buf_puts(&b, prefix_format(w->subnet, net));
+		if (*p != '%') {
+			buf_putc(b, *p);
+			continue;
+		}
+		switch (*++p) {
+		case 'D':
+			buf_puts(b, v->device);
+			break;
+		case 'S':
+			buf_puts(b, ip_format(&v->source, net));
+			break;
+		case 'A':
+			fill_host(&v->ip, b);
+			break;
+		case 'H':
+			fill_host(&v->host, b);
+			break;
+		case 'P':
+			fill_ports(v->port, v->count, b);
+			break;
+		case 'O':
+			fill_ports(v->host_port, v->count, b);
+			break;
+		case 'Q':
+			buf_puts(b, v->proto);
+			break;
+		case 'C':
+			buf_printf(b, strspn(v->device, comment_plain) == strlen(v->device) ? "%s" : "\"%s\"", v->device);
+			break;
+		case 'T':
+			buf_puts(b, v->trusted);
+			break;
+		case 'M':
+			buf_puts(b, v->mark);
+			break;
+		case 'L':
+			fill_target(v, b);
+			break;
+		default:
+			buf_puts(b, prefix_format(&v->subnet, net));
+		}
 	}
+}
+
+static const char *filled(const struct shape *s, const struct blanks *v, struct arena *a)
+{
+	OWN(own_buf) struct buf b = {0};
+	fill(s, v, &b);
 	return b.bad ? NULL : arena_dup(a, buf_str(&b));
 }
 
+static struct blanks blanks_of(const struct network *n, enum fw_family f)
+{
+	struct blanks v = {.subnet = f == FW_V6 ? n->v6.net : n->v4.net, .source = f == FW_V6 ? n->snat6 : n->snat4};
+	STR_COPY(v.device, n->bridge);
+	return v;
+}
+
 static int add_rule(const struct shape *s, enum fw_family f, struct unit u, const struct network *n,
-	const struct words *w, struct kstate *out, struct err *e)
+	const struct blanks *v, struct kstate *out, struct err *e)
 {
 	struct kobj o = {.kind = K_RULE,
 		.unit = u,
-		.rule = {.family = f, .table = s->table, .chain = s->chain, .text = fill(s, w, out->mem), .rank = rank_of(s, n)}};
+		.rule = {.family = f, .table = s->table, .chain = s->chain, .text = filled(s, v, out->mem), .rank = rank_of(s, n)}};
 	return !o.rule.text || kstate_add(out, &o) < 0 ? err_nomem(e) : 0;
 }
 
 static int want_skeleton(const struct netconf *c, enum fw_family f, struct kstate *out, struct err *e)
 {
-	struct words words = {.mark = c->accept_mark};
+	struct blanks blanks = {.mark = c->accept_mark ? c->accept_mark : ""};
 	struct unit u = {UNIT_HOST, ""};
 	for (size_t i = 0; i < ARRAY_LEN(chains); i++) {
 		struct kobj o = {.kind = K_CHAIN,
@@ -220,7 +325,7 @@ static int want_skeleton(const struct netconf *c, enum fw_family f, struct kstat
 	}
 	for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
 		if (shapes[i].host && (shapes[i].families & (1 << f)) && applies(shapes[i].when, NULL, f, c))
-			try(add_rule(&shapes[i], f, u, NULL, &words, out, e));
+			try(add_rule(&shapes[i], f, u, NULL, &blanks, out, e));
 	return 0;
 }
 
@@ -252,16 +357,14 @@ int fw_want_host(const struct world *w, const struct netconf *c, struct kstate *
 static int want_shape(const struct shape *s, enum fw_family f, const struct network *n, struct kstate *out, struct err *e)
 {
 	struct unit u = {UNIT_NETWORK, n->id};
-	struct words words = {.device = n->bridge, .subnet = f == FW_V6 ? &n->v6.net : &n->v4.net, .source = f == FW_V6 ? &n->snat6 : &n->snat4};
+	struct blanks blanks = blanks_of(n, f);
 	if (s->when != ON_TRUSTED)
-		return add_rule(s, f, u, n, &words, out, e);
+		return add_rule(s, f, u, n, &blanks, out, e);
 	for (const char *p = trusted(n); *p;) {
 		size_t len = strcspn(p, ":");
-		words.trusted = arena_dupn(out->mem, p, len);
-		if (!words.trusted)
-			return err_nomem(e);
-		if (len)
-			try(add_rule(s, f, u, n, &words, out, e));
+		snprintf(blanks.trusted, sizeof(blanks.trusted), "%.*s", (int)len, p);
+		if (len && len < KIFNAME)
+			try(add_rule(s, f, u, n, &blanks, out, e));
 		p += len + (p[len] == ':');
 	}
 	return 0;
@@ -284,6 +387,57 @@ int fw_want_network(
 	return 0;
 }
 
+static bool port_applies(enum when when, const struct netconf *c, const struct network *n, const struct port *p)
+{
+	enum gw_mode mode = p->ip.family == AF_INET6 ? n->gw_mode6 : n->gw_mode4;
+	bool nat = port_is_nat(p), any = ip_is_unspecified(&p->host_ip);
+	if (when == PORT_OPEN)
+		return nat ? mode == GW_NAT : !p->host_port;
+	if (when == PORT_LOOPBACK)
+		return nat && ip_is_loopback(&p->host_ip);
+	if (when == PORT_ANYWHERE || when == PORT_ANYWHERE_OFF)
+		return nat && any && c->userland_proxy == (when == PORT_ANYWHERE);
+	return (when == PORT_AT || when == PORT_AT_OFF) && nat && !any && c->userland_proxy == (when == PORT_AT);
+}
+
+/* The higher number first, as dockerd's. */
+static struct fw_rank port_rank(const struct shape *s, const struct network *n, const struct blanks *v)
+{
+	unsigned port = s->when == PORT_OPEN ? v->port : v->host_port;
+	return (struct fw_rank){.cls = s->cls, .seq = n ? n->seq : 0, .k = 65535 - (int)port};
+}
+
+int fw_want_port(const struct world *w, const struct netconf *c, const struct port *p, struct kstate *out, struct err *e)
+{
+	const struct network *n = world_network(w, p->network);
+	enum fw_family f = p->ip.family == AF_INET6 ? FW_V6 : FW_V4;
+	unsigned step = p->count > LIMIT_PORT_RUN ? p->count : 1;
+	if (!n || !fw_has_family(c, n, f))
+		return 0;
+	if (c->nftables)
+		return fw_nft_want_port(w, n, p, out, e);
+	for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
+		const struct shape *s = &shapes[i];
+		if (!(s->families & (1 << f)) || !port_applies(s->when, c, n, p))
+			continue;
+		struct blanks v = blanks_of(n, f);
+		STR_COPY(v.proto, port_proto_name(p->proto));
+		v.ip = p->ip;
+		v.host = p->host_ip;
+		v.count = step;
+		for (unsigned k = 0; k < p->count; k += step) {
+			v.port = p->port + k;
+			v.host_port = p->host_port ? p->host_port + k : 0;
+			struct kobj o = {.kind = K_RULE,
+				.unit = {UNIT_SANDBOX, p->container},
+				.rule = {.family = f, .table = s->table, .chain = s->chain, .text = filled(s, &v, out->mem), .rank = port_rank(s, n, &v)}};
+			if (!o.rule.text || kstate_add(out, &o) < 0)
+				return err_nomem(e);
+		}
+	}
+	return 0;
+}
+
 /* The next word of a text, at most size - 1 bytes; false when it is empty or longer. */
 static bool take_word(const char **text, char *out, size_t size)
 {
@@ -296,54 +450,110 @@ static bool take_word(const char **text, char *out, size_t size)
 	return true;
 }
 
-/* Matches a line against a shape. The device must be the same everywhere; it is taken out. The subnet may be any of the
- * family. */
-static bool matches(const struct shape *s, enum fw_family f, const char *text, char device[static KIFNAME])
+static bool read_ports(const char *word, unsigned *first, unsigned *count)
 {
-	device[0] = '\0';
+	char *end;
+	unsigned long lo = strtoul(word, &end, 10), hi = *end == ':' ? strtoul(end + 1, &end, 10) : lo;
+	*first = (unsigned)lo;
+	*count = (unsigned)(hi - lo + 1);
+	return lo > 0 && lo <= hi && hi <= 65535 && *end == '\0';
+}
+
+static bool read_host(const char *word, enum fw_family f, struct ip *out)
+{
+	struct prefix p;
+	if (prefix_parse(word, &p) < 0 || p.len != ip_bits(p.ip.family) || p.ip.family != (f == FW_V6 ? AF_INET6 : AF_INET))
+		return false;
+	*out = p.ip;
+	return true;
+}
+
+/* "A", "A:80", "A:80-89/8080"; an address of IPv6 with a port is in brackets. */
+static bool read_target(const char *word, enum fw_family f, struct blanks *v)
+{
+	char ip[IP_TEXT];
+	bool brackets = *word == '[';
+	size_t n = brackets ? strcspn(++word, "]") : f == FW_V6 ? strlen(word) : strcspn(word, ":");
+	if (n >= sizeof(ip))
+		return false;
+	memcpy(ip, word, n);
+	ip[n] = '\0';
+	word += n + (brackets && word[n]);
+	v->port = *word == ':' ? (unsigned)strtoul(word + 1, NULL, 10) : v->host_port;
+	return ip_parse(ip, &v->ip) >= 0 && v->ip.family == (f == FW_V6 ? AF_INET6 : AF_INET);
+}
+
+/* One word for one %. The device must be the same everywhere; the subnet may be any of the family. */
+static bool read_blank(char what, const char *word, enum fw_family f, struct blanks *v)
+{
+	char device[KIFNAME];
+	switch (what) {
+	case 'N':
+		return prefix_parse(word, &v->subnet) >= 0 && v->subnet.ip.family == (f == FW_V6 ? AF_INET6 : AF_INET);
+	case 'S':
+		return ip_parse(word, &v->source) >= 0;
+	case 'A':
+		return read_host(word, f, &v->ip);
+	case 'H':
+		return read_host(word, f, &v->host);
+	case 'P':
+		return read_ports(word, &v->port, &v->count);
+	case 'O':
+		return read_ports(word, &v->host_port, &v->count);
+	case 'Q':
+		return STR_COPY(v->proto, word);
+	case 'T':
+		return STR_COPY(v->trusted, word);
+	case 'M':
+		return true;
+	case 'L':
+		return read_target(word, f, v);
+	default:
+		if (!STR_COPY(device, word) || (v->device[0] && !streq(v->device, device)))
+			return false;
+		return STR_COPY(v->device, device);
+	}
+}
+
+static bool is_port(const struct shape *s)
+{
+	return s->when >= PORT_OPEN && s->when <= PORT_LOOPBACK;
+}
+
+/* Matches a line against a shape. What is read of a port must make the same text again. */
+static bool matches(const struct shape *s, enum fw_family f, const char *text, struct blanks *v)
+{
+	const char *whole = text;
+	uint8_t proto;
+	*v = (struct blanks){0};
 	for (const char *p = s->text; *p; p++) {
-		char word[PREFIX_TEXT], name[KIFNAME];
-		struct prefix subnet;
-		struct ip source;
+		char word[128];
 		if (*p != '%') {
 			if (*text++ != *p)
 				return false;
 			continue;
 		}
-		if (*++p == 'N') {
-			if (!take_word(&text, word, sizeof(word)) || prefix_parse(word, &subnet) < 0 ||
-				subnet.ip.family != (f == FW_V6 ? AF_INET6 : AF_INET))
-				return false;
-			continue;
-		}
-		if (*p == 'S') {
-			if (!take_word(&text, word, sizeof(word)) || ip_parse(word, &source) < 0)
-				return false;
-			continue;
-		}
-		if (*p == 'T' || *p == 'M') {
-			if (!take_word(&text, word, *p == 'T' ? sizeof(name) : sizeof(word)))
-				return false;
-			continue;
-		}
-		bool quoted = *p == 'C' && *text == '"';
+		bool quoted = *++p == 'C' && *text == '"';
 		text += quoted;
 		if (!take_word(&text, word, sizeof(word)))
 			return false;
 		size_t len = strlen(word);
-		if (quoted && word[len - 1] == '"')
-			word[--len] = '\0';
-		else if (quoted)
+		if (quoted && word[len - 1] != '"')
 			return false;
-		if (!STR_COPY(name, word) || (device[0] && !streq(device, name)))
+		word[len - quoted] = '\0';
+		if (!read_blank(*p, word, f, v))
 			return false;
-		memcpy(device, name, sizeof(name));
 	}
-	return *text == '\0';
+	if (*text || !is_port(s))
+		return *text == '\0';
+	OWN(own_buf) struct buf b = {0};
+	fill(s, v, &b);
+	return !b.bad && streq(buf_str(&b), whole) && port_proto_parse(v->proto, &proto) >= 0 && streq(port_proto_name(proto), v->proto);
 }
 
 struct finder {
 	struct fw_listing *l;
+	const struct world *known;
 	const struct netconf *conf;
 	const struct strv *marked;
 	struct map devices; /* bridge name -> struct network of `known` */
@@ -357,31 +567,51 @@ static void own_finder(struct finder *f)
 	map_free(&f->seen);
 }
 
-static bool is_ours(const struct finder *f, const struct network *n, const char *device)
+/* Whose network it is: by its device, else by the container's address. */
+static const struct network *network_of(const struct finder *f, const struct blanks *v)
 {
-	return n || streq(device, f->conf->bridge) || (f->marked && strv_has(f->marked, device));
+	struct prefix at = {.ip = v->ip, .len = (uint8_t)ip_bits(v->ip.family)};
+	if (v->device[0])
+		return map_gets(&f->devices, v->device);
+	return f->known && ip_is_set(&v->ip) ? world_subnet_overlapping(f->known, &at, NULL) : NULL;
+}
+
+/* A drop for a loopback address names nothing but the port: it is ours while that is published. */
+static bool is_published(const struct finder *f, const struct blanks *v)
+{
+	uint8_t proto;
+	return f->known && port_proto_parse(v->proto, &proto) >= 0 && world_port_overlapping(f->known, proto, &v->host, (uint16_t)v->host_port, v->count);
+}
+
+static bool is_ours(const struct finder *f, const struct shape *s, const struct network *n, const struct blanks *v)
+{
+	if (s->host || n)
+		return true;
+	if (s->when == PORT_LOOPBACK)
+		return is_published(f, v);
+	return v->device[0] && (streq(v->device, f->conf->bridge) || (f->marked && strv_has(f->marked, v->device)));
 }
 
 /* Fills *o when the line is a rule of ours. */
 static bool recognise_line(const struct finder *f, const struct fw_line *line, struct kobj *o)
 {
 	const struct fw_listing *l = f->l;
-	char device[KIFNAME];
 	for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
 		const struct shape *s = &shapes[i];
+		struct blanks v;
 		if (s->table != l->table || !(s->families & (1 << l->family)) || !streq(s->chain, line->chain) ||
-			!matches(s, l->family, line->text, device))
+			!matches(s, l->family, line->text, &v))
 			continue;
-		const struct network *n = s->host ? NULL : map_gets(&f->devices, device);
-		if (!s->host && !is_ours(f, n, device))
+		const struct network *n = s->host ? NULL : network_of(f, &v);
+		if (!is_ours(f, s, n, &v))
 			continue;
 		*o = (struct kobj){.kind = K_RULE, .unit = {s->host ? UNIT_HOST : UNIT_NETWORK, n ? n->id : ""}};
 		o->rule.family = l->family;
 		o->rule.table = l->table;
 		o->rule.chain = s->chain;
 		o->rule.text = line->text;
-		o->rule.rank = rank_of(s, n);
-		if (!s->host && !n) /* a leftover: it has no place among the others */
+		o->rule.rank = is_port(s) ? port_rank(s, n, &v) : rank_of(s, n);
+		if (!s->host && !n && s->when != PORT_LOOPBACK) /* a leftover: it has no place among the others */
 			o->rule.rank.k = FW_MISPLACED;
 		return true;
 	}
@@ -460,7 +690,7 @@ static int recognise_lines(struct finder *f, struct err *e)
 int fw_recognise(struct fw_listing *l, const struct world *known, const struct strv *marked, const struct netconf *c,
 	struct kstate *out, struct err *e)
 {
-	OWN(own_finder) struct finder f = {.l = l, .conf = c, .marked = marked, .out = out};
+	OWN(own_finder) struct finder f = {.l = l, .known = known, .conf = c, .marked = marked, .out = out};
 	const struct network *n;
 	for (size_t i = 0; known && (n = world_next(known, NOUN_NETWORK, &i));)
 		if (n->driver == DRIVER_BRIDGE && map_puts(&f.devices, n->bridge, (void *)(uintptr_t)n) < 0)

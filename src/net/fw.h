@@ -12,9 +12,13 @@
 int fw_want_host(const struct world *w, const struct netconf *c, struct kstate *out, struct err *e);
 int fw_want_network(
 	const struct world *w, const struct netconf *c, const struct network *n, struct kstate *out, struct err *e);
+/* The rules of a published port. */
+int fw_want_port(const struct world *w, const struct netconf *c, const struct port *p, struct kstate *out, struct err *e);
 /* Has the network this family, and is it ours to guard? Does what leaves it get an address of the host? */
 bool fw_has_family(const struct netconf *c, const struct network *n, enum fw_family f);
 bool fw_masquerades(const struct netconf *c, const struct network *n, enum fw_family f);
+/* May a published port be reached at the container's own address? */
+bool fw_opens_directly(const struct netconf *c, const struct network *n, enum fw_family f);
 int fw_rank_cmp(const struct fw_rank *a, const struct fw_rank *b);
 
 /* A table as it is: chains and rules in kernel order, foreign ones included. */

@@ -14,6 +14,19 @@
  *   masq4/6    br           what leaves gets an address of the host
  *   snat4/6    br : address what leaves gets this one
  *
+ * and a published port is one element of the first three maps, looked up in this order, and one of `open`:
+ *
+ *   hostport4/6   address . protocol . port : container . port   published at one address of the host
+ *   port4/6       protocol . port : container . port             at any
+ *   range4/6      address . protocol . ports : container         a long run that keeps its numbers (only those: intervals are slow)
+ *   open4/6, openrange4/6   container . protocol . port(s)       what may be reached by who came through the maps
+ *   direct     family . br  what is opened may be reached at the container's address by everybody
+ *   trusted    interface . br   and by who comes from there
+ *   loopback4     address . protocol . ports                     published on the host's loopback: for the host alone
+ *   spared4/6     addresses                                      of the host's own packets to these the proxy takes care
+ *
+ * Who reaches his own network through the host, is led back into it under the bridge's address, so that answers come the same way.
+ *
  * A packet that a table of ours drops is dropped, whatever other tables say; what we accept, other tables may still
  * drop. Therefore there is no policy to set.
  *
@@ -42,6 +55,21 @@ static const char skeleton_head[] =
 	"\tset masq6 {\n\t\ttype ifname\n\t}\n"
 	"\tmap snat4 {\n\t\ttype ifname : ipv4_addr\n\t}\n"
 	"\tmap snat6 {\n\t\ttype ifname : ipv6_addr\n\t}\n"
+	"\tmap hostport4 {\n\t\ttype ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service\n\t}\n"
+	"\tmap port4 {\n\t\ttype inet_proto . inet_service : ipv4_addr . inet_service\n\t}\n"
+	"\tmap range4 {\n\t\ttype ipv4_addr . inet_proto . inet_service : ipv4_addr\n\t\tflags interval\n\t}\n"
+	"\tset open4 {\n\t\ttype ipv4_addr . inet_proto . inet_service\n\t}\n"
+	"\tset openrange4 {\n\t\ttype ipv4_addr . inet_proto . inet_service\n\t\tflags interval\n\t}\n"
+	"\tmap hostport6 {\n\t\ttype ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service\n\t}\n"
+	"\tmap port6 {\n\t\ttype inet_proto . inet_service : ipv6_addr . inet_service\n\t}\n"
+	"\tmap range6 {\n\t\ttype ipv6_addr . inet_proto . inet_service : ipv6_addr\n\t\tflags interval\n\t}\n"
+	"\tset open6 {\n\t\ttype ipv6_addr . inet_proto . inet_service\n\t}\n"
+	"\tset openrange6 {\n\t\ttype ipv6_addr . inet_proto . inet_service\n\t\tflags interval\n\t}\n"
+	"\tset loopback4 {\n\t\ttype ipv4_addr . inet_proto . inet_service\n\t\tflags interval\n\t}\n"
+	"\tset direct {\n\t\ttype nf_proto . ifname\n\t}\n"
+	"\tset trusted {\n\t\ttype ifname . ifname\n\t}\n"
+	"\tset spared4 {\n\t\ttype ipv4_addr\n\t\tflags interval\n\t}\n"
+	"\tset spared6 {\n\t\ttype ipv6_addr\n\t}\n"
 	"\tchain user {\n";
 static const char skeleton_forward[] =
 	"\t}\n"
@@ -50,9 +78,9 @@ static const char skeleton_forward[] =
 	"\t\tjump user\n"
 	"\t\tiifname . oifname @pairs jump within\n";
 static const char skeleton_tail[] =
-	"\t\tiifname @bridges oifname @bridges drop\n"
 	"\t\tiifname @closed drop\n"
 	"\t\toifname @closed drop\n"
+	"\t\tiifname @bridges oifname @bridges jump between\n"
 	"\t\toifname @bridges jump into\n"
 	"\t\tiifname != @bridges meta nfproto @strict drop\n"
 	"\t}\n"
@@ -61,15 +89,55 @@ static const char skeleton_tail[] =
 	"\t\tiifname @quiet drop\n"
 	"\t\taccept\n"
 	"\t}\n"
+	"\tchain between {\n"
+	"\t\tct state established,related accept\n"
+	"\t\tct status dnat jump into\n"
+	"\t\tmeta nfproto . oifname @routed jump into\n"
+	"\t\tdrop\n"
+	"\t}\n"
 	"\tchain into {\n"
 	"\t\tct state established,related accept\n"
 	"\t\tmeta nfproto . oifname @unguarded accept\n"
 	"\t\tmeta nfproto . oifname @routed meta l4proto { icmp, ipv6-icmp } accept\n"
+	"\t\tct status dnat jump opened\n"
+	"\t\tmeta nfproto . oifname @direct jump opened\n"
+	"\t\tiifname . oifname @trusted jump opened\n"
 	"\t\tdrop\n"
+	"\t}\n"
+	"\tchain opened {\n"
+	"\t\tip daddr . meta l4proto . th dport @open4 accept\n"
+	"\t\tip daddr . meta l4proto . th dport @openrange4 accept\n"
+	"\t\tip6 daddr . meta l4proto . th dport @open6 accept\n"
+	"\t\tip6 daddr . meta l4proto . th dport @openrange6 accept\n"
+	"\t}\n"
+	"\tchain raw {\n"
+	"\t\ttype filter hook prerouting priority raw; policy accept;\n"
+	"\t\tiifname != \"lo\" ip daddr 127.0.0.0/8 ip daddr . meta l4proto . th dport @loopback4 drop\n"
+	"\t}\n"
+	"\tchain prerouting {\n"
+	"\t\ttype nat hook prerouting priority dstnat; policy accept;\n"
+	"\t\tfib daddr type local jump published\n"
+	"\t}\n"
+	"\tchain output {\n"
+	"\t\ttype nat hook output priority -100; policy accept;\n"
+	"\t\tip daddr @spared4 accept\n"
+	"\t\tip6 daddr @spared6 accept\n"
+	"\t\tfib daddr type local jump published\n"
+	"\t}\n"
+	"\tchain published {\n"
+	"\t\tip6 saddr fe80::/10 accept\n"
+	"\t\tdnat ip to ip daddr . meta l4proto . th dport map @hostport4\n"
+	"\t\tmeta nfproto ipv4 dnat ip to meta l4proto . th dport map @port4\n"
+	"\t\tdnat ip to ip daddr . meta l4proto . th dport map @range4\n"
+	"\t\tdnat ip6 to ip6 daddr . meta l4proto . th dport map @hostport6\n"
+	"\t\tmeta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @port6\n"
+	"\t\tdnat ip6 to ip6 daddr . meta l4proto . th dport map @range6\n"
 	"\t}\n"
 	"\tchain postrouting {\n"
 	"\t\ttype nat hook postrouting priority srcnat; policy accept;\n"
+	"\t\tiifname . oifname @pairs ct status dnat masquerade\n"
 	"\t\tiifname . oifname @pairs accept\n"
+	"\t\tip saddr 127.0.0.0/8 oifname @bridges masquerade\n"
 	"\t\tmeta nfproto ipv4 snat ip to iifname map @snat4\n"
 	"\t\tmeta nfproto ipv4 iifname @masq4 masquerade\n"
 	"\t\tip6 saddr fe80::/10 accept\n"
@@ -98,6 +166,12 @@ int fw_nft_want_host(const struct netconf *c, bool v6, struct kstate *out, struc
 	if (!table.elem.value || kstate_add(out, &table) < 0 || (c->policy_drop && kstate_add(out, &four) < 0) ||
 		(v6 && c->policy_drop6 && kstate_add(out, &six) < 0))
 		return err_nomem(e);
+	static const char *const spared[][2] = {{"spared4", "127.0.0.0/8"}, {"spared6", "::1"}};
+	for (size_t i = 0; c->userland_proxy && i < ARRAY_LEN(spared); i++) {
+		struct kobj s = {.kind = K_NFT_ELEM, .unit = u, .elem = {spared[i][0], spared[i][1], ""}};
+		if (kstate_add(out, &s) < 0)
+			return err_nomem(e);
+	}
 	return 0;
 }
 
@@ -105,6 +179,18 @@ static int add(struct kstate *out, const struct network *n, const char *set, con
 {
 	struct kobj o = {.kind = K_NFT_ELEM, .unit = {UNIT_NETWORK, n->id}, .elem = {set, key, value}};
 	return key && value ? kstate_add(out, &o) : -ENOMEM;
+}
+
+/* Interfaces, colon-separated, from which published ports may be reached at the container's address. */
+static int want_trusted(const struct network *n, const char *br, struct kstate *out)
+{
+	const char *s = kvs_get(&n->options, NETWORK_TRUSTED);
+	for (size_t len; s && *s; s += len + (s[len] == ':')) {
+		len = strcspn(s, ":");
+		if (len && len < KIFNAME)
+			try(add(out, n, "trusted", arena_printf(out->mem, "\"%.*s\" . %s", (int)len, s, br), ""));
+	}
+	return 0;
 }
 
 /* A family that is not ours to guard is let through, as iptables would. */
@@ -121,6 +207,8 @@ static int want_family(const struct netconf *c, const struct network *n, enum fw
 		return 0;
 	if (mode == GW_ROUTED)
 		try(add(out, n, "routed", both, ""));
+	if (fw_opens_directly(c, n, f))
+		try(add(out, n, "direct", both, ""));
 	if (!fw_masquerades(c, n, f))
 		return 0;
 	if (ip_is_set(snat))
@@ -140,8 +228,81 @@ int fw_nft_want_network(const struct netconf *c, const struct network *n, struct
 		r = add(out, n, n->internal ? "closed" : "bridges", br, "");
 	if (r >= 0 && !n->icc)
 		r = add(out, n, "quiet", br, "");
+	if (r >= 0 && !n->internal)
+		r = want_trusted(n, br, out);
 	for (int f = 0; r >= 0 && !n->internal && f < FW_FAMILY_N; f++)
 		r = want_family(c, n, (enum fw_family)f, br, out);
+	return r < 0 ? err_nomem(e) : 0;
+}
+
+/* Do two long runs overlap at the container? Intervals of a set must not: then this one is told port by port. */
+static bool is_crossed(const struct world *w, struct arena *a, const struct port *p)
+{
+	size_t n;
+	const struct port **all = world_ports_of_container(w, a, p->container, &n);
+	for (size_t i = 0; all && i < n; i++) {
+		const struct port *q = all[i];
+		bool same = q->port == p->port && q->count == p->count;
+		if (q != p && !same && q->count > LIMIT_PORT_RUN && q->proto == p->proto && ip_eq(&q->ip, &p->ip) && q->port < p->port + p->count &&
+			p->port < q->port + q->count)
+			return true;
+	}
+	return false;
+}
+
+static int add_port(struct kstate *out, const struct port *p, const char *set, const char *key, const char *value)
+{
+	struct kobj o = {.kind = K_NFT_ELEM, .unit = {UNIT_SANDBOX, p->container}, .elem = {set, key, value}};
+	return key && value ? kstate_add(out, &o) : -ENOMEM;
+}
+
+/* "172.17.0.2 . tcp . 80-89" */
+static const char *port_text(struct arena *a, const char *ip, const struct port *p, unsigned first, unsigned count)
+{
+	const char *last = count > 1 ? arena_printf(a, "-%u", first + count - 1) : "";
+	return arena_printf(a, "%s . %s . %u%s", ip, port_proto_name(p->proto), first, last);
+}
+
+static int want_open(const struct world *w, const struct port *p, const char *ip, struct kstate *out)
+{
+	bool v6 = p->ip.family == AF_INET6;
+	if (p->count > LIMIT_PORT_RUN && !is_crossed(w, out->mem, p))
+		return add_port(out, p, v6 ? "openrange6" : "openrange4", port_text(out->mem, ip, p, p->port, p->count), "");
+	for (unsigned i = 0; i < p->count; i++)
+		try(add_port(out, p, v6 ? "open6" : "open4", port_text(out->mem, ip, p, p->port + i, 1), ""));
+	return 0;
+}
+
+static int want_led(const struct port *p, const char *ip, struct kstate *out)
+{
+	struct arena *a = out->mem;
+	bool v6 = p->ip.family == AF_INET6, any = ip_is_unspecified(&p->host_ip);
+	char host[IP_TEXT];
+	ip_format(&p->host_ip, host);
+	if (ip_is_loopback(&p->host_ip) && !v6)
+		try(add_port(out, p, "loopback4", port_text(a, host, p, p->host_port, p->count), ""));
+	if (p->count > LIMIT_PORT_RUN && p->host_port == p->port)
+		return add_port(out, p, v6 ? "range6" : "range4", port_text(a, any ? (v6 ? "::/0" : "0.0.0.0/0") : host, p, p->host_port, p->count), ip);
+	for (unsigned i = 0; i < p->count; i++) {
+		const char *to = arena_printf(a, "%s . %u", ip, p->port + i);
+		const char *key = any ? arena_printf(a, "%s . %u", port_proto_name(p->proto), p->host_port + i) : port_text(a, host, p, p->host_port + i, 1);
+		try(add_port(out, p, any ? (v6 ? "port6" : "port4") : v6 ? "hostport6" : "hostport4", key, to));
+	}
+	return 0;
+}
+
+int fw_nft_want_port(const struct world *w, const struct network *n, const struct port *p, struct kstate *out, struct err *e)
+{
+	enum gw_mode mode = p->ip.family == AF_INET6 ? n->gw_mode6 : n->gw_mode4;
+	char text[IP_TEXT];
+	const char *ip = arena_dup(out->mem, ip_format(&p->ip, text));
+	int r = ip ? 0 : -ENOMEM;
+	if (p->host_port && !port_is_nat(p))
+		return 0;
+	if (r >= 0 && mode != GW_NAT_UNPROTECTED)
+		r = want_open(w, p, ip, out);
+	if (r >= 0 && p->host_port)
+		r = want_led(p, ip, out);
 	return r < 0 ? err_nomem(e) : 0;
 }
 
@@ -253,11 +414,16 @@ const char *fw_nft_skeleton(const char *mark, struct arena *a)
 	return !text.bad && fw_nft_parse(buf_str(&text), a, &l, NULL) >= 0 ? l.skeleton : NULL;
 }
 
-static void render_elem(const char *verb, const struct kobj *o, struct buf *out)
+/* Elements [i, end) of one set, in one command: each of its own would have the library look at the set again. */
+static void render_elems(const char *verb, const struct step *s, size_t i, size_t end, struct buf *out)
 {
-	bool value = !str_empty(o->elem.value);
-	buf_printf(out, "%s element inet pontoon %s { %s%s%s }\n", verb, o->elem.set, o->elem.key, value ? " : " : "",
-		value ? o->elem.value : "");
+	buf_printf(out, "%s element inet pontoon %s { ", verb, s->fw[i].o->elem.set);
+	for (size_t k = i; k < end; k++) {
+		const struct kobj *o = s->fw[k].o;
+		bool value = !str_empty(o->elem.value);
+		buf_printf(out, "%s%s%s%s", k > i ? ", " : "", o->elem.key, value ? " : " : "", value ? o->elem.value : "");
+	}
+	buf_puts(out, " }\n");
 }
 
 /* The old table goes in the transaction in which the new one comes. */
@@ -279,13 +445,17 @@ int fw_nft_render(const struct step *s, const char *user, bool present, struct b
 			table = &s->fw[i];
 	if (table)
 		render_table(table->add, user, table->o->elem.value, present, out);
-	for (size_t i = 0; i < s->nfw; i++) {
+	for (size_t i = 0, end; i < s->nfw; i = end) {
 		const struct fw_change *c = &s->fw[i];
+		for (end = i + 1; end < s->nfw && c->o->kind == K_NFT_ELEM && s->fw[end].o->kind == K_NFT_ELEM && s->fw[end].add == c->add &&
+				  streq(s->fw[end].o->elem.set, c->o->elem.set);
+			end++)
+			;
 		if (c->o->kind != K_NFT_ELEM || (table && !c->add))
 			continue; /* elements go with their table */
-		render_elem("add", c->o, out);
+		render_elems("add", s, i, end, out);
 		if (!c->add)
-			render_elem("delete", c->o, out);
+			render_elems("delete", s, i, end, out);
 	}
 	return out->bad ? err_nomem(e) : 0;
 }

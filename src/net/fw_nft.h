@@ -13,6 +13,7 @@
 /* v6: there are networks with IPv6. */
 int fw_nft_want_host(const struct netconf *c, bool v6, struct kstate *out, struct err *e);
 int fw_nft_want_network(const struct netconf *c, const struct network *n, struct kstate *out, struct err *e);
+int fw_nft_want_port(const struct world *w, const struct network *n, const struct port *p, struct kstate *out, struct err *e);
 /* What "list table inet pontoon", stateless, printed. */
 struct fw_nft_listing {
 	const char *skeleton; /* all but the elements and the people's rules, blanks made one; "" when there is none */

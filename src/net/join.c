@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "net/driver.h"
+#include "net/portmap.h"
 
 static bool is_main(const struct world *w, const struct container *c, const struct endpoint *ep)
 {
@@ -144,7 +145,7 @@ int join_leave_all(struct world *fork, const char *container, struct err *e)
 		c->mac = (struct mac){0};
 		try(world_put(fork, c, e));
 	}
-	return 0;
+	return portmap_release(fork, container, e);
 }
 
 static int read_address(const char *s, uint8_t family, struct ip *out, struct err *e)

@@ -9,7 +9,7 @@
  * name that was asked for, else the network's prefix ("eth") with the lowest number that no other has. */
 int join_all(struct world *fork, const struct netconf *c, const char *container, char (*ids)[ID_TEXT], size_t nids,
 	struct err *e);
-/* The reverse: endpoints stay as configuration, addresses are free again. */
+/* The reverse: endpoints stay as configuration, addresses and published ports are free again. */
 int join_leave_all(struct world *fork, const char *container, struct err *e);
 /* Endpoint configuration from a container's spec: one unjoined endpoint a network named in it (default: NetworkMode's
  * network). With Docker's checks and texts (static IP on the default network, aliases, MAC, several endpoints by API

@@ -62,6 +62,14 @@ static int cmp_chain(const struct kobj *a, const struct kobj *b)
 	return r ? r : cmp_str(a->chain.chain, b->chain.chain);
 }
 
+static int cmp_listen(const struct kobj *a, const struct kobj *b)
+{
+	int r = cmp_int(a->listen.proto, b->listen.proto);
+	if (!r)
+		r = cmp_int(a->listen.port, b->listen.port);
+	return r ? r : ip_cmp(&a->listen.ip, &b->listen.ip);
+}
+
 int kobj_cmp_key(const struct kobj *a, const struct kobj *b)
 {
 	int r = cmp_int(a->kind, b->kind);
@@ -71,6 +79,8 @@ int kobj_cmp_key(const struct kobj *a, const struct kobj *b)
 	case K_NETNS:
 	case K_DNS:
 		return cmp_str(a->ns, b->ns);
+	case K_LISTEN:
+		return cmp_listen(a, b);
 	case K_BRIDGE:
 		return cmp_str(a->bridge.name, b->bridge.name);
 	case K_VETH:
@@ -120,6 +130,11 @@ void kstate_sort(struct kstate *s)
 {
 	if (!s->sorted && s->n)
 		qsort(s->v, s->n, sizeof(*s->v), cmp_sort);
+	size_t k = 0;
+	for (size_t i = 0; !s->sorted && i < s->n; i++)
+		if (!k || kobj_cmp_key(&s->v[k - 1], &s->v[i]) != 0)
+			s->v[k++] = s->v[i];
+	s->n = s->sorted ? s->n : k;
 	s->sorted = true;
 }
 
@@ -148,6 +163,9 @@ bool kobj_is_fw(const struct kobj *o)
 bool kobj_equal(const struct kobj *w, const struct kobj *h)
 {
 	switch (w->kind) {
+	case K_LISTEN:
+		return w->listen.count == h->listen.count && w->listen.dual == h->listen.dual && ip_eq(&w->listen.target, &h->listen.target) &&
+		       w->listen.target_port == h->listen.target_port;
 	case K_BRIDGE:
 		return bridge_equal(w, h);
 	case K_VETH:
@@ -199,11 +217,22 @@ static const char *veth_text(const struct kobj *o, struct arena *a)
 	return arena_printf(a, "%s master %s", t, o->veth.master ? o->veth.master : "none");
 }
 
+static const char *listen_text(const struct kobj *o, struct arena *a)
+{
+	char at[IP_TEXT], to[IP_TEXT];
+	const char *last = o->listen.count > 1 ? arena_printf(a, "-%u", (unsigned)o->listen.port + o->listen.count - 1) : "";
+	return arena_printf(a, "listen %s %s%s %u%s for %s %u", o->listen.proto == IPPROTO_TCP ? "tcp" : o->listen.proto == IPPROTO_UDP ? "udp" : "sctp",
+		ip_format(&o->listen.ip, at), o->listen.dual ? " and 0.0.0.0" : "", o->listen.port, last, ip_format(&o->listen.target, to), o->listen.target_port);
+}
+
 const char *kobj_text(const struct kobj *o, struct arena *a)
 {
 	char t[PREFIX_TEXT], u[IP_TEXT];
 	const char *s = NULL;
 	switch (o->kind) {
+	case K_LISTEN:
+		s = listen_text(o, a);
+		break;
 	case K_NETNS:
 		s = arena_printf(a, "netns %.12s", o->ns);
 		break;

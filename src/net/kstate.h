@@ -18,6 +18,7 @@ struct unit {
 
 /* In the order in which they are made; removed in the reverse order. */
 enum kobj_kind {
+	K_LISTEN, /* a bound socket on the host that reserves a published port; a large run has none */
 	K_NETNS,  /* a sandbox's namespace, bound at <exec-root>/netns/<first 12 of container id> */
 	K_BRIDGE, /* a bridge link on the host */
 	K_VETH,   /* a pair: host end and the end in a sandbox, created in place, both down */
@@ -53,6 +54,14 @@ struct kobj {
 	struct unit unit;
 	const char *ns; /* sandbox (container id) it is in; NULL = the host's namespace. For K_VETH: of the inner end */
 	union {
+		struct {
+			uint8_t proto;
+			struct ip ip;   /* unspecified: any of its family */
+			uint16_t port, count;
+			bool dual; /* IPv6, and serves IPv4 too */
+			struct ip target; /* where the proxy leads */
+			uint16_t target_port;
+		} listen;
 		struct {
 			const char *name;
 			struct mac mac; /* not set: any */
@@ -132,7 +141,7 @@ struct kstate {
 
 /* Appends a copy of *o (strings are not copied: they must live as long as the state). -ENOMEM. */
 int kstate_add(struct kstate *s, const struct kobj *o);
-void kstate_sort(struct kstate *s); /* by kind, then key */
+void kstate_sort(struct kstate *s); /* by kind, then key; of those with one key one stays: they are one object */
 int kobj_cmp_key(const struct kobj *a, const struct kobj *b);
 bool kobj_is_fw(const struct kobj *o); /* of a firewall step */
 bool kobj_equal(const struct kobj *want, const struct kobj *have);

@@ -10,7 +10,7 @@
  *
  * Order of steps:
  *
- *   1. what must go first: veths that are made anew, and what is in the way: a veth's end whose name a new one takes,
+ *   1. what must go first: veths that are made anew, and what is in the way: a socket on a port, a veth's end whose name a new one takes,
  * an address. Linux deletes the secondary addresses of a subnet with its primary (net/ipv4/devinet.c, __inet_del_ifa),
  * so "add the new, then delete the old" would end with neither; and with the last IPv4 address of a link all its IPv4
  * routes go (net/ipv4/fib_frontend.c, fib_disable_ip).
@@ -57,6 +57,8 @@ static bool same_text(const char *a, const char *b)
 
 static bool needs_renewal(const struct kobj *want, const struct kobj *have)
 {
+	if (want->kind == K_LISTEN)
+		return want->listen.dual != have->listen.dual || want->listen.count != have->listen.count;
 	if (want->kind != K_VETH)
 		return false;
 	return !same_text(want->ns, have->ns) || !same_text(want->veth.inner, have->veth.inner) ||
@@ -105,6 +107,7 @@ static bool on_link(const struct kobj *o, const char *ns, const char *name)
 		const char *p = same_text(o->ns, ns) ? strstr(o->ctl.path, name) : NULL;
 		return p && p > o->ctl.path && p[-1] == '/' && p[n] == '/';
 	}
+	case K_LISTEN:
 	case K_NETNS:
 	case K_BRIDGE:
 	case K_VETH:
@@ -134,6 +137,7 @@ static bool vanishes(const struct kobj *o, const struct kobj *gone)
 		return on_link(o, NULL, gone->veth.name) || (gone->ns && on_link(o, gone->ns, gone->veth.inner));
 	case K_BRIDGE:
 		return on_link(o, NULL, gone->bridge.name);
+	case K_LISTEN:
 	case K_NSCTL:
 	case K_ADDR:
 	case K_FILE:
@@ -313,7 +317,14 @@ static int deletions(struct diff *d, struct err *e)
 	return 0;
 }
 
-/* Is `o` in the way of what comes? An address on the same link, or the same address elsewhere; a veth's end of the same
+static bool listen_overlap(const struct kobj *a, const struct kobj *b)
+{
+	bool families = a->listen.ip.family == b->listen.ip.family || a->listen.dual || b->listen.dual;
+	bool place = ip_is_unspecified(&a->listen.ip) || ip_is_unspecified(&b->listen.ip) || ip_eq(&a->listen.ip, &b->listen.ip);
+	return a->listen.proto == b->listen.proto && families && place && a->listen.port < b->listen.port + b->listen.count && b->listen.port < a->listen.port + a->listen.count;
+}
+
+/* Is `o` in the way of what comes? A socket on the same port, an address on the same link, or the same address elsewhere; a veth's end of the same
  * name in the same sandbox. */
 static bool in_the_way(const struct diff *d, const struct kobj *o)
 {
@@ -322,6 +333,8 @@ static bool in_the_way(const struct diff *d, const struct kobj *o)
 		bool comes = d->v[i].fate == ADD || d->v[i].fate == RENEW;
 		if (!w || !comes || w->kind != o->kind || !same_text(w->ns, o->ns))
 			continue;
+		if (o->kind == K_LISTEN && listen_overlap(w, o))
+			return true;
 		if (o->kind == K_VETH && streq(w->veth.inner, o->veth.inner))
 			return true;
 		if (o->kind == K_ADDR && prefix_overlap(&w->addr.addr, &o->addr.addr) &&
@@ -333,7 +346,7 @@ static bool in_the_way(const struct diff *d, const struct kobj *o)
 
 static int first_deletions(struct diff *d, struct err *e)
 {
-	static const enum kobj_kind kinds[] = {K_VETH, K_ADDR};
+	static const enum kobj_kind kinds[] = {K_LISTEN, K_VETH, K_ADDR};
 	for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
 		for (size_t i = 0; i < d->n; i++) {
 			struct pair *p = &d->v[i];

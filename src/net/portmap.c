@@ -564,6 +564,23 @@ int portmap_release(struct world *fork, const char *container, struct err *e)
 	return 0;
 }
 
+bool portmap_has_choice(const struct container *c, uint8_t proto, uint16_t host_port)
+{
+	const struct json_group *g = c->spec->host.port_bindings.v;
+	for (size_t i = 0; i < c->spec->host.port_bindings.n; i++) {
+		const struct port_binding *b = g[i].items.v;
+		struct request r;
+		struct port_run host;
+		if (read_key(g[i].key, &r) < 0 || r.proto != proto)
+			continue;
+		for (size_t k = 0; k < g[i].items.n; k++)
+			if (!str_empty(b[k].host_port) && read_run(b[k].host_port, &host) && host.first <= host_port && host_port <= host.last &&
+				host.last - host.first == r.ports.last - r.ports.first)
+				return false;
+	}
+	return true;
+}
+
 bool portmap_wants(const struct container *c)
 {
 	const struct host_config *h = &c->spec->host;

@@ -40,5 +40,7 @@ struct port_run {
 int portmap_publish(struct world *fork, const struct netconf *c, const struct port_facts *f, const char *container,
 	struct err *e);
 int portmap_release(struct world *fork, const char *container, struct err *e);
+/* Did the container get this port by our choice, not by its number? */
+bool portmap_has_choice(const struct container *c, uint8_t proto, uint16_t host_port);
 /* Does anything of the container want publishing? Then port_facts are needed. */
 bool portmap_wants(const struct container *c);

@@ -1,6 +1,7 @@
 #include "net/want.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "net/driver.h"
 #include "net/fw.h"
@@ -95,6 +96,62 @@ static bool any_joined(const struct world *w, struct arena *a, const char *conta
 	return false;
 }
 
+/* The proxy's target of a socket that two families share: IPv4, when the container has it. */
+static int add_listen(const struct port *p, const struct port *twin, unsigned i, struct kstate *out, struct err *e)
+{
+	const struct port *to = twin && twin->ip.family == AF_INET ? twin : p;
+	struct kobj o = {.kind = K_LISTEN,
+		.unit = {UNIT_SANDBOX, p->container},
+		.listen = {.proto = p->proto, .ip = p->host_ip, .port = (uint16_t)(p->host_port + i), .count = 1, .dual = twin != NULL, .target = to->ip, .target_port = (uint16_t)(to->port + i)}};
+	if (p->count > LIMIT_PORT_RUN)
+		o.listen.count = p->count;
+	return kstate_add(out, &o) < 0 ? err_nomem(e) : 0;
+}
+
+/* The same run at the other family's unspecified address. */
+static const struct port *twin_of(const struct port *const *all, size_t n, const struct port *p)
+{
+	size_t lo = 0, hi = n;
+	while (lo < hi) { /* by protocol and number, IPv4 first */
+		size_t mid = lo + (hi - lo) / 2;
+		const struct port *q = all[mid];
+		int r = q->proto != p->proto ? q->proto - p->proto : q->host_port - p->host_port;
+		if (r < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	for (; lo < n && all[lo]->proto == p->proto && all[lo]->host_port == p->host_port; lo++)
+		if (all[lo]->host_ip.family != p->host_ip.family && all[lo]->count == p->count && ip_is_unspecified(&all[lo]->host_ip))
+			return all[lo];
+	return NULL;
+}
+
+static int by_number(const void *x, const void *y)
+{
+	const struct port *a = *(const struct port *const *)x, *b = *(const struct port *const *)y;
+	int r = a->proto != b->proto ? a->proto - b->proto : a->host_port - b->host_port;
+	return r ? r : ip_cmp(&a->host_ip, &b->host_ip);
+}
+
+/* Of a run at any address of both families, one socket serves both. */
+static int want_ports(const struct world *w, const struct netconf *c, const struct container *ct, struct kstate *out, struct err *e)
+{
+	size_t n;
+	const struct port **all = world_ports_of_container(w, out->mem, ct->id, &n);
+	if (!all)
+		return err_nomem(e);
+	if (n)
+		qsort(all, n, sizeof(*all), by_number);
+	for (size_t i = 0; i < n; i++) {
+		const struct port *p = all[i], *twin = p->host_port && ip_is_unspecified(&p->host_ip) ? twin_of(all, n, p) : NULL;
+		try(fw_want_port(w, c, p, out, e));
+		for (unsigned k = 0; p->host_port && !(twin && p->host_ip.family == AF_INET) && k < (p->count > LIMIT_PORT_RUN ? 1 : p->count); k++)
+			try(add_listen(p, twin, k, out, e));
+	}
+	return 0;
+}
+
 /* A container's namespace, its default routes and its files. In mode host there are only the files. */
 static int want_sandbox(
 	const struct world *w, const struct netconf *c, const struct container *ct, struct kstate *out, struct err *e)
@@ -116,6 +173,7 @@ static int want_sandbox(
 	struct kobj dns = {.kind = K_DNS, .unit = u, .ns = ct->id};
 	if (names_embedded(w, ct) && kstate_add(out, &dns) < 0)
 		return err_nomem(e);
+	try(want_ports(w, c, ct, out, e));
 	try(want_default_route(w, ct, AF_INET, out, e));
 	return want_default_route(w, ct, AF_INET6, out, e);
 }
@@ -228,6 +286,8 @@ int want_touched(const struct world *fork, struct arena *a, struct unit **out, s
 		}
 		if (ch[i].noun == NOUN_CONTAINER && is_live(ch[i].before) != is_live(ch[i].after))
 			r = note(&l, UNIT_SANDBOX, t->key);
+		if (r >= 0 && ch[i].noun == NOUN_PORT)
+			r = note(&l, UNIT_SANDBOX, ((const struct port *)t)->container);
 		if (r >= 0 && ch[i].noun == NOUN_ENDPOINT)
 			r = note_endpoint(&l, fork, (const struct endpoint *)t);
 	}

@@ -14,6 +14,7 @@
 #include "ops/exits.h"
 #include "ops/heal.h"
 #include "ops/host.h"
+#include "ops/ports.h"
 #include "ops/publish.h"
 #include "ops/reconcile.h"
 #include "ops/restart.h"
@@ -81,6 +82,7 @@ static int open_all(struct core *c, struct kernel *kernel, struct err *e)
 	c->kernel->known = c->world;
 	try(publish_open(c, e));
 	try(announce_open(c, e));
+	try(ports_open(c, e));
 	try(exits_start(c, e));
 	struct engine_conf ec = c->conf->engine;
 	ec.on_exit = exits_put;
@@ -127,6 +129,7 @@ void core_close(struct core *c)
 	exits_stop(c);
 	announce_close(c);
 	restarts_free(c);
+	ports_close(c);
 	publish_close(c, !c->conf->live_restore);
 	engine_free(c->engine);
 	if (c->kernel)

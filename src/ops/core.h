@@ -15,7 +15,7 @@
 #include "engine/engine.h"
 #include "engine/relay.h"
 #include "kernel/kernel.h"
-#include "net/want.h"
+#include "net/portmap.h"
 #include "store/store.h"
 
 #define LABEL_SCOPE_LOCAL "local"
@@ -50,6 +50,9 @@ struct core {
 	struct events *events;
 	struct relay *relay;
 	struct kernel_dns dns;
+	struct kernel_ports port_keeper;
+	struct ports *ports;
+	struct port_cursor port_cursor;
 	char id[ID_TEXT]; /* of this daemon, kept in the store */
 	char boot_id[40];
 	bool policy_drop, policy_drop6;

@@ -74,8 +74,6 @@ static int merge_image(struct arena *a, struct config *own, const struct config 
 /* What this version does not have is refused by name, never ignored. */
 static int refuse_missing(const struct container_spec *s, struct err *e)
 {
-	if (s->host.port_bindings.n || s->host.publish_all)
-		return err_as(e, ERR_NOT_IMPLEMENTED, "publishing ports is not supported by this version of Pontoon: start the container without -p and -P");
 	const char *mode = s->host.network_mode;
 	if (s->host.links.n && (str_empty(mode) || streq(mode, "default") || streq(mode, "bridge")))
 		return err_as(e, ERR_NOT_IMPLEMENTED, "links on the default bridge are not supported by this version of Pontoon: use a network of your own (docker network create)");

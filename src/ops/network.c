@@ -7,6 +7,7 @@
 #include "ops/container.h"
 #include "ops/defaults.h"
 #include "ops/host.h"
+#include "ops/ports.h"
 
 static void network_event(struct op *op, const char *action, const struct network *n)
 {
@@ -138,7 +139,7 @@ static bool has_sandbox_now(const struct container *ct)
 	return (container_is_running(ct) || ct->starting) && want_has_sandbox(ct);
 }
 
-static int connect_locked(struct core *c, const char *term, const char *container, const struct endpoint_settings *s, struct err *e)
+static int connect_locked(struct core *c, const char *term, const char *container, const struct endpoint_settings *s, const struct ports_try *t, struct err *e)
 {
 	OWN(op_end) struct op op = {0};
 	const struct network *n;
@@ -156,8 +157,9 @@ static int connect_locked(struct core *c, const char *term, const char *containe
 		random_id(id);
 		try(join_add(op.next, container, network, id, e));
 		endpoint_event(&op, "connect", n, container);
+		try(ports_publish(&op, container, t, e));
 	}
-	return op_commit(&op, e);
+	return ports_commit(&op, container, e);
 }
 
 int op_network_connect(struct core *c, const char *term, const char *container, const struct endpoint_settings *s, struct err *e)
@@ -168,7 +170,10 @@ int op_network_connect(struct core *c, const char *term, const char *container, 
 	core_read_end(c);
 	try(r);
 	try(container_lock(c, container, id, e));
-	r = connect_locked(c, term, id, s, e);
+	struct ports_try ports = {0};
+	do
+		r = connect_locked(c, term, id, s, &ports, e);
+	while (r < 0 && ports_again(c, id, &ports, r));
 	life_unlock(c, id);
 	return r;
 }
@@ -216,7 +221,9 @@ static int disconnect_locked(struct core *c, const char *term, const char *conta
 	try(join_disconnect(op.next, ct, n, e));
 	if (joined)
 		endpoint_event(&op, "disconnect", n, container);
-	return op_commit(&op, e);
+	if (joined)
+		try(ports_publish(&op, container, NULL, e));
+	return ports_commit(&op, container, e);
 }
 
 int op_network_disconnect(struct core *c, const char *term, const char *container, bool force, struct err *e)

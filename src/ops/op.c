@@ -21,6 +21,7 @@
 #include "ops/announce.h"
 #include "ops/heal.h"
 #include "ops/host.h"
+#include "ops/ports.h"
 #include "ops/publish.h"
 #include "ops/wait.h"
 
@@ -180,6 +181,7 @@ int op_commit(struct op *op, struct err *e)
 				log_error("%s: undoing failed, `pontoon doctor --repair` mends it: %s", op->verb, undo.msg);
 		}
 	}
+	ports_settle(c);
 	if (r < 0) {
 		drop_intent(op, intent);
 		return r;

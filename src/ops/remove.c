@@ -51,6 +51,7 @@ static int forget(struct core *c, const char *id, struct arena *a, struct strv *
 		endpoint_key(key, id, eps[i]->network);
 		try(world_del(op.next, NOUN_ENDPOINT, key, e));
 	}
+	try(portmap_release(op.next, id, e));
 	op_container_event(&op, now, "destroy", NULL);
 	const struct container *held = thing_ref(now);
 	int r = world_del(op.next, NOUN_CONTAINER, id, e);

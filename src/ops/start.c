@@ -17,6 +17,7 @@
 #include "net/names.h"
 #include "ops/container.h"
 #include "ops/host.h"
+#include "ops/ports.h"
 #include "ops/volume.h"
 
 #define US(ns) ((long long)((ns) / 1000))
@@ -90,7 +91,7 @@ static int check_startable(const struct container *ct, struct err *e)
 }
 
 /* Operation 1: the networks. */
-static int attach(struct core *c, const char *id, int64_t *intent, struct err *e)
+static int attach(struct core *c, const char *id, int64_t *intent, const struct ports_try *t, struct err *e)
 {
 	OWN(op_end) struct op op = {0};
 	struct container *next;
@@ -115,7 +116,9 @@ static int attach(struct core *c, const char *id, int64_t *intent, struct err *e
 		const struct network *net = world_network(op.next, eps[i]->network);
 		op_event(&op, "network", "connect", eps[i]->network, "container", id, "name", net->name, "type", driver_kind_name(net->driver), NULL);
 	}
-	r = op_commit(&op, e);
+	r = ports_publish(&op, id, t, e);
+	if (r >= 0)
+		r = ports_commit(&op, id, e);
 	return r < 0 && e && e->kind == ERR_INTERNAL ? err_ctx(e, "failed to set up container networking") : r;
 }
 
@@ -289,7 +292,10 @@ int container_start_locked(struct core *c, const char *id, struct err *e)
 	if (r < 0)
 		return r;
 	struct phases t = {.begun = clock_mono_ns()};
-	r = attach(c, id, &intent, e);
+	struct ports_try ports = {0};
+	do
+		r = attach(c, id, &intent, &ports, e);
+	while (r < 0 && ports_again(c, id, &ports, r));
 	t.attached = clock_mono_ns();
 	if (r >= 0) {
 		r = run_process(c, id, intent, &t, e);

@@ -233,7 +233,8 @@ static const struct {
 	{"", "172.17.0.2", true, true, true},           /* the host to any container */
 	{"", "10.1.0.2", true, true, true},             /* also of an internal network */
 	{"a", "172.17.0.3", true, true, true},          /* one network */
-	{"a", "10.3.0.2", false, false, false},         /* another network */
+	{"a", "10.5.0.2", false, false, false},         /* another network */
+	{"a", "10.3.0.2", true, false, false},          /* routed: icmp, and what is published, from other networks too */
 	{"r", "172.17.0.2", false, false, false},
 	{"a", "10.1.0.2", false, false, false},         /* an internal one */
 	{"i", "172.17.0.2", false, false, false},
@@ -259,7 +260,8 @@ static const struct {
 	{"", "fd00:17::2", true, true, true},           /* and the same of IPv6 */
 	{"", "fd00:1::2", true, true, true},
 	{"a", "fd00:17::3", true, true, true},
-	{"a", "fd00:3::2", false, false, false},
+	{"a", "fd00:5::2", false, false, false},
+	{"a", "fd00:3::2", true, false, false},
 	{"r", "fd00:17::2", false, false, false},
 	{"a", "fd00:1::2", false, false, false},
 	{"i", "fd00:17::2", false, false, false},

@@ -1,0 +1,224 @@
+#include "ops/ports.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/log.h"
+#include "engine/relay.h"
+#include "net/join.h"
+
+#define EPHEMERAL_FIRST 49153 /* where the kernel does not say, as Docker */
+#define EPHEMERAL_LAST  65535
+#define KEPT_MOST       1024
+
+/* Without the proxy, sockets that only reserve. */
+struct ports {
+	struct map held; /* id -> struct held */
+	bool changed;    /* told the relay something since ports_settle */
+};
+
+struct held {
+	char id[RELAY_PORT_ID];
+	int fd;
+};
+
+static void id_of(const struct kobj *o, char out[static RELAY_PORT_ID])
+{
+	char at[IP_TEXT];
+	snprintf(out, RELAY_PORT_ID, "%s/%s/%u", port_proto_name(o->listen.proto), ip_format(&o->listen.ip, at), o->listen.port);
+}
+
+static void drop(struct core *c, const char *id)
+{
+	struct held *h = map_dels(&c->ports->held, id);
+	if (!h)
+		return;
+	close(h->fd);
+	free(h);
+}
+
+static int keep(struct core *c, const char *id, int fd, struct err *e)
+{
+	if (fd < 0)
+		return 0; /* nobody is led anywhere */
+	struct held *h = calloc(1, sizeof(*h));
+	if (!h)
+		return err_nomem(e);
+	STR_COPY(h->id, id);
+	h->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (h->fd < 0 || map_puts(&c->ports->held, h->id, h) < 0) {
+		int r = h->fd < 0 ? err_errno(e, -errno, "keep a published port's socket") : err_nomem(e);
+		own_fd(&h->fd);
+		free(h);
+		return r;
+	}
+	return 0;
+}
+
+static int serve(struct core *c, const struct kobj *o, const char *id, int fd, struct err *e)
+{
+	struct relay_port p = {.id = id, .proto = o->listen.proto, .target = o->listen.target, .target_port = o->listen.target_port};
+	int none = 0;
+	if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(none)) < 0)
+		return err_errno(e, -errno, "open a published port's socket to its clients");
+	c->ports->changed = true;
+	return relay_port(c->relay, &p, fd, e);
+}
+
+static int give(void *arg, const struct kobj *o, int fd, struct err *e)
+{
+	struct core *c = arg;
+	char id[RELAY_PORT_ID];
+	id_of(o, id);
+	return c->conf->net.userland_proxy ? serve(c, o, id, fd, e) : keep(c, id, fd, e);
+}
+
+static void take(void *arg, const struct kobj *o)
+{
+	struct core *c = arg;
+	char id[RELAY_PORT_ID];
+	id_of(o, id);
+	drop(c, id);
+	if (!c->conf->net.userland_proxy)
+		return;
+	relay_port_gone(c->relay, id);
+	c->ports->changed = true;
+}
+
+static void settle(void *arg)
+{
+	ports_settle(arg);
+}
+
+/* The relay may hold it since an earlier daemon: then it is told anew where it leads. With the proxy switched off it has to let go. */
+static bool holds(void *arg, const struct kobj *o)
+{
+	struct core *c = arg;
+	char id[RELAY_PORT_ID];
+	id_of(o, id);
+	bool relayed = relay_port_holds(c->relay, id, o->listen.proto, &o->listen.ip, o->listen.port);
+	if (c->conf->net.userland_proxy)
+		return relayed && serve(c, o, id, -1, NULL) >= 0;
+	if (relayed) {
+		relay_port_gone(c->relay, id);
+		c->ports->changed = true;
+	}
+	return map_gets(&c->ports->held, id) != NULL;
+}
+
+int ports_open(struct core *c, struct err *e)
+{
+	c->ports = calloc(1, sizeof(*c->ports));
+	if (!c->ports)
+		return err_nomem(e);
+	c->port_keeper = (struct kernel_ports){.arg = c, .give = give, .take = take, .settle = settle, .holds = holds};
+	c->kernel->ports = &c->port_keeper;
+	return 0;
+}
+
+void ports_close(struct core *c)
+{
+	struct map_entry *m;
+	if (!c->ports)
+		return;
+	for (size_t i = 0; (m = map_next(&c->ports->held, &i));) {
+		struct held *h = m->value;
+		close(h->fd);
+		free(h);
+	}
+	map_free(&c->ports->held);
+	free(c->ports);
+	c->ports = NULL;
+}
+
+void ports_settle(struct core *c)
+{
+	struct err e = {0};
+	if (!c->ports || !c->ports->changed)
+		return;
+	c->ports->changed = false;
+	/* After a failure no relay lives, and the next one gets what is so. */
+	if (relay_sync(c->relay, &e) < 0)
+		log_warn("published ports: %s", e.msg);
+}
+
+/* "8080,9000-9100" */
+static int read_kept(const char *s, struct arena *a, struct port_facts *f)
+{
+	struct port_run *v = arena_new(a, struct port_run, KEPT_MOST);
+	if (!v)
+		return -ENOMEM;
+	while (*s && f->nkept < KEPT_MOST) {
+		char *end;
+		unsigned long lo = strtoul(s, &end, 10), hi = *end == '-' ? strtoul(end + 1, &end, 10) : lo;
+		if (end == s || hi > 65535)
+			break;
+		v[f->nkept++] = (struct port_run){(uint16_t)lo, (uint16_t)hi};
+		s = end + (*end == ',');
+	}
+	f->kept = v;
+	return 0;
+}
+
+static bool can_listen_v6(void)
+{
+	OWN(own_fd) int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	return fd >= 0;
+}
+
+static int facts(struct op *op, const struct ports_try *t, struct port_facts *f, struct err *e)
+{
+	char text[8192];
+	unsigned first, last;
+	*f = (struct port_facts){.first = EPHEMERAL_FIRST, .last = EPHEMERAL_LAST, .host_v6 = can_listen_v6(), .cursor = &op->core->port_cursor};
+	if (t) {
+		f->busy = t->busy;
+		f->nbusy = t->n;
+	}
+	if (kernel_sysctl_get("net/ipv4/ip_local_port_range", text, sizeof(text), NULL) >= 0 && sscanf(text, "%u %u", &first, &last) == 2 && first && first <= last && last <= 65535) {
+		f->first = (uint16_t)first;
+		f->last = (uint16_t)last;
+	}
+	if (kernel_sysctl_get("net/ipv4/ip_local_reserved_ports", text, sizeof(text), NULL) >= 0 && read_kept(text, &op->mem, f) < 0)
+		return err_nomem(e);
+	return 0;
+}
+
+int ports_publish(struct op *op, const char *container, const struct ports_try *t, struct err *e)
+{
+	const struct container *ct = world_container(op->next, container);
+	struct port_facts f;
+	if (!ct || !portmap_wants(ct))
+		return portmap_release(op->next, container, e);
+	try(facts(op, t, &f, e));
+	return portmap_publish(op->next, &op->conf, &f, container, e);
+}
+
+int ports_commit(struct op *op, const char *container, struct err *e)
+{
+	struct kernel *k = op->core->kernel;
+	k->refused = (struct kobj){0};
+	int r = op_commit(op, e);
+	if (r >= 0 || !k->refused.unit.id)
+		return r;
+	const struct container *ct = world_container(op->next, container);
+	const struct endpoint *ep = join_gateway(op->next, &op->mem, container, AF_INET);
+	if (!ep)
+		ep = join_gateway(op->next, &op->mem, container, AF_INET6);
+	return err_ctx(e, "driver failed programming external connectivity on endpoint %s (%s)", ct ? ct->name : container, ep ? ep->id : "");
+}
+
+bool ports_again(struct core *c, const char *container, struct ports_try *t, int r)
+{
+	const struct kobj *o = &c->kernel->refused;
+	const struct container *ct = world_container(core_read(c), container);
+	bool choice = ct && r == -EADDRINUSE && o->unit.id && portmap_has_choice(ct, o->listen.proto, o->listen.port);
+	core_read_end(c);
+	if (!choice || t->n == PORT_TRIES)
+		return false;
+	t->busy[t->n++] = (struct port_busy){o->listen.proto, o->listen.ip, o->listen.port};
+	return true;
+}
