@@ -8,32 +8,6 @@ static struct view view_of(const struct request *rq)
 	return (struct view){.core = rq->core, .minor = rq->minor, .now = clock_real_ns()};
 }
 
-static bool reference_matches(const struct filters *f, const struct world *w, const struct image *img, struct arena *a)
-{
-	size_t n;
-	if (!filters_have(f, "reference"))
-		return true;
-	const struct tag **tags = world_tags_of_image(w, a, img->id, &n);
-	for (size_t i = 0; tags && i < n; i++) {
-		const char *key = tags[i]->thing.key, *colon = strrchr(key, ':');
-		const char *repo = arena_dupn(a, key, colon ? (size_t)(colon - key) : strlen(key));
-		for (size_t k = 0; repo && k < f->n; k++)
-			if (streq(f->v[k].key, "reference") && (streq(f->v[k].value, key) || streq(f->v[k].value, repo)))
-				return true;
-	}
-	return false;
-}
-
-static bool dangling_matches(const struct filters *f, const struct world *w, const struct image *img, struct arena *a)
-{
-	size_t n;
-	if (!filters_have(f, "dangling"))
-		return true;
-	(void)world_tags_of_image(w, a, img->id, &n);
-	bool want = filters_match(f, "dangling", "true") || filters_match(f, "dangling", "1");
-	return want == (n == 0);
-}
-
 static int list(struct request *rq, struct err *e)
 {
 	static const char *const known[] = {"dangling", "label", "before", "since", "reference", "until", NULL};
@@ -41,13 +15,17 @@ static int list(struct request *rq, struct err *e)
 	struct filters f;
 	const struct image *img;
 	try(request_filters(rq, known, &f, e));
-	json_t *j = json_array();
+	OWN(own_json) json_t *j = json_array();
+	int r = 0;
 	const struct world *w = core_read(rq->core);
-	for (size_t i = 0; j && (img = world_next(w, NOUN_IMAGE, &i));)
-		if (filters_match_labels(&f, &img->config.labels) && reference_matches(&f, w, img, &rq->mem) && dangling_matches(&f, w, img, &rq->mem))
-			json_array_append_new(j, view_image_row(&v, w, img, false, &rq->mem));
+	for (size_t i = 0; r >= 0 && (img = world_next(w, NOUN_IMAGE, &i));) {
+		json_t *row;
+		r = image_row_filtered(&v, w, img, &f, &rq->mem, &row, e);
+		if (r >= 0 && row)
+			json_array_append_new(j, row);
+	}
 	core_read_end(rq->core);
-	return reply_json(rq, 200, j);
+	return r < 0 ? r : reply_json(rq, 200, STEAL(j));
 }
 
 static int inspect(struct request *rq, struct err *e)

@@ -14,6 +14,8 @@ json_t *view_container(const struct view *v, const struct world *w, const struct
 json_t *view_container_row(const struct view *v, const struct world *w, const struct container *c, struct arena *a);  /* a row of GET /containers/json */
 json_t *view_image(const struct view *v, const struct world *w, const struct image *img, struct arena *a);
 json_t *view_image_row(const struct view *v, const struct world *w, const struct image *img, bool count, struct arena *a); /* count: with the number of its containers */
+/* One that the filters of GET /images/json let through, with the names that they let through; else NULL (image_filter.c). */
+int image_row_filtered(const struct view *v, const struct world *w, const struct image *img, const struct filters *f, struct arena *a, json_t **out, struct err *e);
 json_t *view_tags(const struct world *w, const struct image *img, struct arena *a);
 json_t *view_lower_dirs(const struct view *v, const struct world *w, const struct image *img, size_t skip);
 json_t *view_network(const struct view *v, const struct world *w, const struct network *n, bool containers, struct arena *a);

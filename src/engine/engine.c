@@ -227,6 +227,7 @@ int engine_create(struct engine *en, const struct engine_run *r, int64_t *pid, i
 	char bundle[PATH_SIZE], exit_file[PATH_SIZE];
 	const char *id = r->c->id;
 	path_bundle(en, id, bundle);
+	watch_new_run(en, id);
 	(void)unlink(path_exit(en, id, exit_file)); /* of an earlier run */
 	OWN(arena_free) struct arena a = {0};
 	const struct bind_from *sources = NULL;

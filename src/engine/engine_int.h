@@ -14,6 +14,7 @@ struct watched { /* a process whose end is of interest: conmon, or the process o
 	pid_t pid;
 	void (*ended)(struct engine *en, struct watched *w, int status); /* status as of waitid for our own children, else -1 */
 	char id[ID_TEXT];                                                /* container or exec session */
+	bool of_the_past; /* a monitor whose container has begun another run; under the engine's lock */
 	void *arg;
 };
 
@@ -54,6 +55,9 @@ void watch_stop(struct engine *en);
 void watch_launch_begin(struct engine *en);
 void watch_launch_end(struct engine *en);
 int watch_pid(struct engine *en, pid_t pid, const char *id, void (*ended)(struct engine *, struct watched *, int), void *arg, struct err *e);
+
+/* Before a container's new run leaves its first trace: the monitor of the run before may end only now, and that says nothing of this one. */
+void watch_new_run(struct engine *en, const char *id);
 
 /* runtime.c */
 int runtime_find(struct engine *en, struct err *e);

@@ -33,6 +33,7 @@ const struct json_field exec_spec_table[] = {
 	{"WorkingDir", J_STR, X(working_dir), 0, NULL, 0},
 	{"User", J_STR, X(user), 0, NULL, 0},
 	{"DetachKeys", J_STR, X(detach_keys), 0, NULL, 0},
+	{"ConsoleSize", J_PAIR, X(console_h), 0, NULL, 0},
 	J_END};
 
 static void exec_unref(struct exec *x)
@@ -319,6 +320,18 @@ static void close_children(int child[3])
 			close(child[i]);
 }
 
+static int take_terminal(struct engine *en, struct exec *x, struct console *con, struct err *e)
+{
+	int master;
+	try(console_take(con, &master, e));
+	pthread_mutex_lock(&en->lock);
+	x->master = master;
+	if (x->size.ws_row || x->size.ws_col)
+		(void)ioctl(master, TIOCSWINSZ, &x->size);
+	pthread_mutex_unlock(&en->lock);
+	return 0;
+}
+
 /* Starts the process; ours holds our ends of its pipes or terminal. */
 static int launch_watched(struct engine *en, struct exec *x, const struct container *c, bool detach, struct io *ours, struct err *e)
 {
@@ -337,7 +350,7 @@ static int launch_watched(struct engine *en, struct exec *x, const struct contai
 		r = run_runtime(en, c, x, &con, child, process, pidfile, e);
 	close_children(child);
 	if (r >= 0 && x->spec.tty)
-		r = console_take(&con, &x->master, e);
+		r = take_terminal(en, x, &con, e);
 	if (r >= 0)
 		r = read_file(pidfile, 64, &b, e);
 	unlink(process);
@@ -397,10 +410,14 @@ int engine_exec_resize(struct engine *en, const char *exec_id, int h, int w, str
 		return err_as(e, ERR_NOT_FOUND, "No such exec instance: %s", exec_id);
 	struct winsize ws = {.ws_row = (unsigned short)h, .ws_col = (unsigned short)w};
 	int r = 0;
+	pthread_mutex_lock(&en->lock);
 	if (x->master >= 0)
 		r = ioctl(x->master, TIOCSWINSZ, &ws) < 0 ? err_errno(e, -errno, "resize the terminal of exec %.12s", exec_id) : 0;
 	else if (!x->started)
 		r = err_as(e, ERR_CONFLICT, "exec %s is not running", exec_id);
+	else
+		x->size = ws; /* it is being started */
+	pthread_mutex_unlock(&en->lock);
 	exec_put(en, x);
 	return r;
 }

@@ -1,6 +1,8 @@
 /* exec: a session's state. Private to exec.c and exec_pump.c. */
 #pragma once
 
+#include <sys/ioctl.h>
+
 #include "engine/engine_int.h"
 
 struct exec {
@@ -14,6 +16,7 @@ struct exec {
 	int64_t pid;
 	int ended_fd; /* eventfd: the process has ended */
 	int master;   /* our end of the terminal, -1 */
+	struct winsize size; /* asked for before the terminal was there; both under engine.lock */
 };
 
 /* Copies between the client and the process until the process has ended and its output is read, or the client detaches or goes. */

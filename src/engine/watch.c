@@ -56,6 +56,8 @@ static void process_ended(struct engine *en, struct watched *w)
 	if (waitid(P_PIDFD, (id_t)w->pidfd, &si, WEXITED | WNOHANG) == 0 && si.si_pid)
 		status = si.si_code == CLD_EXITED ? si.si_status : 128 + si.si_status;
 	epoll_ctl(en->epoll, EPOLL_CTL_DEL, w->pidfd, NULL);
+	if (w->ended)
+		w->ended(en, w, status);
 	pthread_mutex_lock(&en->lock);
 	for (struct watched **p = &en->watched; *p; p = &(*p)->next) {
 		if (*p == w) {
@@ -64,8 +66,6 @@ static void process_ended(struct engine *en, struct watched *w)
 		}
 	}
 	pthread_mutex_unlock(&en->lock);
-	if (w->ended)
-		w->ended(en, w, status);
 	close(w->pidfd);
 	free(w);
 }
@@ -224,11 +224,24 @@ static void monitor_ended(struct engine *en, struct watched *w, int status)
 {
 	char path[PATH_SIZE], bundle[PATH_SIZE];
 	(void)status;
-	if (access(path_exit(en, w->id, path), F_OK) == 0 || access(path_bundle(en, w->id, bundle), F_OK) < 0)
-		return; /* told by the file, or taken away on purpose */
+	pthread_mutex_lock(&en->lock);
+	/* told by the file, or taken away on purpose, or of a run before this one */
+	bool expected = w->of_the_past || access(path_exit(en, w->id, path), F_OK) == 0 || access(path_bundle(en, w->id, bundle), F_OK) < 0;
+	pthread_mutex_unlock(&en->lock);
+	if (expected)
+		return;
 	log_warn("the monitor of container %.12s was killed: the container is ended", w->id);
 	(void)runtime_delete(en, w->id, true, NULL);
 	en->conf.on_exit(en->conf.arg, w->id, 137, false, clock_real_ns());
+}
+
+void watch_new_run(struct engine *en, const char *id)
+{
+	pthread_mutex_lock(&en->lock);
+	for (struct watched *w = en->watched; w; w = w->next)
+		if (w->ended == monitor_ended && streq(w->id, id))
+			w->of_the_past = true;
+	pthread_mutex_unlock(&en->lock);
 }
 
 int engine_adopt(struct engine *en, const struct container *c, struct err *e)
