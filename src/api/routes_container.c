@@ -263,6 +263,14 @@ static int remove_it(struct request *rq, struct err *e)
 	return done(rq, op_container_remove(rq->core, rq->args[0], request_bool(rq, "force", false), request_bool(rq, "v", false), request_bool(rq, "link", false), e));
 }
 
+/* rm --link: "<container>/<alias>". */
+static int remove_link(struct request *rq, struct err *e)
+{
+	if (!request_bool(rq, "link", false))
+		return err_as(e, ERR_NOT_FOUND, "No such container: %s/%s", rq->args[0], rq->args[1]);
+	return done(rq, op_container_unlink(rq->core, rq->args[0], rq->args[1], e));
+}
+
 static int size_of(const struct request *rq, int *h, int *w, struct err *e)
 {
 	int64_t a, b;
@@ -346,6 +354,7 @@ const struct route routes_container[] = {
 	{"POST", "/containers/{}/rename", rename_it, BODY_JSON},
 	{"POST", "/containers/{}/resize", resize, BODY_JSON},
 	{"GET", "/containers/{}/top", top, BODY_JSON},
+	{"DELETE", "/containers/{}/{}", remove_link, BODY_JSON},
 	{"DELETE", "/containers/{}", remove_it, BODY_JSON},
 	{"POST", "/containers/{}/exec", exec_create, BODY_JSON},
 	{"GET", "/exec/{}/json", exec_inspect, BODY_JSON},

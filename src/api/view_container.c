@@ -3,6 +3,7 @@
 #include "api/view.h"
 #include "engine/volume.h"
 #include "net/join.h"
+#include "net/links.h"
 
 const char *view_duration(int64_t ns, struct arena *a)
 {
@@ -316,6 +317,9 @@ json_t *view_container(const struct view *v, const struct world *w, const struct
 		json_decref(host);
 		return NULL;
 	}
+	struct strv links = {0};
+	if (links_shown(w, c, a, &links) >= 0 && links.n)
+		json_object_set_new(host, "Links", strings(&links));
 	if (str_empty(c->spec->host.runtime))
 		json_object_set_new(host, "Runtime", json_string(info.runtime));
 	bool never = !c->started; /* its files are made by the first start */
@@ -367,11 +371,29 @@ static json_t *image_name(const struct world *w, const struct container *c)
 	return json_sprintf("sha256:%s", c->image);
 }
 
+/* Its name, and what others that link to it call it. */
+static json_t *names_view(const struct world *w, const struct container *c, struct arena *a)
+{
+	size_t n, count;
+	json_t *j = json_array();
+	json_array_append_new(j, json_sprintf("/%s", c->name));
+	const struct container **v = links_to(w, a, c->id, &n);
+	for (size_t i = 0; v && i < n; i++) {
+		struct link *links;
+		if (links_of(w, v[i], a, &links, &count) < 0)
+			continue;
+		for (size_t k = 0; k < count; k++)
+			if (links[k].target == c)
+				json_array_append_new(j, json_sprintf("/%s/%s", v[i]->name, links[k].alias));
+	}
+	return j;
+}
+
 json_t *view_container_row(const struct view *v, const struct world *w, const struct container *c, struct arena *a)
 {
 	const char *mode = c->spec->host.network_mode;
 	json_t *ports = ports_row(w, c, a);
-	return json_pack("{s:s, s:[o], s:o, s:o, s:s, s:I, s:o, s:o, s:s, s:s, s:{s:s}, s:{s:o}, s:o}", "Id", c->id, "Names", json_sprintf("/%s", c->name), "Image", image_name(w, c), "ImageID",
+	return json_pack("{s:s, s:o, s:o, s:o, s:s, s:I, s:o, s:o, s:s, s:s, s:{s:s}, s:{s:o}, s:o}", "Id", c->id, "Names", names_view(w, c, a), "Image", image_name(w, c), "ImageID",
 		json_sprintf("sha256:%s", c->image), "Command", command_text(c, a), "Created", (json_int_t)(c->created / 1000000000), "Ports", ports, "Labels", map(&c->spec->config.labels), "State",
 		container_state_name(c->state), "Status", view_status(c, v->now, a), "HostConfig", "NetworkMode", mode ? mode : "", "NetworkSettings", "Networks", endpoints_view(v, w, c, a), "Mounts",
 		mounts_view(v, c, a));

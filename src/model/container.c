@@ -66,6 +66,19 @@ struct container *container_copy(const struct container *old)
 	return c;
 }
 
+struct container *container_respec(const struct container *old, const struct container_spec *spec, struct arena *spec_mem)
+{
+	struct container *c = container_new(old->id, old->name, spec, spec_mem);
+	if (!c)
+		return NULL;
+	struct container own = *c;
+	*c = *old;
+	c->thing = own.thing;
+	c->spec = own.spec;
+	c->args = own.args;
+	return c;
+}
+
 bool container_is_running(const struct container *c)
 {
 	return c->state == STATE_RUNNING || c->state == STATE_PAUSED;

@@ -41,6 +41,8 @@ struct container {
 /* Takes over the arena `spec_mem` (emptying it), which holds everything `spec` points to. */
 struct container *container_new(
 	const char *id, const char *name, const struct container_spec *spec, struct arena *spec_mem);
+/* The same with another spec, whose memory it takes over. */
+struct container *container_respec(const struct container *c, const struct container_spec *spec, struct arena *spec_mem);
 struct container *container_copy(const struct container *c); /* shares the spec */
 /* The final argument vector by Docker's rule (entrypoint of either + cmd; the image's cmd only if neither was
  * overridden). */

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "net/join.h"
+#include "net/links.h"
 #include "net/resolv.h"
 
 #define EMBEDDED_DNS "127.0.0.11"
@@ -108,6 +109,29 @@ static void own_names(
 	buf_putc(out, '\n');
 }
 
+/* On the default bridge: alias, hostname and name of what a container links to, while that is there. */
+static int linked_names(
+	const struct world *w, const struct netconf *conf, const struct container *c, struct buf *out, struct arena *a)
+{
+	struct link *links;
+	size_t n;
+	char t[IP_TEXT];
+	const struct endpoint *own = links_endpoint(w, c->id);
+	try(links_of(w, c, a, &links, &n));
+	for (size_t i = 0; own && i < n; i++) {
+		const struct endpoint *ep = links[i].target ? links_endpoint(w, links[i].target->id) : NULL;
+		const char *host = ep ? names_uts(conf, links[i].target, a) : NULL;
+		const struct ip *ips[] = {ep ? &ep->ip4 : NULL, ep && ip_is_set(&own->ip6) ? &ep->ip6 : NULL};
+		for (size_t k = 0; host && k < ARRAY_LEN(ips); k++) {
+			if (!ips[k] || !ip_is_set(ips[k]))
+				continue;
+			buf_printf(out, "%s\t%s %s", ip_format(ips[k], t), links[i].alias, host);
+			buf_printf(out, streq(links[i].alias, links[i].name) ? "\n" : " %s\n", links[i].name);
+		}
+	}
+	return 0;
+}
+
 int names_hosts(
 	const struct world *w, const struct netconf *conf, const struct container *c, struct buf *out, struct err *e)
 {
@@ -131,6 +155,8 @@ int names_hosts(
 			      "allnodes\nff02::2\tip6-allrouters\n");
 	for (size_t i = 0; i < extra->n; i++)
 		try(extra_host(w, conf, extra->v[i], out, e));
+	if (linked_names(w, conf, c, out, &a) < 0)
+		return err_nomem(e);
 	for (size_t i = 0; i < n; i++) {
 		if (!eps[i]->joined)
 			continue;

@@ -6,6 +6,7 @@
 #include "net/driver.h"
 #include "net/fw.h"
 #include "net/join.h"
+#include "net/links.h"
 #include "net/names.h"
 
 const char *want_netns_path(const struct netconf *c, const char *container, struct arena *a)
@@ -248,6 +249,20 @@ static int note(struct unit_list *l, enum unit_kind kind, const char *id)
 	return 0;
 }
 
+/* Who links to the container on the default bridge has its address in hosts and in rules. */
+static int note_linking(struct unit_list *l, const struct world *fork, const char *container)
+{
+	size_t n;
+	const struct container **v = links_to(fork, l->a, container, &n);
+	for (size_t i = 0; v && i < n; i++) {
+		const struct endpoint *ep = links_endpoint(fork, v[i]->id);
+		try(note(l, UNIT_SANDBOX, v[i]->id));
+		if (ep)
+			try(note(l, UNIT_ENDPOINT, ep->thing.key));
+	}
+	return v ? 0 : -ENOMEM;
+}
+
 /* A changed endpoint touches its sandbox (routes, hosts) and, through the gateway's choice, all endpoints of that
  * sandbox. */
 static int note_endpoint(struct unit_list *l, const struct world *fork, const struct endpoint *ep)
@@ -260,13 +275,28 @@ static int note_endpoint(struct unit_list *l, const struct world *fork, const st
 	try(note(l, UNIT_ENDPOINT, ep->thing.key));
 	for (size_t i = 0; i < n; i++)
 		try(note(l, UNIT_ENDPOINT, eps[i]->thing.key));
-	return 0;
+	return note_linking(l, fork, ep->container);
+}
+
+static bool renamed(const struct container *before, const struct container *after)
+{
+	return before && after && (!streq(before->name, after->name) || before->spec != after->spec);
 }
 
 static bool has_v6(const void *network)
 {
 	const struct network *n = network;
 	return n && n->enable_v6;
+}
+
+/* Its name stands in the hosts of who links to it; other links of its own, in its own hosts and rules. */
+static int note_renamed(struct unit_list *l, const struct world *fork, const char *container)
+{
+	const struct endpoint *ep = links_endpoint(fork, container);
+	try(note(l, UNIT_SANDBOX, container));
+	if (ep)
+		try(note(l, UNIT_ENDPOINT, ep->thing.key));
+	return note_linking(l, fork, container);
 }
 
 int want_touched(const struct world *fork, struct arena *a, struct unit **out, size_t *n, struct err *e)
@@ -288,6 +318,8 @@ int want_touched(const struct world *fork, struct arena *a, struct unit **out, s
 			r = note(&l, UNIT_SANDBOX, t->key);
 		if (r >= 0 && ch[i].noun == NOUN_PORT)
 			r = note(&l, UNIT_SANDBOX, ((const struct port *)t)->container);
+		if (r >= 0 && ch[i].noun == NOUN_CONTAINER && renamed(ch[i].before, ch[i].after))
+			r = note_renamed(&l, fork, t->key);
 		if (r >= 0 && ch[i].noun == NOUN_ENDPOINT)
 			r = note_endpoint(&l, fork, (const struct endpoint *)t);
 	}

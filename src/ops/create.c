@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "net/join.h"
+#include "net/links.h"
 #include "ops/container.h"
 #include "ops/volume.h"
 #include "base/log.h"
@@ -71,15 +72,6 @@ static int merge_image(struct arena *a, struct config *own, const struct config 
 	return a->bad ? -ENOMEM : 0;
 }
 
-/* What this version does not have is refused by name, never ignored. */
-static int refuse_missing(const struct container_spec *s, struct err *e)
-{
-	const char *mode = s->host.network_mode;
-	if (s->host.links.n && (str_empty(mode) || streq(mode, "default") || streq(mode, "bridge")))
-		return err_as(e, ERR_NOT_IMPLEMENTED, "links on the default bridge are not supported by this version of Pontoon: use a network of your own (docker network create)");
-	return 0;
-}
-
 static int check_name_free(const struct world *w, const char *name, const char *own_id, struct err *e)
 {
 	const struct container *other = world_container_by_name(w, name);
@@ -146,6 +138,15 @@ static int use_image(struct creation *n, struct err *e)
 	return r;
 }
 
+static int use_links(struct creation *n, const struct world *w, struct err *e)
+{
+	static const char old[] = "Links on the default bridge network are deprecated and will be removed in a future release. Use a custom network instead.";
+	if (!n->spec->host.links.n)
+		return 0;
+	try(links_resolve(w, n->spec, &n->mem, e));
+	return strv_add(n->a, n->warnings, old) < 0 ? err_nomem(e) : 0;
+}
+
 static int create_in_world(struct creation *n, struct err *e)
 {
 	OWN(op_end) struct op op = {0};
@@ -157,6 +158,7 @@ static int create_in_world(struct creation *n, struct err *e)
 	if (!world_image(op.next, n->image))
 		return err_as(e, ERR_NOT_FOUND, "No such image: %s", n->spec->config.image);
 	try(pick_name(op.next, n->asked, name, e));
+	try(use_links(n, op.next, e));
 	struct container *c = container_new(n->id, name, n->spec, &n->mem);
 	if (!c)
 		return err_nomem(e);
@@ -247,8 +249,6 @@ int op_container_create(struct core *c, const char *name, const json_t *body, in
 	int r = n.spec ? spec_parse(body, &n.mem, n.spec, e) : err_nomem(e);
 	if (r >= 0)
 		r = judge(&n, e);
-	if (r >= 0)
-		r = refuse_missing(n.spec, e);
 	if (r >= 0)
 		r = engine_check_runtime(c->engine, n.spec->host.runtime, e);
 	if (r >= 0)

@@ -16,6 +16,8 @@ int op_container_kill(struct core *c, const char *term, const char *signal, stru
 int op_container_pause(struct core *c, const char *term, bool pause, struct err *e);
 int op_container_rename(struct core *c, const char *term, const char *name, struct err *e);
 int op_container_remove(struct core *c, const char *term, bool force, bool volumes, bool link, struct err *e);
+/* Removes one of a container's links. */
+int op_container_unlink(struct core *c, const char *term, const char *alias, struct err *e);
 int op_container_resize(struct core *c, const char *term, int h, int w, struct err *e);
 int op_container_top(struct core *c, const char *term, const char *ps_args, json_t **out, struct err *e);
 int op_container_prune(struct core *c, const struct kvs *label_filters, int64_t until, struct arena *a, struct strv *deleted, int64_t *freed, struct err *e);

@@ -1,8 +1,10 @@
 #include <errno.h>
 #include <limits.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "engine/size.h"
+#include "net/links.h"
 #include "ops/container.h"
 #include "ops/volume.h"
 
@@ -96,11 +98,60 @@ int container_remove_locked(struct core *c, const char *id, bool volumes, struct
 	return volumes ? forget_with_volumes(c, id, e) : forget(c, id, NULL, NULL, e);
 }
 
+/* The container's spec without the link of that alias; -ENOENT when it has none. */
+static int without_link(struct op *op, const char *id, const char *alias, struct container **out, struct err *e)
+{
+	struct arena mem = {0};
+	OWN(own_json) json_t *j = NULL;
+	const struct container *now = world_container(op->next, id);
+	struct container_spec *spec = arena_new(&mem, struct container_spec, 1);
+	struct strv left = {0};
+	j = now ? spec_to_json(now->spec) : NULL;
+	int r = !spec || !j ? err_nomem(e) : spec_from_json(j, &mem, spec, e);
+	for (size_t i = 0; r >= 0 && i < spec->host.links.n; i++) {
+		const char *at = spec->host.links.v[i] + ID_TEXT;
+		size_t n = strcspn(at, ":");
+		if (n != strlen(alias) || strncmp(at, alias, n) != 0)
+			r = strv_add(&mem, &left, spec->host.links.v[i]) < 0 ? err_nomem(e) : 0;
+	}
+	if (r >= 0 && left.n == spec->host.links.n)
+		r = err_as(e, ERR_NOT_FOUND, "No such container: %s/%s", now->name, alias);
+	if (r >= 0) {
+		spec->host.links = left;
+		*out = container_respec(now, spec, &mem);
+		r = *out ? 0 : err_nomem(e);
+	}
+	arena_free(&mem); /* empty when the container took it over */
+	return r;
+}
+
+static int unlink_locked(struct core *c, const char *id, const char *alias, struct err *e)
+{
+	OWN(op_end) struct op op = {0};
+	struct container *next;
+	try(op_begin(c, "unlink", &op, e));
+	op.durable = true;
+	op.about = id;
+	try(without_link(&op, id, alias, &next, e));
+	try(world_put(op.next, next, e));
+	return op_commit(&op, e);
+}
+
+int op_container_unlink(struct core *c, const char *term, const char *alias, struct err *e)
+{
+	char id[ID_TEXT];
+	if (container_lock(c, term, id, NULL) < 0)
+		return err_as(e, ERR_NOT_FOUND, "No such container: %s/%s", term, alias);
+	int r = unlink_locked(c, id, alias, e);
+	life_unlock(c, id);
+	return r;
+}
+
 int op_container_remove(struct core *c, const char *term, bool force, bool volumes, bool link, struct err *e)
 {
 	char id[ID_TEXT];
 	if (link)
-		return err_as(e, ERR_INVALID, "cannot remove link %s: links are not supported", term);
+		return err_as(e, ERR_INVALID, "invalid link %s: expected <container>/<alias>", term);
 	try(force ? container_settle(c, term, id, e) : container_resolve(c, term, id, e));
 	const struct container *ct;
 	try(op_container_get(c, id, &ct, e));

@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "net/join.h"
+#include "net/links.h"
 #include "net/names.h"
 #include "ops/container.h"
 #include "ops/host.h"
@@ -99,6 +100,7 @@ static int attach(struct core *c, const char *id, int64_t *intent, const struct 
 	try(op_begin(c, "start", &op, e));
 	op.about = id;
 	op.keep_intent = intent;
+	try(links_check_targets(op.next, world_container(op.next, id), e));
 	try(container_edit(&op, id, &next, e));
 	next->starting = true;
 	next->error[0] = '\0';
