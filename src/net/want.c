@@ -65,6 +65,16 @@ static int want_file(const struct world *w, const struct netconf *c, const struc
 	return out->mem->bad || kstate_add(out, &o) < 0 ? err_nomem(e) : 0;
 }
 
+static bool shares_namespace(const struct container *c)
+{
+	return !str_empty(c->spec->host.network_mode) && str_starts(c->spec->host.network_mode, "container:");
+}
+
+int want_resolv(const struct world *w, const struct netconf *c, const struct container *ct, struct kstate *out, struct err *e)
+{
+	return shares_namespace(ct) ? 0 : want_file(w, c, ct, "resolv.conf", names_resolv, out, e);
+}
+
 static int want_default_route(
 	const struct world *w, const struct container *ct, uint8_t family, struct kstate *out, struct err *e)
 {
@@ -158,13 +168,13 @@ static int want_sandbox(
 	const struct world *w, const struct netconf *c, const struct container *ct, struct kstate *out, struct err *e)
 {
 	struct unit u = {UNIT_SANDBOX, ct->id};
-	if (!str_empty(ct->spec->host.network_mode) && str_starts(ct->spec->host.network_mode, "container:"))
+	if (shares_namespace(ct))
 		return 0; /* it lives in another's */
 	if (!is_live(ct) && !any_joined(w, out->mem, ct->id))
 		return 0;
 	try(want_file(w, c, ct, "hosts", names_hosts, out, e));
 	try(want_file(w, c, ct, "hostname", names_hostname, out, e));
-	try(want_file(w, c, ct, "resolv.conf", names_resolv, out, e));
+	try(want_resolv(w, c, ct, out, e));
 	if (!want_has_sandbox(ct))
 		return 0;
 	struct kobj ns = {.kind = K_NETNS, .unit = u, .ns = ct->id},

@@ -55,6 +55,8 @@ bool want_any_v6(const struct world *w);
 /* True if the container has a network namespace of its own (not host, not container:). */
 bool want_has_sandbox(const struct container *c);
 
+/* The container's resolv.conf, a K_FILE; nothing for one that lives in another's namespace. */
+int want_resolv(const struct world *w, const struct netconf *c, const struct container *ct, struct kstate *out, struct err *e);
 /* Appends the objects of one unit as of this world (none if the unit is not in it: an unjoined endpoint wants nothing).
  */
 int want_unit(const struct world *w, const struct netconf *c, const struct unit *u, struct kstate *out, struct err *e);

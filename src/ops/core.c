@@ -17,6 +17,7 @@
 #include "ops/ports.h"
 #include "ops/publish.h"
 #include "ops/reconcile.h"
+#include "ops/resolvers.h"
 #include "ops/restart.h"
 
 const struct world *core_read(struct core *c)
@@ -96,6 +97,7 @@ static int open_all(struct core *c, struct kernel *kernel, struct err *e)
 		try(heal_start(c, e));
 	try(restarts_open(c, e));
 	restarts_boot(c);
+	try(resolvers_open(c, e));
 	return 0;
 }
 
@@ -125,6 +127,7 @@ void core_close(struct core *c)
 		return;
 	c->ending = true;
 	heal_stop(c);
+	resolvers_close(c);
 	restarts_stop(c);
 	exits_stop(c);
 	announce_close(c);

@@ -68,6 +68,7 @@ struct core {
 	struct restarts *restarts;
 	struct announcements *announcements;
 	struct heal *heal;
+	struct resolvers *resolvers;
 	_Atomic bool ending; /* an orderly end has begun: what is stopped now, the user has not stopped */
 };
 

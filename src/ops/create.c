@@ -141,8 +141,9 @@ static int use_image(struct creation *n, struct err *e)
 static int use_links(struct creation *n, const struct world *w, struct err *e)
 {
 	static const char old[] = "Links on the default bridge network are deprecated and will be removed in a future release. Use a custom network instead.";
-	if (!n->spec->host.links.n)
-		return 0;
+	const char *mode = n->spec->host.network_mode;
+	if (!n->spec->host.links.n || !(str_empty(mode) || streq(mode, "default") || streq(mode, "bridge")))
+		return 0; /* elsewhere the endpoint has them, and the name server answers */
 	try(links_resolve(w, n->spec, &n->mem, e));
 	return strv_add(n->a, n->warnings, old) < 0 ? err_nomem(e) : 0;
 }

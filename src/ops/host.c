@@ -45,7 +45,6 @@ static struct prefix ula_of(const char *id)
 
 int host_facts(struct core *c, struct arena *a, struct netconf *out, struct err *e)
 {
-	static const char resolved[] = "/run/systemd/resolve/resolv.conf";
 	struct utsname uts;
 	struct netconf n = c->conf->net;
 	n.policy_drop = c->policy_drop;
@@ -57,9 +56,9 @@ int host_facts(struct core *c, struct arena *a, struct netconf *out, struct err 
 	n.hostname = arena_dup(a, uts.nodename);
 	n.host_resolv_path = str_empty(c->conf->resolv_conf) ? "/etc/resolv.conf" : c->conf->resolv_conf;
 	n.host_resolv = file_text(a, n.host_resolv_path);
-	if (str_empty(c->conf->resolv_conf) && n.host_resolv && only_stub(n.host_resolv) && access(resolved, R_OK) == 0) {
-		n.host_resolv_path = resolved;
-		n.host_resolv = file_text(a, resolved);
+	if (str_empty(c->conf->resolv_conf) && n.host_resolv && only_stub(n.host_resolv) && access(HOST_RESOLVED, R_OK) == 0) {
+		n.host_resolv_path = HOST_RESOLVED;
+		n.host_resolv = file_text(a, HOST_RESOLVED);
 	}
 	n.host_hosts = file_text(a, "/etc/hosts");
 	if (a->bad)

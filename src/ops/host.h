@@ -3,6 +3,8 @@
 
 #include "ops/core.h"
 
+#define HOST_RESOLVED "/run/systemd/resolve/resolv.conf" /* the real list, where /etc/resolv.conf has systemd-resolved's stub alone */
+
 /* The configured netconf with the host's facts of this moment, in the arena. Files that cannot be read count as empty. */
 int host_facts(struct core *c, struct arena *a, struct netconf *out, struct err *e);
 /* Adds what address pools avoid: the host's on-link routes and its resolvers. */

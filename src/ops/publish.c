@@ -132,21 +132,34 @@ void publish_list(struct core *c, const struct netconf *conf, const struct publi
 		log_error("the name server does not answer: %s", e.msg);
 }
 
+static void note_views(struct core *c, struct arena *a, struct publish_list *l)
+{
+	const struct container *ct;
+	for (size_t i = 0; (ct = world_next(c->world, NOUN_CONTAINER, &i));)
+		if (relay_holds(c->relay, ct->id, NULL))
+			(void)strv_add(a, &l->containers, ct->id);
+	if (a->bad)
+		log_error("names: out of memory");
+}
+
+void publish_views(struct core *c, const struct netconf *conf)
+{
+	OWN(arena_free) struct arena a = {0};
+	struct publish_list l = {0};
+	note_views(c, &a, &l);
+	publish_list(c, conf, &l);
+}
+
 void publish_all(struct core *c, const struct netconf *conf)
 {
 	OWN(arena_free) struct arena a = {0};
 	struct publish_list l = {0};
 	struct err e = {0};
 	const struct network *n;
-	const struct container *ct;
 	for (size_t i = 0; (n = world_next(c->world, NOUN_NETWORK, &i));)
 		if (has_names(n) && world_joined_in_network(c->world, n->id))
 			(void)strv_add(&a, &l.networks, n->id);
-	for (size_t i = 0; (ct = world_next(c->world, NOUN_CONTAINER, &i));)
-		if (relay_holds(c->relay, ct->id, NULL))
-			(void)strv_add(&a, &l.containers, ct->id);
-	if (a.bad)
-		log_error("names: out of memory");
+	note_views(c, &a, &l);
 	publish_list(c, conf, &l);
 	if (relay_settle(c->relay, &e) < 0)
 		log_warn("name server: %s", e.msg);

@@ -14,4 +14,6 @@ int publish_note(const struct world *before, const struct world *after, struct a
 /* After the merge. What fails is logged: the kernel and the store are as they should be, and the relay gets it all again when it starts anew. */
 void publish_list(struct core *c, const struct netconf *conf, const struct publish_list *l);
 /* Everything, after reconcile; what the relay still has of an earlier daemon goes. */
+/* Views alone: the host's resolvers have changed. */
+void publish_views(struct core *c, const struct netconf *conf);
 void publish_all(struct core *c, const struct netconf *conf);

@@ -164,3 +164,58 @@ def test_refused_options(args, text):
     d = Daemon("refused")
     p = subprocess.run(d.command("--validate", *args), capture_output=True, text=True)
     assert p.returncode and text in p.stderr, p
+
+
+def test_links(host):
+    """--link on docker0: hosts follow the target, inspect, ps and rm --link know it, its texts."""
+    h = host("links")
+    cli = h.cli
+    h.run("db", "--hostname", "data")
+    cli.out("run", "-d", "--name", "web", "--link", "db:database", "--link", "db", "--link", "db:database", "alpine", "sleep", "1h")
+
+    def hosts():
+        return [l.split() for l in cli.out("exec", "web", "cat", "/etc/hosts").splitlines()]
+
+    assert ["172.17.0.2", "database", "data", "db"] in hosts() and ["172.17.0.2", "db", "data"] in hosts() and len(hosts()) == 4
+    assert cli("exec", "web", "ping", "-c1", "-W5", "database").rc == 0
+    j = json.loads(cli.out("inspect", "web"))[0]
+    assert j["HostConfig"]["Links"] == ["/db:/web/database", "/db:/web/db"] and j["NetworkSettings"]["Networks"]["bridge"]["Links"] is None
+    row = [c for c in h.daemon.api("GET", "/containers/json")[1] if "/db" in c["Names"]][0]
+    assert row["Names"] == ["/db", "/web/database", "/web/db"]
+    cli.out("exec", "web", "sh", "-c", "echo 192.0.2.1 own >>/etc/hosts")
+    cli.out("stop", "-t", "0", "db")
+    assert not [l for l in hosts() if "data" in l]
+    h.run("taker")  # gets the address that was the target's
+    cli.out("start", "db")
+    assert ["172.17.0.4", "database", "data", "db"] in hosts() and ["192.0.2.1", "own"] in hosts()
+    assert cli("exec", "web", "ping", "-c1", "-W5", "database").rc == 0
+    cli.out("rename", "db", "store")
+    assert ["172.17.0.4", "database", "data", "store"] in hosts() and json.loads(cli.out("inspect", "web"))[0]["HostConfig"]["Links"][0] == "/store:/web/database"
+    cli.out("network", "create", "apart")
+    cli.out("network", "disconnect", "bridge", "store")
+    assert not [l for l in hosts() if "data" in l]
+    cli.out("network", "connect", "bridge", "store")
+    assert [l for l in hosts() if "database" in l]
+    assert cli.out("rm", "--link", "web/db") == "web/db"
+    assert not [l for l in hosts() if "db" in l] and json.loads(cli.out("inspect", "web"))[0]["HostConfig"]["Links"] == ["/store:/web/database"]
+    assert "No such container: web/db" in cli("rm", "--link", "web/db").err
+    h.daemon.kill9()
+    h.start()
+    assert json.loads(cli.out("inspect", "web"))[0]["HostConfig"]["Links"] == ["/store:/web/database"]
+    cli.out("stop", "-t", "0", "web", "store")
+    assert "Cannot link to a non running container: /store AS /web/database" in cli("start", "web").err
+    cli.out("start", "store")
+    cli.out("start", "web")
+    assert [l for l in hosts() if "database" in l]
+    cli.out("rm", "-f", "store")
+    assert "Cannot link to a non running container" in cli("restart", "-t", "0", "web").err
+    h.run("onhost", "--network", "host")
+    h.run("shares", "--network", "container:taker")
+    for args, text in [(["--link", "nobody:x"], "could not get container for nobody: No such container: nobody"), (["--link", "onhost"], "host type networking can't be used with links"),
+                       (["--network", "container:taker", "--link", "taker"], "container type network can't be used with links")]:
+        r = cli("create", *args, "alpine", "true")
+        assert r.rc and text in r.err, r
+    assert "deprecated" in cli("create", "--link", "taker", "alpine", "true").err
+    assert h.cli.out("run", "--rm", "--link", "shares:friend", "alpine", "grep", "friend", "/etc/hosts").split()[:2] == ["172.17.0.2", "friend"]
+    assert h.daemon.api("POST", "/containers/create", {"Image": "alpine", "Cmd": ["true"], "HostConfig": {"Links": ["a:b:c"]}}) == (400, {"message": "bad format for links: a:b:c"})
+    assert h.daemon.doctor() == []
