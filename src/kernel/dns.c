@@ -41,11 +41,12 @@ static int port_of(int fd)
 	return getsockname(fd, (struct sockaddr *)&a, &n) < 0 ? -errno : ntohs(a.sin_port);
 }
 
+/* What is deleted the kernel makes us wait for (kernel/nft.c), and mostly there is nothing to delete. */
 static int add_nat(int udp, int tcp, struct err *e)
 {
-	char text[1024];
-	snprintf(text, sizeof(text),
-		"table ip pontoon-dns\ndelete table ip pontoon-dns\n"
+	static const char anew[] = "create table ip pontoon-dns\n", instead[] = "table ip pontoon-dns\ndelete table ip pontoon-dns\n";
+	char rules[1024], text[1200];
+	snprintf(rules, sizeof(rules),
 		"table ip pontoon-dns {\n"
 		"chain output { type nat hook output priority -100\n"
 		"ip daddr 127.0.0.11 udp dport 53 dnat to 127.0.0.11:%d\n"
@@ -54,6 +55,10 @@ static int add_nat(int udp, int tcp, struct err *e)
 		"ip saddr 127.0.0.11 udp sport %d snat to 127.0.0.11:53\n"
 		"ip saddr 127.0.0.11 tcp sport %d snat to 127.0.0.11:53\n}\n}\n",
 		udp, tcp, udp, tcp);
+	snprintf(text, sizeof(text), "%s%s", anew, rules);
+	if (nft_run(text, NULL, NULL) >= 0)
+		return 0;
+	snprintf(text, sizeof(text), "%s%s", instead, rules);
 	return nft_run(text, NULL, e);
 }
 

@@ -1,5 +1,11 @@
-/* The table "inet pontoon" of the host: one transaction a step, one listing an observation. A context of libnftables belongs to the
- * namespace in which it was made; making one is cheap, so each call has its own and nothing is remembered between them. */
+/* Theory of operation
+ *
+ * The table "inet pontoon" of the host: one transaction a step, one listing an observation. A context of libnftables belongs to the namespace
+ * in which it was made: the host's is kept, a sandbox's is made for one call.
+ *
+ * What a transaction deletes the kernel frees later, when its last reader has left, 15 ms or more; and whoever closes a socket of netfilter
+ * until then waits for it (net/netfilter/nf_tables_api.c, nft_rcv_nl_event). So the context of the host stays open, and that of a sandbox in
+ * which something was deleted is closed by a thread of its own. */
 #include <errno.h>
 #include <nftables/libnftables.h>
 #include <stdlib.h>
@@ -8,27 +14,81 @@
 #include "kernel/real.h"
 #include "net/fw_nft.h"
 
-int nft_run(const char *text, struct buf *out, struct err *e)
+static struct nft_ctx *open_context(struct err *e)
 {
 	struct nft_ctx *ctx = nft_ctx_new(NFT_CTX_DEFAULT);
-	if (!ctx)
-		return err_set(e, -EIO, "open nftables");
+	if (!ctx) {
+		(void)err_set(e, -EIO, "open nftables");
+		return NULL;
+	}
 	nft_ctx_buffer_output(ctx);
 	nft_ctx_buffer_error(ctx);
 	nft_ctx_output_set_flags(ctx, NFT_CTX_OUTPUT_STATELESS);
-	int r = nft_run_cmd_from_buffer(ctx, text) == 0 ? 0 : err_set(e, -EIO, "nftables: %.1024s", nft_ctx_get_error_buffer(ctx));
-	if (r >= 0 && out)
-		buf_puts(out, nft_ctx_get_output_buffer(ctx));
+	return ctx;
+}
+
+/* Both buffers are emptied by reading them. */
+static int run(struct nft_ctx *ctx, const char *text, struct buf *out, struct err *e)
+{
+	int r = nft_run_cmd_from_buffer(ctx, text) == 0 ? 0 : -EIO;
+	const char *said = nft_ctx_get_output_buffer(ctx), *error = nft_ctx_get_error_buffer(ctx);
+	if (r < 0)
+		return err_set(e, r, "nftables: %.1024s", error);
+	if (out)
+		buf_puts(out, said);
+	return 0;
+}
+
+static void *close_context(void *ctx)
+{
 	nft_ctx_free(ctx);
+	return NULL;
+}
+
+static void close_later(struct nft_ctx *ctx)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	if (pthread_create(&thread, &attr, close_context, ctx) != 0)
+		nft_ctx_free(ctx);
+	pthread_attr_destroy(&attr);
+}
+
+int nft_run(const char *text, struct buf *out, struct err *e)
+{
+	struct nft_ctx *ctx = open_context(e);
+	if (!ctx)
+		return -EIO;
+	int r = run(ctx, text, out, e);
+	if (strstr(text, "delete "))
+		close_later(ctx);
+	else
+		nft_ctx_free(ctx);
 	return r;
 }
 
+static int run_on_host(struct real *k, const char *text, struct buf *out, struct err *e)
+{
+	if (!k->nft)
+		k->nft = open_context(e);
+	return k->nft ? run(k->nft, text, out, e) : -EIO;
+}
+
+void nft_close(struct real *k)
+{
+	if (k->nft)
+		nft_ctx_free(k->nft);
+	free(k->nft_printed);
+}
+
 /* No table is an empty listing. */
-static int listing(struct arena *a, struct fw_nft_listing *l, bool *present, struct err *e)
+static int listing(struct real *k, struct arena *a, struct fw_nft_listing *l, bool *present, struct err *e)
 {
 	OWN(own_buf) struct buf text = {0};
 	struct err one = {0};
-	int r = nft_run(FW_NFT_LIST, &text, &one);
+	int r = run_on_host(k, FW_NFT_LIST, &text, &one);
 	*present = r >= 0;
 	if (r < 0 && !strstr(one.msg, "No such file or directory")) {
 		if (e)
@@ -49,20 +109,20 @@ int nft_step(struct real *k, const struct step *s, struct err *e)
 		made |= s->fw[i].o->kind == K_NFT_TABLE && s->fw[i].add;
 	}
 	if (table)
-		try(listing(&a, &l, &present, e));
+		try(listing(k, &a, &l, &present, e));
 	try(fw_nft_render(s, l.user, present, &text, e));
 	if (!text.len)
 		return 0;
 	struct stamp before;
 	stamp_read(&k->stamper, false, &before);
-	try(nft_run(buf_str(&text), NULL, e));
+	try(run_on_host(k, buf_str(&text), NULL, e));
 	real_changed_rules(k, &before, 1);
 	if (!table)
 		return 0;
 	/* How this library prints the skeleton: what is compared with from now on, as its next version may print it differently. */
 	free(k->nft_printed);
 	k->nft_printed = NULL;
-	if (made && listing(&a, &l, &present, NULL) >= 0 && present)
+	if (made && listing(k, &a, &l, &present, NULL) >= 0 && present)
 		k->nft_printed = strdup(l.skeleton);
 	return 0;
 }
@@ -75,7 +135,7 @@ int nft_observe(struct real *k, struct arena *a, const struct kstate *want, stru
 	struct kobj table = {.kind = K_NFT_TABLE, .unit = {UNIT_HOST, ""}};
 	const struct kobj *wanted = NULL;
 	bool present;
-	try(listing(a, &l, &present, e));
+	try(listing(k, a, &l, &present, e));
 	for (size_t i = 0; !wanted && i < want->n; i++)
 		wanted = want->v[i].kind == K_NFT_TABLE ? &want->v[i] : NULL;
 	const char *right = k->nft_printed ? k->nft_printed : fw_nft_skeleton(wanted ? wanted->elem.value : NULL, a);

@@ -94,6 +94,8 @@ static int dump(struct nl *nl, dump_builder build, int (*each)(const struct nlms
 	size_t before = *count;
 	for (int i = 0;; i++) {
 		int r = nl_dump(nl, build(buf), each, t, e);
+		if (r == -ENOENT)
+			return 0; /* a namespace that never had a route has no table of them */
 		if (r != -EINTR || i == 20)
 			return r == -ENOMEM ? err_nomem(e) : r;
 		*count = before;
@@ -404,19 +406,38 @@ int observe_parts(struct real *k, unsigned parts, struct arena *a, const struct 
 	return open_policies(want, out) < 0 ? err_nomem(e) : 0;
 }
 
+static int take_one(const struct nlmsghdr *m, void *arg)
+{
+	return rtnl_link_read(m, arg);
+}
+
+int observe_link_named(struct nl *nl, const char *name, struct rtnl_link *out, struct err *e)
+{
+	char buf[NL_BUF];
+	struct rtnl_link l = {0};
+	if (strlen(name) >= KIFNAME)
+		return err_set(e, -EINVAL, "%s is too long for an interface's name", name);
+	int r = nl_get(nl, rtnl_link_get(buf, name), take_one, &l, e);
+	if (r < 0 && r != -ENODEV)
+		return r;
+	*out = l;
+	return 0;
+}
+
 int observe_link(struct kernel *ops, const char *name, enum link_kind *out, struct err *e)
 {
-	OWN(arena_free) struct arena a = {0};
 	struct real *k = (struct real *)ops;
-	struct table t = {.a = &a};
-	*out = LINK_NONE;
-	if (!if_nametoindex(name))
-		return 0;
-	try(dump(&k->nl, rtnl_link_dump, take_link, &t, &t.n, e));
-	for (size_t i = 0; i < t.n; i++)
-		if (streq(t.links[i].name, name) && !str_starts(t.links[i].alias, "pontoon:"))
-			*out = streq(t.links[i].kind, "bridge") ? LINK_BRIDGE : LINK_OTHER;
+	struct rtnl_link l;
+	try(observe_link_named(&k->nl, name, &l, e));
+	bool theirs = l.index && !str_starts(l.alias, "pontoon:");
+	*out = !theirs ? LINK_NONE : streq(l.kind, "bridge") ? LINK_BRIDGE : LINK_OTHER;
 	return 0;
+}
+
+/* Of our networks the world knows the subnets better: a lost one's is taken, a leftover's is not. */
+static bool is_known(const struct real *k, const struct prefix *p)
+{
+	return k->ops.known && world_subnet_overlapping(k->ops.known, p, NULL);
 }
 
 int observe_routes(struct kernel *ops, struct arena *a, struct prefix **out, size_t *n, struct err *e)
@@ -424,16 +445,16 @@ int observe_routes(struct kernel *ops, struct arena *a, struct prefix **out, siz
 	struct real *k = (struct real *)ops;
 	struct table t = {.a = a};
 	size_t count = 0;
-	try(dump(&k->nl, rtnl_link_dump, take_link, &t, &t.n, e));
+	int bridge = (int)if_nametoindex(k->conf->bridge);
 	try(dump(&k->nl, routes4, take_route, &t, &t.nroutes, e));
 	struct prefix *v = arena_new(a, struct prefix, t.nroutes + 1);
 	if (!v)
 		return err_nomem(e);
 	for (size_t i = 0; i < t.nroutes; i++) {
-		const struct rtnl_link *link = by_index(&t, t.routes[i].index);
-		bool ours = link && (str_starts(link->alias, "pontoon:") || streq(link->name, k->conf->bridge));
-		if (t.routes[i].table == RT_TABLE_MAIN && t.routes[i].scope == RT_SCOPE_LINK && t.routes[i].dst.len && !ours)
-			v[count++] = t.routes[i].dst;
+		const struct rtnl_route *r = &t.routes[i];
+		bool on_link = r->table == RT_TABLE_MAIN && r->scope == RT_SCOPE_LINK && r->dst.len;
+		if (on_link && r->index != bridge && !is_known(k, &r->dst))
+			v[count++] = r->dst;
 	}
 	*out = v;
 	*n = count;

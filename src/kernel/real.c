@@ -103,14 +103,10 @@ static int set_alias(struct nl *nl, int index, const char *alias, struct err *e)
 	return call(nl, rtnl_link_set(buf, &c), e);
 }
 
-static int link_del(struct real *k, const char *name, struct err *e)
+static int link_del(const char *name, struct err *e)
 {
-	char buf[NL_BUF];
 	int index = (int)if_nametoindex(name);
-	if (!index)
-		return 0; /* gone already: what was asked for */
-	int r = call(&k->nl, rtnl_link_del(buf, index), e);
-	return r == -ENODEV ? 0 : r;
+	return index ? link_remove(index, e) : 0; /* gone already: what was asked for */
 }
 
 /* A bridge without an address of its own takes one of its ports' and changes it when that port goes (net/bridge/br_stp_if.c,
@@ -158,33 +154,18 @@ static int bridge_add(struct real *k, const struct kobj *o, struct err *e)
 	int index = real_index(o->bridge.name, e);
 	r = index < 0 ? index : o->bridge.alias ? set_alias(&k->nl, index, o->bridge.alias, e) : 0;
 	if (r < 0)
-		(void)link_del(k, o->bridge.name, NULL); /* the first error counts */
+		(void)link_del(o->bridge.name, NULL); /* the first error counts */
 	return r;
-}
-
-struct search {
-	const char *name;
-	struct rtnl_link found;
-};
-
-static int search_link(const struct nlmsghdr *m, void *arg)
-{
-	struct search *s = arg;
-	struct rtnl_link l;
-	if (rtnl_link_read(m, &l) >= 0 && streq(l.name, s->name))
-		s->found = l;
-	return 0;
 }
 
 /* The same endpoint's end that has not gone yet is removed now. */
 static int remove_dying(struct real *k, const struct kobj *o, struct err *e)
 {
-	char buf[NL_BUF];
-	struct search s = {.name = o->veth.name};
-	try(nl_dump(&k->nl, rtnl_link_dump(buf), search_link, &s, e));
-	if (s.found.index && !streq(s.found.alias, o->veth.alias))
+	struct rtnl_link found = {0};
+	try(observe_link_named(&k->nl, o->veth.name, &found, e));
+	if (found.index && !streq(found.alias, o->veth.alias))
 		return err_set(e, -EEXIST, "the interface %s exists and is not this endpoint's", o->veth.name);
-	return link_del(k, o->veth.name, e);
+	return link_del(o->veth.name, e);
 }
 
 static int veth_add(struct real *k, const struct kobj *o, struct err *e)
@@ -208,7 +189,7 @@ static int veth_add(struct real *k, const struct kobj *o, struct err *e)
 	int index = real_index(o->veth.name, e);
 	r = index < 0 ? index : set_alias(&k->nl, index, o->veth.alias, e);
 	if (r < 0)
-		(void)link_del(k, o->veth.name, NULL); /* the first error counts */
+		(void)link_del(o->veth.name, NULL); /* the first error counts */
 	return r;
 }
 
@@ -329,9 +310,9 @@ static int del_one(struct real *k, const struct step *s, struct err *e)
 	case K_NETNS:
 		return netns_del(k, s, e);
 	case K_BRIDGE: /* a device of the user's: diff never asks for this, but an undo does */
-		return o->bridge.adopt ? 0 : link_del(k, o->bridge.name, e);
+		return o->bridge.adopt ? 0 : link_del(o->bridge.name, e);
 	case K_VETH:
-		return link_del(k, o->veth.name, e);
+		return link_del(o->veth.name, e);
 	case K_NSCTL:
 	case K_HOSTCTL:
 		return 0; /* a setting has no absence; it goes with its link or stays */
@@ -421,7 +402,7 @@ static void real_free(struct kernel *ops)
 	struct real *k = (struct real *)ops;
 	nl_close(&k->nl);
 	stamper_close(&k->stamper);
-	free(k->nft_printed);
+	nft_close(k);
 	free(k);
 }
 

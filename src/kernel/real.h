@@ -14,6 +14,7 @@ struct real {
 	struct nl nl; /* in the daemon's namespace */
 	struct stamper stamper;
 	struct stamp right; /* when the rules were last known to be as wanted: moved on by our own changes */
+	struct nft_ctx *nft; /* of libnftables, on the host; NULL: not used yet */
 	char *nft_printed; /* the skeleton of our nftables table as the library printed it after we made it; NULL: not made by us yet */
 };
 
@@ -23,6 +24,8 @@ int real_index(const char *name, struct err *e);
 int real_in(struct real *k, const char *ns, int (*fn)(struct nl *nl, void *arg, struct err *e), void *arg, struct err *e);
 /* The rules were changed by us in n transactions. */
 void real_changed_rules(struct real *k, const struct stamp *before, unsigned n);
+/* Deletes a link of the calling thread's namespace; returns when it has gone, which is long before the kernel is done with it (linkdel.c). */
+int link_remove(int index, struct err *e);
 /* One firewall step; the table as it is now is read first, so that rules find their places. */
 int fwrun_step(struct real *k, const struct step *s, struct err *e);
 /* Reads the tables and recognises what is ours. marked: devices on the host that carry our alias. */
@@ -30,6 +33,7 @@ int fwrun_observe(struct real *k, struct arena *a, const struct kstate *want, co
 int observe_parts(struct real *k, unsigned parts, struct arena *a, const struct kstate *want, const struct world *known, struct kstate *out, struct err *e);
 /* Our table of nftables (nft.c), in the calling thread's namespace. */
 int nft_run(const char *text, struct buf *out, struct err *e);
+void nft_close(struct real *k);
 int nft_step(struct real *k, const struct step *s, struct err *e);
 int nft_observe(struct real *k, struct arena *a, const struct kstate *want, struct kstate *out, struct err *e);
 /* K_FILE (files.c). */
@@ -49,6 +53,8 @@ int dns_del(struct real *k, const struct kobj *o, struct err *e);
 bool dns_held(struct real *k, const char *ns);  /* somebody holds its sockets */
 bool dns_there(struct real *k, const char *ns); /* and the NAT leads to them */
 int observe_routes(struct kernel *k, struct arena *a, struct prefix **out, size_t *n, struct err *e);
+/* The link of this name; index 0: there is none. */
+int observe_link_named(struct nl *nl, const char *name, struct rtnl_link *out, struct err *e);
 int observe_link(struct kernel *k, const char *name, enum link_kind *out, struct err *e);
 int netfilter_on_bridges(struct err *e); /* the kernel can show bridged packets to the firewall, after this; host.c */
 int sysctl_write(const char *path, const char *value, struct err *e); /* below /proc/sys of the calling thread's namespace */

@@ -209,10 +209,20 @@ struct nlmsghdr *rtnl_route_change(char *buf, bool add, bool replace, const stru
 	return done(&b);
 }
 
+struct nlmsghdr *rtnl_link_get(char *buf, const char *name)
+{
+	struct msg b = begin(buf, RTM_GETLINK, 0);
+	put_ifinfo(&b, 0);
+	put_str(&b, IFLA_IFNAME, name);
+	put_u32(&b, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+	return done(&b);
+}
+
 struct nlmsghdr *rtnl_link_dump(char *buf)
 {
 	struct msg b = begin(buf, RTM_GETLINK, 0);
 	put_ifinfo(&b, 0);
+	put_u32(&b, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
 	return done(&b);
 }
 
@@ -229,6 +239,7 @@ struct nlmsghdr *rtnl_route_dump(char *buf, uint8_t family)
 	struct msg b = begin(buf, RTM_GETROUTE, 0);
 	struct rtmsg *r = mnl_nlmsg_put_extra_header(b.m, sizeof(*r));
 	r->rtm_family = family;
+	r->rtm_table = RT_TABLE_MAIN;
 	return done(&b);
 }
 

@@ -44,9 +44,10 @@ struct nlmsghdr *rtnl_link_del(char *buf, int index);
 struct nlmsghdr *rtnl_port_state(char *buf, int index, uint8_t state);
 struct nlmsghdr *rtnl_addr_change(char *buf, bool add, int index, const struct prefix *p, bool nodad);
 struct nlmsghdr *rtnl_route_change(char *buf, bool add, bool replace, const struct prefix *dst, const struct ip *via, int index, int metric);
+struct nlmsghdr *rtnl_link_get(char *buf, const char *name);
 struct nlmsghdr *rtnl_link_dump(char *buf);
 struct nlmsghdr *rtnl_addr_dump(char *buf);
-struct nlmsghdr *rtnl_route_dump(char *buf, uint8_t family);
+struct nlmsghdr *rtnl_route_dump(char *buf, uint8_t family); /* of the main table */
 
 /* Also of what has gone (RTM_DELLINK, RTM_DELADDR). -EPROTO. */
 int rtnl_link_read(const struct nlmsghdr *m, struct rtnl_link *out);
