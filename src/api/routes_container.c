@@ -137,8 +137,18 @@ static bool ports_match(const struct filters *f, const struct container *c, stru
 	return published && open;
 }
 
-static bool matches(const struct filters *f, const struct world *w, const struct container *c, struct arena *a)
+static bool health_is_known(const char *s)
 {
+	for (int k = 0; k < HEALTH_N; k++)
+		if (streq(s, health_status_name((enum health_status)k)))
+			return true;
+	return false;
+}
+
+static bool matches(struct core *core, const struct filters *f, const struct world *w, const struct container *c, struct arena *a)
+{
+	if (filters_have(f, "health") && !filters_match(f, "health", health_status_name(health_of(core, c->id))))
+		return false;
 	return status_matches(f, c) && name_matches(f, c) && filters_match_labels(f, &c->spec->config.labels) && ancestor_matches(f, w, c) && network_matches(f, w, c) && age_matches(f, w, c) &&
 	       exited_matches(f, c) && ports_match(f, c, a) && volume_matches(f, c);
 }
@@ -159,12 +169,15 @@ static int list(struct request *rq, struct err *e)
 	for (size_t i = 0; i < f.n; i++)
 		if (streq(f.v[i].key, "publish") || streq(f.v[i].key, "expose"))
 			try(spec_port_key(&rq->mem, f.v[i].value, &key, e));
+	for (size_t i = 0; i < f.n; i++)
+		if (streq(f.v[i].key, "health") && !health_is_known(f.v[i].value))
+			return err_as(e, ERR_INVALID, "Unrecognised filter value for health: %.100s", f.v[i].value);
 	try(request_int(rq, "limit", -1, &limit, e));
 	bool all = request_bool(rq, "all", false) || limit > 0 || filters_have(&f, "status") || filters_have(&f, "exited");
 	const struct world *w = core_read(rq->core);
 	const struct container **rows = arena_new(&rq->mem, const struct container *, world_count(w, NOUN_CONTAINER) + 1);
 	for (size_t i = 0; rows && (c = world_next(w, NOUN_CONTAINER, &i));)
-		if ((all || container_is_running(c)) && matches(&f, w, c, &rq->mem))
+		if ((all || container_is_running(c)) && matches(rq->core, &f, w, c, &rq->mem))
 			rows[n++] = c;
 	json_t *j = rows ? json_array() : NULL;
 	for (size_t k = 0; j && k < n && (limit <= 0 || k < (size_t)limit); k++) /* newest first */
@@ -271,6 +284,18 @@ static int remove_link(struct request *rq, struct err *e)
 	return done(rq, op_container_unlink(rq->core, rq->args[0], rq->args[1], e));
 }
 
+static int update(struct request *rq, struct err *e)
+{
+	OWN(own_json) json_t *body = NULL;
+	struct strv warnings = {0};
+	try(request_json(rq, &body, e));
+	try(op_container_update(rq->core, rq->args[0], body, &rq->mem, &warnings, e));
+	json_t *list_json = json_array();
+	for (size_t i = 0; i < warnings.n; i++)
+		json_array_append_new(list_json, json_string(warnings.v[i]));
+	return reply_json(rq, 200, json_pack("{s:o}", "Warnings", list_json));
+}
+
 static int size_of(const struct request *rq, int *h, int *w, struct err *e)
 {
 	int64_t a, b;
@@ -353,6 +378,7 @@ const struct route routes_container[] = {
 	{"POST", "/containers/{}/unpause", unpause, BODY_JSON},
 	{"POST", "/containers/{}/rename", rename_it, BODY_JSON},
 	{"POST", "/containers/{}/resize", resize, BODY_JSON},
+	{"POST", "/containers/{}/update", update, BODY_JSON},
 	{"GET", "/containers/{}/top", top, BODY_JSON},
 	{"DELETE", "/containers/{}/{}", remove_link, BODY_JSON},
 	{"DELETE", "/containers/{}", remove_it, BODY_JSON},

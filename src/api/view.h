@@ -3,6 +3,7 @@
 
 #include "api/server.h"
 #include "ops/events.h"
+#include "ops/health.h"
 
 struct view { /* what the shapes depend on besides the world */
 	struct core *core;
@@ -25,6 +26,6 @@ json_t *view_event(const struct view *v, const struct event *ev);
 json_t *view_info(const struct view *v, const struct world *w, struct arena *a);
 json_t *view_version(const struct view *v, struct arena *a);
 /* "Up 5 minutes", "Exited (0) 2 hours ago", ... */
-const char *view_status(const struct container *c, int64_t now, struct arena *a);
+const char *view_status(const struct container *c, enum health_status health, int64_t now, struct arena *a);
 /* Docker's units.HumanDuration: "Less than a second", "About a minute", "3 hours" ... */
 const char *view_duration(int64_t ns, struct arena *a);

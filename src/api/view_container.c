@@ -31,13 +31,14 @@ const char *view_duration(int64_t ns, struct arena *a)
 	return arena_printf(a, "%lld years", (long long)(s / 3600 / 24 / 365));
 }
 
-const char *view_status(const struct container *c, int64_t now, struct arena *a)
+const char *view_status(const struct container *c, enum health_status health, int64_t now, struct arena *a)
 {
+	const char *up = view_duration(now - c->started, a);
 	switch (c->state) {
 	case STATE_RUNNING:
-		return arena_printf(a, "Up %s", view_duration(now - c->started, a));
+		return health == HEALTH_NONE ? arena_printf(a, "Up %s", up) : arena_printf(a, "Up %s (%s%s)", up, health == HEALTH_STARTING ? "health: " : "", health_status_name(health));
 	case STATE_PAUSED:
-		return arena_printf(a, "Up %s (Paused)", view_duration(now - c->started, a));
+		return arena_printf(a, "Up %s (Paused)", up);
 	case STATE_RESTARTING:
 		return arena_printf(a, "Restarting (%lld) %s ago", (long long)c->exit_code, view_duration(now - c->finished, a));
 	case STATE_REMOVING:
@@ -247,11 +248,24 @@ static json_t *when(int64_t ns)
 	return json_string(time_format(ns, t));
 }
 
-static json_t *state_view(const struct container *c)
+static json_t *health_view(const struct view *v, const struct container *c, struct arena *a)
 {
-	return json_pack("{s:s, s:b, s:b, s:b, s:b, s:b, s:I, s:I, s:s, s:o, s:o}", "Status", container_state_name(c->state), "Running", container_is_running(c) || c->state == STATE_RESTARTING, "Paused",
+	struct health_view h;
+	json_t *log = json_array();
+	health_look(v->core, c->id, a, &h);
+	for (size_t i = 0; i < h.n; i++)
+		json_array_append_new(log, json_pack("{s:o, s:o, s:i, s:s}", "Start", when(h.log[i].start), "End", when(h.log[i].end), "ExitCode", h.log[i].code, "Output", h.log[i].output ? h.log[i].output : ""));
+	return json_pack("{s:s, s:I, s:o}", "Status", health_status_name(h.health.status), "FailingStreak", (json_int_t)h.health.streak, "Log", log);
+}
+
+static json_t *state_view(const struct view *v, const struct container *c, struct arena *a)
+{
+	json_t *j = json_pack("{s:s, s:b, s:b, s:b, s:b, s:b, s:I, s:I, s:s, s:o, s:o}", "Status", container_state_name(c->state), "Running", container_is_running(c) || c->state == STATE_RESTARTING, "Paused",
 		c->state == STATE_PAUSED, "Restarting", c->state == STATE_RESTARTING, "OOMKilled", c->oom_killed, "Dead", c->state == STATE_DEAD, "Pid", (json_int_t)c->pid, "ExitCode",
 		(json_int_t)c->exit_code, "Error", c->error, "StartedAt", when(c->started), "FinishedAt", when(c->finished));
+	if (j && health_of(v->core, c->id) != HEALTH_NONE)
+		json_object_set_new(j, "Health", health_view(v, c, a));
+	return j;
 }
 
 static json_t *mount_view(const struct view *v, const struct mount_point *m, struct arena *a)
@@ -328,7 +342,7 @@ json_t *view_container(const struct view *v, const struct world *w, const struct
 		json_object_set_new(host, "KernelMemoryTCP", json_integer(0));
 	}
 	json_t *j = json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:s, s:s, s:s, s:s, s:o, s:I, s:s, s:s, s:s, s:s, s:s, s:o}", "Id", c->id, "Created", when(c->created), "Path", args.n ? args.v[0] : "", "Args",
-		strings(&rest), "State", state_view(c), "Image", json_sprintf("sha256:%s", c->image), "ResolvConfPath", never ? "" : want_file_path(&conf, c->id, "resolv.conf", a), "HostnamePath",
+		strings(&rest), "State", state_view(v, c, a), "Image", json_sprintf("sha256:%s", c->image), "ResolvConfPath", never ? "" : want_file_path(&conf, c->id, "resolv.conf", a), "HostnamePath",
 		never ? "" : want_file_path(&conf, c->id, "hostname", a), "HostsPath", never ? "" : want_file_path(&conf, c->id, "hosts", a), "LogPath", never ? "" : engine_log_path(v->core->engine, c->id, a), "Name",
 		json_sprintf("/%s", c->name), "RestartCount", (json_int_t)c->restart_count, "Driver", "overlay2", "Platform", "linux", "MountLabel", "", "ProcessLabel", "", "AppArmorProfile", "", "ExecIDs",
 		exec_ids(v, c, a));
@@ -395,6 +409,6 @@ json_t *view_container_row(const struct view *v, const struct world *w, const st
 	json_t *ports = ports_row(w, c, a);
 	return json_pack("{s:s, s:o, s:o, s:o, s:s, s:I, s:o, s:o, s:s, s:s, s:{s:s}, s:{s:o}, s:o}", "Id", c->id, "Names", names_view(w, c, a), "Image", image_name(w, c), "ImageID",
 		json_sprintf("sha256:%s", c->image), "Command", command_text(c, a), "Created", (json_int_t)(c->created / 1000000000), "Ports", ports, "Labels", map(&c->spec->config.labels), "State",
-		container_state_name(c->state), "Status", view_status(c, v->now, a), "HostConfig", "NetworkMode", mode ? mode : "", "NetworkSettings", "Networks", endpoints_view(v, w, c, a), "Mounts",
+		container_state_name(c->state), "Status", view_status(c, health_of(v->core, c->id), v->now, a), "HostConfig", "NetworkMode", mode ? mode : "", "NetworkSettings", "Networks", endpoints_view(v, w, c, a), "Mounts",
 		mounts_view(v, c, a));
 }

@@ -14,6 +14,7 @@
 #define LIMIT_CONTAINERS      20000
 #define LIMIT_ENDPOINTS_PER_CONTAINER 64
 #define LIMIT_EXECS_PER_CONTAINER 256
+#define LIMIT_PROBES          16            /* health checks under way at once, all containers */
 #define LIMIT_LAYERS          127           /* as Docker: the lowerdir string of overlayfs must fit a page when shortened */
 #define LIMIT_NAME            128           /* bytes of a container or network name */
 #define LIMIT_VOLUME_NAME     255           /* bytes: it is the name of a directory */

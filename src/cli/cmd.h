@@ -21,7 +21,7 @@ struct command {
 	const char *alias; /* other names in the group, with blanks between */
 };
 
-extern const struct command commands_container[], commands_run[], commands_image[], commands_network[], commands_system[], commands_df[], commands_volume[];
+extern const struct command commands_container[], commands_run[], commands_image[], commands_network[], commands_system[], commands_df[], commands_volume[], commands_stats[];
 
 /* "pontoon: text" on stderr; returns the status. */
 int fail(const struct err *e, int status);
@@ -56,9 +56,11 @@ void terminal_restore(void);
 bool terminal_size(int *rows, int *cols);
 
 /* run_body.c: the body of POST /containers/create from the flags of run and create */
-#define RUN_FLAGS 79
+#define RUN_FLAGS 97
 extern const struct flag run_flags[RUN_FLAGS];
 json_t *run_body(const struct parsed *p, struct arena *a, struct err *e);
+/* limits_body.c: of an update */
+json_t *update_body(const struct parsed *p, struct arena *a, struct err *e);
 /* endpoint_body.c */
 struct endpoint_args { /* NULL: not given */
 	const char *ip4, *ip6, *mac, *gw_priority;

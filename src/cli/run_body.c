@@ -3,11 +3,15 @@
 
 #include "base/fd.h"
 #include "cli/cmd.h"
+#include "cli/limits_body.h"
 #include "cli/units.h"
 
 const struct flag run_flags[RUN_FLAGS] = {
 	{"add-host", 0, "list", "Add a line to /etc/hosts (host:ip)"},
+	{"annotation", 0, "map", "Set annotations of the OCI configuration"},
 	{"attach", 'a', "list", "Attach to STDIN, STDOUT or STDERR"},
+	{"blkio-weight", 0, "int", "Block IO weight (10 to 1000)"},
+	{"blkio-weight-device", 0, "list", "Block IO weight of a device (/dev/sda:500)"},
 	{"cap-add", 0, "list", "Add Linux capabilities"},
 	{"cap-drop", 0, "list", "Drop Linux capabilities"},
 	{"cgroup-parent", 0, "string", "Parent cgroup"},
@@ -15,6 +19,8 @@ const struct flag run_flags[RUN_FLAGS] = {
 	{"cidfile", 0, "string", "Write the container's ID to this file"},
 	{"cpu-period", 0, "int", "CPU CFS period (microseconds)"},
 	{"cpu-quota", 0, "int", "CPU CFS quota (microseconds)"},
+	{"cpu-rt-period", 0, "int", "CPU real-time period (microseconds)"},
+	{"cpu-rt-runtime", 0, "int", "CPU real-time runtime (microseconds)"},
 	{"cpu-shares", 'c', "int", "CPU shares (relative weight)"},
 	{"cpus", 0, "decimal", "Number of CPUs"},
 	{"cpuset-cpus", 0, "string", "CPUs to run on (0-3, 0,1)"},
@@ -23,6 +29,11 @@ const struct flag run_flags[RUN_FLAGS] = {
 	{"detach-keys", 0, "string", "Key sequence for detaching"},
 	{"device", 0, "list", "Give a device of the host to the container"},
 	{"device-cgroup-rule", 0, "list", "Rule for the devices cgroup"},
+	{"device-read-bps", 0, "list", "Limit of bytes read a second (/dev/sda:1mb)"},
+	{"device-read-iops", 0, "list", "Limit of reads a second (/dev/sda:1000)"},
+	{"device-write-bps", 0, "list", "Limit of bytes written a second"},
+	{"device-write-iops", 0, "list", "Limit of writes a second"},
+	{"disable-content-trust", 0, NULL, NULL},
 	{"dns", 0, "list", "DNS servers"},
 	{"dns-option", 0, "list", "DNS options"},
 	{"dns-search", 0, "list", "DNS search domains"},
@@ -32,6 +43,12 @@ const struct flag run_flags[RUN_FLAGS] = {
 	{"env-file", 0, "list", "Read environment variables from a file"},
 	{"expose", 0, "list", "Expose a port or a range"},
 	{"group-add", 0, "list", "Further groups"},
+	{"health-cmd", 0, "string", "Command of the health check"},
+	{"health-interval", 0, "duration", "Time between checks (default 30s)"},
+	{"health-retries", 0, "int", "Failures in a row that make it unhealthy (default 3)"},
+	{"health-start-interval", 0, "duration", "Time between checks in the start period (default 5s)"},
+	{"health-start-period", 0, "duration", "Time in which failures do not count"},
+	{"health-timeout", 0, "duration", "Time that a check may take (default 30s)"},
 	{"hostname", 'h', "string", "Host name"},
 	{"init", 0, NULL, "Run an init that forwards signals and reaps processes"},
 	{"interactive", 'i', NULL, "Keep STDIN open"},
@@ -48,12 +65,14 @@ const struct flag run_flags[RUN_FLAGS] = {
 	{"memory", 'm', "bytes", "Memory limit"},
 	{"memory-reservation", 0, "bytes", "Soft memory limit"},
 	{"memory-swap", 0, "bytes", "Limit of memory plus swap, -1 for unlimited swap"},
+	{"memory-swappiness", 0, "int", "Swappiness (0 to 100)"},
 	{"mount", 0, "mount", "Attach a file system (type=bind,src=..,dst=..)"},
 	{"name", 0, "string", "Name of the container"},
 	{"network", 0, "network", "Network to join"},
 	{"net", 0, "network", NULL},
 	{"network-alias", 0, "list", "Alias on the network"},
 	{"net-alias", 0, "list", NULL},
+	{"no-healthcheck", 0, NULL, "Run no health check"},
 	{"oom-kill-disable", 0, NULL, "No OOM killer"},
 	{"oom-score-adj", 0, "int", "OOM preference (-1000 to 1000)"},
 	{"pid", 0, "string", "PID namespace"},
@@ -108,33 +127,6 @@ static void list(json_t *o, const char *key, const struct strv *l)
 	for (size_t i = 0; i < l->n; i++)
 		json_array_append_new(j, json_string(l->v[i]));
 	json_object_set_new(o, key, j);
-}
-
-static int number(struct body *b, json_t *o, const char *key, const char *flag)
-{
-	const char *v = flag_get(b->p, flag);
-	char *end;
-	if (!v)
-		return 0;
-	long long n = strtoll(v, &end, 10);
-	if (!*v || *end)
-		return err_as(b->e, ERR_INVALID, "invalid argument \"%s\" for \"--%s\" flag: expected a number", v, flag);
-	json_object_set_new(o, key, json_integer(n));
-	return 0;
-}
-
-static int bytes(struct body *b, const char *key, const char *flag)
-{
-	const char *v = flag_get(b->p, flag);
-	int64_t n;
-	if (!v)
-		return 0;
-	if (streq(v, "-1") && streq(flag, "memory-swap"))
-		n = -1;
-	else if (units_parse_bytes(v, &n) < 0)
-		return err_as(b->e, ERR_INVALID, "invalid argument \"%s\" for \"--%s\" flag: invalid size: '%s'", v, flag, v);
-	json_object_set_new(b->host, key, json_integer(n));
-	return 0;
 }
 
 /* A file of KEY=VALUE or KEY lines; # starts a comment. */
@@ -358,29 +350,6 @@ static int ports(struct body *b)
 	return r;
 }
 
-static int cpus(struct body *b)
-{
-	const char *v = flag_get(b->p, "cpus");
-	char *end;
-	if (!v)
-		return 0;
-	double n = strtod(v, &end);
-	if (!*v || *end || n < 0 || n > 1e6)
-		return err_as(b->e, ERR_INVALID, "invalid argument \"%s\" for \"--cpus\" flag: failed to parse %s as a rational number", v, v);
-	json_object_set_new(b->host, "NanoCpus", json_integer((json_int_t)(n * 1e9 + 0.5)));
-	return 0;
-}
-
-static int restart_policy(struct body *b)
-{
-	const char *v = flag_get(b->p, "restart");
-	if (!v)
-		return 0;
-	size_t n = strcspn(v, ":");
-	json_object_set_new(b->host, "RestartPolicy", json_pack("{s:s, s:i}", "Name", arena_dupn(b->a, v, n), "MaximumRetryCount", v[n] ? atoi(v + n + 1) : 0));
-	return 0;
-}
-
 static void simple(struct body *b)
 {
 	static const struct {
@@ -388,7 +357,7 @@ static void simple(struct body *b)
 		char kind; /* c: config text, h: host text, H: host list, s: host switch */
 	} map[] = {{"hostname", "Hostname", 'c'}, {"domainname", "Domainname", 'c'}, {"user", "User", 'c'}, {"workdir", "WorkingDir", 'c'}, {"mac-address", "MacAddress", 'c'}, {"stop-signal", "StopSignal", 'c'},
 		{"pid", "PidMode", 'h'}, {"ipc", "IpcMode", 'h'}, {"uts", "UTSMode", 'h'}, {"userns", "UsernsMode", 'h'}, {"cgroupns", "CgroupnsMode", 'h'}, {"cgroup-parent", "CgroupParent", 'h'},
-		{"cpuset-cpus", "CpusetCpus", 'h'}, {"cpuset-mems", "CpusetMems", 'h'}, {"runtime", "Runtime", 'h'}, {"isolation", "Isolation", 'h'}, {"volume", "Binds", 'H'}, {"volumes-from", "VolumesFrom", 'H'}, {"volume-driver", "VolumeDriver", 'h'},
+		{"runtime", "Runtime", 'h'}, {"isolation", "Isolation", 'h'}, {"volume", "Binds", 'H'}, {"volumes-from", "VolumesFrom", 'H'}, {"volume-driver", "VolumeDriver", 'h'},
 		{"cap-add", "CapAdd", 'H'}, {"cap-drop", "CapDrop", 'H'}, {"dns", "Dns", 'H'}, {"dns-option", "DnsOptions", 'H'}, {"dns-search", "DnsSearch", 'H'}, {"add-host", "ExtraHosts", 'H'},
 		{"group-add", "GroupAdd", 'H'}, {"link", "Links", 'H'}, {"security-opt", "SecurityOpt", 'H'}, {"device-cgroup-rule", "DeviceCgroupRules", 'H'}, {"privileged", "Privileged", 's'},
 		{"read-only", "ReadonlyRootfs", 's'}, {"rm", "AutoRemove", 's'}, {"publish-all", "PublishAllPorts", 's'}, {"init", "Init", 's'}, {"oom-kill-disable", "OomKillDisable", 's'}};
@@ -403,19 +372,30 @@ static void simple(struct body *b)
 	}
 }
 
+static int number(struct body *b, json_t *o, const char *key, const char *flag, bool bytes)
+{
+	const char *v = flag_get(b->p, flag);
+	char *end = NULL;
+	int64_t n = 0;
+	if (!v)
+		return 0;
+	bool good = bytes ? units_parse_bytes(v, &n) >= 0 : (n = strtoll(v, &end, 10), *v && !*end);
+	if (!good)
+		return err_as(b->e, ERR_INVALID, "invalid argument \"%s\" for \"--%s\" flag: %s", v, flag, bytes ? "invalid size" : "expected a number");
+	json_object_set_new(o, key, json_integer(n));
+	return 0;
+}
+
 static int numbers(struct body *b)
 {
-	try(number(b, b->host, "CpuPeriod", "cpu-period"));
-	try(number(b, b->host, "CpuQuota", "cpu-quota"));
-	try(number(b, b->host, "CpuShares", "cpu-shares"));
-	try(number(b, b->host, "OomScoreAdj", "oom-score-adj"));
-	try(number(b, b->host, "PidsLimit", "pids-limit"));
-	try(number(b, b->config, "StopTimeout", "stop-timeout"));
-	try(bytes(b, "Memory", "memory"));
-	try(bytes(b, "MemoryReservation", "memory-reservation"));
-	try(bytes(b, "MemorySwap", "memory-swap"));
-	try(bytes(b, "ShmSize", "shm-size"));
-	return cpus(b);
+	try(number(b, b->host, "OomScoreAdj", "oom-score-adj", false));
+	try(number(b, b->host, "MemorySwappiness", "memory-swappiness", false));
+	try(number(b, b->config, "StopTimeout", "stop-timeout", false));
+	try(number(b, b->host, "ShmSize", "shm-size", true));
+	try(limits_numbers(b->p, b->host, b->e));
+	try(limits_devices(b->p, b->host, b->e));
+	try(limits_restart(b->p, b->host, b->e));
+	return limits_health(b->p, b->config, b->e);
 }
 
 /* A seccomp profile is a file here and its content there. */
@@ -473,12 +453,12 @@ static int fill(struct body *b)
 	try(labels(b));
 	try(numbers(b));
 	try(key_values(b, b->host, "Sysctls", flag_list(b->p, "sysctl")));
+	try(key_values(b, b->host, "Annotations", flag_list(b->p, "annotation")));
 	try(key_values(b, b->host, "StorageOpt", flag_list(b->p, "storage-opt")));
 	try(ulimits(b));
 	devices(b);
 	try(mounts(b));
 	try(ports(b));
-	try(restart_policy(b));
 	try(security(b));
 	json_object_set(b->config, "HostConfig", b->host);
 	return b->a->bad ? err_nomem(b->e) : 0;

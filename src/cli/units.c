@@ -17,6 +17,15 @@ const char *units_size(int64_t bytes, struct arena *a)
 	return arena_printf(a, "%.*g%s", v >= 999.5 && v < 1000 ? 4 : 3, v, names[i]);
 }
 
+const char *units_binary(double v, struct arena *a)
+{
+	static const char *const names[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+	size_t i = 0;
+	for (; v >= 1024 && i + 1 < ARRAY_LEN(names); i++)
+		v /= 1024;
+	return arena_printf(a, "%.4g%s", v, names[i]);
+}
+
 const char *units_duration(int64_t s, struct arena *a)
 {
 	int64_t m = s / 60, h = (m + 30) / 60;

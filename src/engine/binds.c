@@ -11,7 +11,7 @@
 #include <sys/syscall.h>
 
 #include "base/fd.h"
-#include "engine/engine_int.h"
+#include "engine/binds.h"
 #include "engine/volume.h"
 
 #define MOUNTINFO_MAX (16u << 20)

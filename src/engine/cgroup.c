@@ -21,8 +21,20 @@ const char *cgroup_path_of(const struct engine *en, const struct container *c, s
 	return arena_printf(a, "%s%s/%s", *parent == '/' ? "" : "/", parent, c->id);
 }
 
-/* The directory of the process's cgroup: the `pids` controller on v1, the one hierarchy on v2. */
-static int directory_of(int64_t pid, char out[static PATH_SIZE], struct err *e)
+static bool names_controller(const char *list, size_t n, const char *controller)
+{
+	size_t len = strlen(controller);
+	for (const char *p = list; p < list + n; p += strcspn(p, ",:"), p += *p == ',') {
+		size_t k = strcspn(p, ",:");
+		if (k == len && strncmp(p, controller, k) == 0)
+			return true;
+		if (p[k] == ':')
+			break;
+	}
+	return false;
+}
+
+int cgroup_directory(int64_t pid, const char *controller, char out[static PATH_SIZE], struct err *e)
 {
 	OWN(own_buf) struct buf b = {0};
 	char path[64];
@@ -30,15 +42,12 @@ static int directory_of(int64_t pid, char out[static PATH_SIZE], struct err *e)
 	try(read_file(path, 65536, &b, e));
 	for (const char *p = buf_str(&b); *p;) {
 		size_t n = strcspn(p, "\n");
-		const char *ctl = strchr(p, ':'), *dir = ctl ? strchr(ctl + 1, ':') : NULL;
-		if (dir && dir < p + n) {
-			int clen = (int)(dir - ctl - 1), dlen = (int)(p + n - dir - 1);
-			if (cgroup_version() == 2 && clen == 0) {
-				snprintf(out, PATH_SIZE, "/sys/fs/cgroup%.*s", dlen, dir + 1);
-				return 0;
-			}
-			if (clen == 4 && strncmp(ctl + 1, "pids", 4) == 0) {
-				snprintf(out, PATH_SIZE, "/sys/fs/cgroup/pids%.*s", dlen, dir + 1);
+		const char *ctl = memchr(p, ':', n), *dir = ctl ? memchr(ctl + 1, ':', (size_t)(p + n - ctl - 1)) : NULL;
+		if (dir) {
+			size_t clen = (size_t)(dir - ctl - 1);
+			int dlen = (int)(p + n - dir - 1);
+			if (*controller ? names_controller(ctl + 1, clen, controller) : clen == 0) {
+				snprintf(out, PATH_SIZE, "/sys/fs/cgroup%s%s%.*s", *controller ? "/" : "", controller, dlen, dir + 1);
 				return 0;
 			}
 		}
@@ -51,7 +60,7 @@ int cgroup_pids(int64_t pid, struct arena *a, pid_t **out, size_t *n, struct err
 {
 	OWN(own_buf) struct buf b = {0};
 	char dir[PATH_SIZE], path[PATH_SIZE + 16];
-	try(directory_of(pid, dir, e));
+	try(cgroup_directory(pid, cgroup_version() == 2 ? "" : "pids", dir, e));
 	snprintf(path, sizeof(path), "%s/cgroup.procs", dir);
 	try(read_file(path, 1u << 20, &b, e));
 	pid_t *v = arena_new(a, pid_t, b.len / 2 + 1);

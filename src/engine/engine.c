@@ -9,7 +9,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/spawn.h"
-#include "engine/engine_int.h"
+#include "engine/binds.h"
 
 const char *path_bundle(const struct engine *en, const char *id, char out[static PATH_SIZE])
 {
@@ -290,6 +290,25 @@ int engine_pause(struct engine *en, const char *id, bool pause, struct err *e)
 {
 	const char *args[] = {pause ? "pause" : "resume", id, NULL};
 	return runtime_run(en, en->runtime, args, e);
+}
+
+int engine_update(struct engine *en, const struct container *c, struct err *e)
+{
+	char bundle[PATH_SIZE], path[PATH_SIZE + 16], runtime[PATH_SIZE];
+	OWN(own_json) json_t *r = oci_resources(&c->spec->host, en->info.cgroup_version);
+	if (!r)
+		return err_nomem(e);
+	json_object_del(r, "devices");
+	try(oci_block_io(&c->spec->host, r, e));
+	OWN(own_free) char *text = json_text(r);
+	if (!text)
+		return err_nomem(e);
+	snprintf(path, sizeof(path), "%s/update.json", path_bundle(en, c->id, bundle));
+	try(write_file(path, text, strlen(text), 0600, e));
+	const char *args[] = {"update", "--resources", path, c->id, NULL};
+	int rc = runtime_run(en, runtime_path(en, c, runtime), args, e);
+	(void)unlink(path);
+	return rc;
 }
 
 int engine_container_make(struct engine *en, const char *id, struct err *e)

@@ -60,6 +60,7 @@ int engine_start(struct engine *en, const char *id, struct err *e);
 /* Removes runtime state, bundle, mount of a container that is not running (or kills it first with force). Idempotent. */
 int engine_delete(struct engine *en, const char *id, bool force, struct err *e);
 int engine_kill(struct engine *en, const struct container *c, int sig, struct err *e);
+int engine_update(struct engine *en, const struct container *c, struct err *e); /* its limits, while it runs */
 int engine_pause(struct engine *en, const char *id, bool pause, struct err *e);
 int engine_resize(struct engine *en, const char *id, int h, int w, struct err *e);
 int engine_top(struct engine *en, const struct container *c, const char *ps_args, json_t **out, struct err *e); /* {"Titles":[..],"Processes":[[..]]}; ps_args "" = "-ef" */

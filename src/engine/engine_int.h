@@ -103,16 +103,6 @@ json_t *oci_resources(const struct host_config *h, int cgroup_version);
 json_t *oci_devices(const struct host_config *h, struct err *e); /* --device and, privileged, those of the host */
 int oci_block_io(const struct host_config *h, json_t *resources, struct err *e); /* sets "blockIO" if anything of it was asked for */
 json_t *oci_mounts(const struct oci_in *in, struct arena *a, struct err *e);
-/* binds.c */
-/* Of each of the container's mount points, in the arena; the bundle's directory is there. */
-struct bind_from {
-	const char *path, *flags; /* flags: ",ro,nosuid": what is so at the source */
-};
-int binds_prepare(struct engine *en, const struct container *c, struct arena *a, const struct bind_from **out, struct err *e);
-int bundle_umount(struct engine *en, const char *id, struct err *e); /* what these two mount in the bundle */
-const char *path_shm(const struct engine *en, const char *id, char out[static PATH_SIZE + 8]);
-int shm_make(struct engine *en, const struct container *c, struct err *e); /* of mode shareable; others need none */
-
 /* user.c: "user[:group]" by the image's own files; Docker's texts */
 struct user_found {
 	uint32_t uid, gid;
@@ -145,5 +135,7 @@ void exec_free_all(struct engine *en);
 /* cgroup.c */
 int cgroup_version(void);
 const char *cgroup_path_of(const struct engine *en, const struct container *c, struct arena *a);
+/* The directory of the process's cgroup: of a controller of v1, or "": of the one hierarchy of v2. */
+int cgroup_directory(int64_t pid, const char *controller, char out[static PATH_SIZE], struct err *e);
 /* Process ids in the container's cgroup. */
 int cgroup_pids(int64_t pid, struct arena *a, pid_t **out, size_t *n, struct err *e);

@@ -5,6 +5,7 @@
  * for it, and a daemon that ends takes the session's pipes along. Without a terminal the process has three pipes of ours; with one the
  * runtime makes the terminal inside the container and hands us its other end over a socket (--console-socket). */
 #include "engine/exec.h"
+#include "engine/probe.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -84,6 +86,21 @@ static void copy_spec(struct arena *a, const struct exec_spec *s, struct exec_sp
 	out->detach_keys = arena_dup(a, s->detach_keys);
 }
 
+/* The oldest session of the container that has ended. */
+static bool forget_ended(struct engine *en, const char *container)
+{
+	struct exec **oldest = NULL;
+	for (struct exec **p = &en->execs; *p; p = &(*p)->next)
+		if ((*p)->ended && streq((*p)->container, container))
+			oldest = p;
+	if (!oldest)
+		return false;
+	struct exec *x = *oldest;
+	*oldest = x->next;
+	exec_unref(x);
+	return true;
+}
+
 int engine_exec_create(struct engine *en, const struct container *c, const struct exec_spec *s, char out_id[static ID_TEXT], struct err *e)
 {
 	struct keys keys;
@@ -103,6 +120,8 @@ int engine_exec_create(struct engine *en, const struct container *c, const struc
 	pthread_mutex_lock(&en->lock);
 	for (const struct exec *y = en->execs; y; y = y->next)
 		n += streq(y->container, c->id);
+	if (n >= LIMIT_EXECS_PER_CONTAINER && forget_ended(en, c->id))
+		n--;
 	int r = n >= LIMIT_EXECS_PER_CONTAINER ? err_as(e, ERR_UNAVAILABLE, "container %s has %d exec sessions: let some end first", c->id, LIMIT_EXECS_PER_CONTAINER)
 		: x->ended_fd < 0		? err_errno(e, -errno, "eventfd")
 		: x->mem.bad			? err_nomem(e)
@@ -179,7 +198,7 @@ static void mark_ended(struct engine *en, struct exec *x, int code)
 	x->pid = 0;
 	pthread_mutex_unlock(&en->lock);
 	eventfd_write(x->ended_fd, 1);
-	if (en->conf.on_exec)
+	if (en->conf.on_exec && !x->probe)
 		en->conf.on_exec(en->conf.arg, x->container, x->id, "exec_die", code);
 }
 
@@ -297,6 +316,18 @@ static int run_runtime(struct engine *en, const struct container *c, const struc
 	return r;
 }
 
+/* Both outputs of a probe go into one pipe. */
+static int open_one_pipe(struct io *ours, int child[3], struct err *e)
+{
+	int p[2];
+	if (pipe2(p, O_CLOEXEC) < 0)
+		return err_errno(e, -errno, "pipe");
+	ours->out = p[0];
+	child[1] = p[1];
+	child[2] = fcntl(p[1], F_DUPFD_CLOEXEC, 0);
+	return child[2] < 0 ? err_errno(e, -errno, "dup") : 0;
+}
+
 static int open_pipes(const struct exec_spec *s, bool detach, struct io *ours, int child[3], struct err *e)
 {
 	int p[2];
@@ -345,7 +376,7 @@ static int launch_watched(struct engine *en, struct exec *x, const struct contai
 	if (r >= 0 && x->spec.tty)
 		r = console_listen(en, x->id, &con, e);
 	else if (r >= 0)
-		r = open_pipes(&x->spec, detach, ours, child, e);
+		r = x->probe ? open_one_pipe(ours, child, e) : open_pipes(&x->spec, detach, ours, child, e);
 	if (r >= 0)
 		r = run_runtime(en, c, x, &con, child, process, pidfile, e);
 	close_children(child);
@@ -420,4 +451,50 @@ int engine_exec_resize(struct engine *en, const char *exec_id, int h, int w, str
 	pthread_mutex_unlock(&en->lock);
 	exec_put(en, x);
 	return r;
+}
+
+int engine_probe_start(struct engine *en, const struct container *c, const struct exec_spec *s, struct engine_probe *out, struct err *e)
+{
+	OWN(own_io) struct io io = {-1, -1, -1};
+	struct exec *x = calloc(1, sizeof(*x));
+	if (!x)
+		return err_nomem(e);
+	x->refs = 1;
+	x->master = -1;
+	x->probe = x->started = true;
+	random_id(x->id);
+	STR_COPY(x->container, c->id);
+	copy_spec(&x->mem, s, &x->spec);
+	x->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	int r = x->ended_fd < 0 ? err_errno(e, -errno, "eventfd") : x->mem.bad ? err_nomem(e) : launch(en, x, c, false, &io, e);
+	if (r >= 0 && fcntl(io.out, F_SETFL, O_NONBLOCK) < 0)
+		r = err_errno(e, -errno, "fcntl");
+	if (r < 0) {
+		exec_put(en, x);
+		return r;
+	}
+	*out = (struct engine_probe){.x = x, .out = STEAL_FD(io.out), .ended = x->ended_fd};
+	return 0;
+}
+
+bool engine_probe_ended(struct engine *en, const struct engine_probe *p, int *code)
+{
+	pthread_mutex_lock(&en->lock);
+	bool ended = p->x->ended;
+	*code = p->x->exit_code;
+	pthread_mutex_unlock(&en->lock);
+	return ended;
+}
+
+void engine_probe_close(struct engine *en, struct engine_probe *p)
+{
+	pthread_mutex_lock(&en->lock);
+	/* While it is watched it has not been waited for, so the pid is still its own. */
+	if (!p->x->ended && p->x->pid > 0)
+		(void)kill((pid_t)p->x->pid, SIGKILL);
+	pthread_mutex_unlock(&en->lock);
+	if (p->out >= 0)
+		close(p->out);
+	exec_put(en, p->x);
+	*p = (struct engine_probe){.out = -1, .ended = -1};
 }

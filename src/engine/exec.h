@@ -12,6 +12,7 @@ struct exec {
 	struct arena mem;
 	struct exec_spec spec;
 	bool started, ended;
+	bool probe; /* the daemon's own, in no list: engine/probe.h */
 	int exit_code;
 	int64_t pid;
 	int ended_fd; /* eventfd: the process has ended */

@@ -351,6 +351,11 @@ json_t *oci_config(const struct oci_in *in, struct arena *a, struct err *e)
 	json_t *j = json_pack("{s:s, s:o, s:{s:s, s:b}, s:s, s:o, s:o}", "ociVersion", "1.0.2", "process",
 		oci_process(in, &args, &cf->env, cf->working_dir, cf->tty, c->spec->host.privileged, a), "root", "path", in->root, "readonly", c->spec->host.readonly_rootfs, "hostname",
 		in->run->uts_hostname, "mounts", mounts, "linux", lin);
+	for (size_t i = 0; j && i < c->spec->host.annotations.n; i++) {
+		if (i == 0)
+			json_object_set_new(j, "annotations", json_object());
+		json_object_set_new_nocheck(json_object_get(j, "annotations"), c->spec->host.annotations.v[i].key, json_string_nocheck(c->spec->host.annotations.v[i].value));
+	}
 	if (j && mode_host(c->spec->host.uts_mode))
 		json_object_del(j, "hostname");
 	return j;

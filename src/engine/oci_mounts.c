@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/fd.h"
-#include "engine/engine_int.h"
+#include "engine/binds.h"
 #include "model/mounts.h"
 
 /* options: comma separated */

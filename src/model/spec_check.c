@@ -74,7 +74,7 @@ static int check_config(const struct config *c, struct err *e)
 	return 0;
 }
 
-static int check_restart(const struct host_config *h, struct err *e)
+int check_restart(const struct host_config *h, struct err *e)
 {
 	static const char *const names[] = {"no", "always", "unless-stopped", "on-failure"};
 	const char *name = h->restart_name;

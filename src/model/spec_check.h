@@ -15,6 +15,7 @@ struct check {
 int check_warn(struct check *c, const char *text, struct err *e);
 int check_modes(struct check *c, struct err *e);     /* spec_check_modes.c: namespaces and what they exclude, sysctls */
 int check_resources(struct check *c, struct err *e); /* spec_check_resources.c */
+int check_restart(const struct host_config *h, struct err *e);
 int check_mounts(struct check *c, struct err *e);    /* spec_check_mounts.c */
 /* True for "kind" and "kind:...". */
 bool mode_is(const char *mode, const char *kind);

@@ -13,6 +13,7 @@
 #include "ops/events.h"
 #include "ops/exits.h"
 #include "ops/heal.h"
+#include "ops/health.h"
 #include "ops/host.h"
 #include "ops/ports.h"
 #include "ops/publish.h"
@@ -95,6 +96,7 @@ static int open_all(struct core *c, struct kernel *kernel, struct err *e)
 	try(reconcile_start(c, e));
 	if (watched)
 		try(heal_start(c, e));
+	try(health_open(c, e));
 	try(restarts_open(c, e));
 	restarts_boot(c);
 	try(resolvers_open(c, e));
@@ -130,6 +132,7 @@ void core_close(struct core *c)
 	resolvers_close(c);
 	restarts_stop(c);
 	exits_stop(c);
+	health_close(c);
 	announce_close(c);
 	restarts_free(c);
 	ports_close(c);

@@ -66,6 +66,7 @@ struct core {
 	struct waiter *waiters;
 	struct exit_queue *exits;
 	struct restarts *restarts;
+	struct health_checks *health;
 	struct announcements *announcements;
 	struct heal *heal;
 	struct resolvers *resolvers;

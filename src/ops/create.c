@@ -2,6 +2,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "model/health.h"
 #include "net/join.h"
 #include "net/links.h"
 #include "ops/container.h"
@@ -62,13 +63,7 @@ static int merge_image(struct arena *a, struct config *own, const struct config 
 		own->stop_timeout = img->stop_timeout;
 	if (own->shell.n == 0)
 		own->shell = strv_copy(a, &img->shell);
-	if (!own->healthcheck && img->healthcheck) {
-		own->healthcheck = arena_new(a, struct healthcheck, 1);
-		if (!own->healthcheck)
-			return -ENOMEM;
-		*own->healthcheck = *img->healthcheck;
-		own->healthcheck->test = strv_copy(a, &img->healthcheck->test);
-	}
+	try(health_merge(own, img, a));
 	return a->bad ? -ENOMEM : 0;
 }
 

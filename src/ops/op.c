@@ -20,6 +20,7 @@
 #include "net/plan.h"
 #include "ops/announce.h"
 #include "ops/heal.h"
+#include "ops/health.h"
 #include "ops/host.h"
 #include "ops/ports.h"
 #include "ops/publish.h"
@@ -197,6 +198,7 @@ int op_commit(struct op *op, struct err *e)
 	announce_note(c, op->next, ch, n);
 	pthread_rwlock_wrlock(&c->world_lock);
 	wait_note(c, ch, n);
+	health_note(c, ch, n);
 	world_merge(c->world, STEAL(op->next));
 	pthread_rwlock_unlock(&c->world_lock);
 	publish_list(c, &op->conf, &names);

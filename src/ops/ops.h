@@ -18,6 +18,8 @@ int op_container_rename(struct core *c, const char *term, const char *name, stru
 int op_container_remove(struct core *c, const char *term, bool force, bool volumes, bool link, struct err *e);
 /* Removes one of a container's links. */
 int op_container_unlink(struct core *c, const char *term, const char *alias, struct err *e);
+/* body: POST /containers/{}/update; warnings in a. */
+int op_container_update(struct core *c, const char *term, const json_t *body, struct arena *a, struct strv *warnings, struct err *e);
 int op_container_resize(struct core *c, const char *term, int h, int w, struct err *e);
 int op_container_top(struct core *c, const char *term, const char *ps_args, json_t **out, struct err *e);
 int op_container_prune(struct core *c, const struct kvs *label_filters, int64_t until, struct arena *a, struct strv *deleted, int64_t *freed, struct err *e);
