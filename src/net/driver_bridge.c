@@ -149,7 +149,6 @@ static int bridge_want_endpoint(
 	const struct network *n = world_network(w, ep->network);
 	char alias[64];
 	int pause;
-	(void)c;
 	if (!n)
 		return err_as(e, ERR_NOT_FOUND, "network %s not found", ep->network);
 	endpoint_alias(ep, alias);
@@ -174,6 +173,7 @@ static int bridge_want_endpoint(
 	try(add_addr(out, u, ep->container, ep->ifname, &ep->ip4, n->v4.net.len, e));
 	try(add_addr(out, u, ep->container, ep->ifname, &ep->ip6, n->v6.net.len, e));
 	try(want_wishes(ep, u, out, e));
+	try(fw_want_links(w, c, ep, out, e));
 	struct kobj up = {.kind = K_UP,
 		.unit = u,
 		.ns = ep->container,

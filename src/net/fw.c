@@ -26,9 +26,9 @@
 
 /* %D device, %C the same in a comment, %N subnet, %S the source that outgoing traffic gets, %T an interface that may
  * reach containers directly, %M a mark. `host` rows stand once, those with %T once an interface, those of `when` PORT_... once a
- * published port, the others once a network. Of a port: %A the container's address, %P its port or ports there, %H the
- * host's address, %O the port or ports there, %Q the protocol, %L where DNAT leads. */
-enum when { ALWAYS, PROXY_ON, PROXY_OFF, PORT_OPEN, PORT_ANYWHERE, PORT_AT, PORT_ANYWHERE_OFF, PORT_AT_OFF, PORT_LOOPBACK, ON_MARK, ON_HAIRPIN, ON_RETURN, ON_MASQ,
+ * published port, LINK once a port that a link opens, the others once a network. Of a port: %A the container's address, %P its port or ports there, %H the
+ * host's address (of a link: that of the container that has it), %O the port or ports there, %Q the protocol, %L where DNAT leads. */
+enum when { ALWAYS, PROXY_ON, PROXY_OFF, PORT_OPEN, PORT_ANYWHERE, PORT_AT, PORT_ANYWHERE_OFF, PORT_AT_OFF, PORT_LOOPBACK, LINK, ON_MARK, ON_HAIRPIN, ON_RETURN, ON_MASQ,
 	ON_SNAT, ON_ICC, ON_NO_ICC, ON_EXTERNAL, ON_INTERNAL, ON_RAW, ON_TRUSTED, ON_ROUTED, ON_CLOSED, ON_UNPROTECTED };
 enum { F4 = 1 << FW_V4, F6 = 1 << FW_V6 };
 
@@ -60,6 +60,8 @@ static const struct shape shapes[] = {
 	{F4 | F6, FW_FILTER, "FORWARD", "-i %D -o %D -j ACCEPT", 2, 3, false, ON_ICC},
 	{F4 | F6, FW_FILTER, "FORWARD", "-i %D -o %D -j DROP", 2, 3, false, ON_NO_ICC},
 	{F4 | F6, FW_FILTER, "DOCKER", "-d %A ! -i %D -o %D -p %Q -m %Q --dport %P -j ACCEPT", 1, 0, false, PORT_OPEN},
+	{F4, FW_FILTER, "DOCKER", "-s %H -d %A -i %D -o %D -p %Q -m %Q --dport %P -j ACCEPT", 1, 0, false, LINK},
+	{F4, FW_FILTER, "DOCKER", "-s %A -d %H -i %D -o %D -p %Q -m %Q --sport %P -j ACCEPT", 1, 0, false, LINK},
 	{F4, FW_FILTER, "DOCKER", "-o %D -p icmp -j ACCEPT", 2, 0, false, ON_ROUTED},
 	{F6, FW_FILTER, "DOCKER", "-o %D -p ipv6-icmp -j ACCEPT", 2, 0, false, ON_ROUTED},
 	{F4 | F6, FW_FILTER, "DOCKER", "! -i %D -o %D -j DROP", 2, 1, false, ON_CLOSED},
@@ -137,6 +139,8 @@ static bool applies(enum when when, const struct network *n, enum fw_family f, c
 	case PORT_AT_OFF:
 	case PORT_LOOPBACK:
 		return false; /* fw_want_port */
+	case LINK:
+		return false; /* fw_want_links */
 	case ON_HAIRPIN:
 		return nat && !c->userland_proxy;
 	case ON_RETURN:
@@ -403,7 +407,7 @@ static bool port_applies(enum when when, const struct netconf *c, const struct n
 /* The higher number first, as dockerd's. */
 static struct fw_rank port_rank(const struct shape *s, const struct network *n, const struct blanks *v)
 {
-	unsigned port = s->when == PORT_OPEN ? v->port : v->host_port;
+	unsigned port = s->when == PORT_OPEN || s->when == LINK ? v->port : v->host_port;
 	return (struct fw_rank){.cls = s->cls, .seq = n ? n->seq : 0, .k = 65535 - (int)port};
 }
 
@@ -434,6 +438,58 @@ int fw_want_port(const struct world *w, const struct netconf *c, const struct po
 			if (!o.rule.text || kstate_add(out, &o) < 0)
 				return err_nomem(e);
 		}
+	}
+	return 0;
+}
+
+static int want_link(const struct netconf *c, const struct network *n, const struct endpoint *own, const struct endpoint *target, const struct link_port *p,
+	struct kstate *out, struct err *e)
+{
+	struct blanks v = blanks_of(n, FW_V4);
+	v.host = own->ip4;
+	v.ip = target->ip4;
+	v.port = p->first;
+	v.count = p->count;
+	STR_COPY(v.proto, port_proto_name(p->proto));
+	if (!fw_has_family(c, n, FW_V4) || !ip_is_set(&v.host) || !ip_is_set(&v.ip))
+		return 0;
+	if (c->nftables)
+		return fw_nft_want_link(own->thing.key, &v.host, &v.ip, p, out, e);
+	for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
+		const struct shape *s = &shapes[i];
+		if (s->when != LINK)
+			continue;
+		struct kobj o = {.kind = K_RULE,
+			.unit = {UNIT_ENDPOINT, own->thing.key},
+			.rule = {.family = FW_V4, .table = s->table, .chain = s->chain, .text = filled(s, &v, out->mem), .rank = port_rank(s, n, &v)}};
+		if (!o.rule.text || kstate_add(out, &o) < 0)
+			return err_nomem(e);
+	}
+	return 0;
+}
+
+int fw_want_links(const struct world *w, const struct netconf *c, const struct endpoint *ep, struct kstate *out, struct err *e)
+{
+	const struct network *n = world_network(w, ep->network);
+	const struct container *ct = world_container(w, ep->container);
+	struct link *links;
+	struct link_port *ports;
+	size_t count, nports;
+	if (!n || !n->is_default || n->icc || !ct)
+		return 0;
+	if (links_of(w, ct, out->mem, &links, &count) < 0)
+		return err_nomem(e);
+	for (size_t i = 0; i < count; i++) {
+		const struct endpoint *target = links[i].target ? links_endpoint(w, links[i].target->id) : NULL;
+		bool again = false; /* by another alias */
+		for (size_t k = 0; k < i; k++)
+			again |= links[k].target == links[i].target;
+		if (!target || again)
+			continue;
+		if (links_ports(links[i].target, out->mem, &ports, &nports) < 0)
+			return err_nomem(e);
+		for (size_t k = 0; k < nports; k++)
+			try(want_link(c, n, ep, target, &ports[k], out, e));
 	}
 	return 0;
 }
@@ -517,7 +573,7 @@ static bool read_blank(char what, const char *word, enum fw_family f, struct bla
 
 static bool is_port(const struct shape *s)
 {
-	return s->when >= PORT_OPEN && s->when <= PORT_LOOPBACK;
+	return s->when >= PORT_OPEN && s->when <= LINK;
 }
 
 /* Matches a line against a shape. What is read of a port must make the same text again. */

@@ -5,6 +5,7 @@
  * iptables-save and writes for iptables-restore. */
 #pragma once
 
+#include "net/links.h"
 #include "net/plan.h"
 #include "net/want.h"
 
@@ -14,6 +15,9 @@ int fw_want_network(
 	const struct world *w, const struct netconf *c, const struct network *n, struct kstate *out, struct err *e);
 /* The rules of a published port. */
 int fw_want_port(const struct world *w, const struct netconf *c, const struct port *p, struct kstate *out, struct err *e);
+/* What the links of an endpoint of the default bridge open in spite of --icc=false: IPv4 alone, because without icc
+ * neighbours do not find each other by IPv6 either. */
+int fw_want_links(const struct world *w, const struct netconf *c, const struct endpoint *ep, struct kstate *out, struct err *e);
 /* Has the network this family, and is it ours to guard? Does what leaves it get an address of the host? */
 bool fw_has_family(const struct netconf *c, const struct network *n, enum fw_family f);
 bool fw_masquerades(const struct netconf *c, const struct network *n, enum fw_family f);

@@ -23,6 +23,7 @@
  *   direct     family . br  what is opened may be reached at the container's address by everybody
  *   trusted    interface . br   and by who comes from there
  *   loopback4     address . protocol . ports                     published on the host's loopback: for the host alone
+ *   links4        container . container . protocol . port        what a link opens within a network that is `quiet`
  *   spared4/6     addresses                                      of the host's own packets to these the proxy takes care
  *
  * Who reaches his own network through the host, is led back into it under the bridge's address, so that answers come the same way.
@@ -66,6 +67,7 @@ static const char skeleton_head[] =
 	"\tset open6 {\n\t\ttype ipv6_addr . inet_proto . inet_service\n\t}\n"
 	"\tset openrange6 {\n\t\ttype ipv6_addr . inet_proto . inet_service\n\t\tflags interval\n\t}\n"
 	"\tset loopback4 {\n\t\ttype ipv4_addr . inet_proto . inet_service\n\t\tflags interval\n\t}\n"
+	"\tset links4 {\n\t\ttype ipv4_addr . ipv4_addr . inet_proto . inet_service\n\t}\n"
 	"\tset direct {\n\t\ttype nf_proto . ifname\n\t}\n"
 	"\tset trusted {\n\t\ttype ifname . ifname\n\t}\n"
 	"\tset spared4 {\n\t\ttype ipv4_addr\n\t\tflags interval\n\t}\n"
@@ -86,6 +88,7 @@ static const char skeleton_tail[] =
 	"\t}\n"
 	"\tchain within {\n"
 	"\t\tct state established,related accept\n"
+	"\t\tip saddr . ip daddr . meta l4proto . th dport @links4 accept\n"
 	"\t\tiifname @quiet drop\n"
 	"\t\taccept\n"
 	"\t}\n"
@@ -304,6 +307,20 @@ int fw_nft_want_port(const struct world *w, const struct network *n, const struc
 	if (r >= 0 && p->host_port)
 		r = want_led(p, ip, out);
 	return r < 0 ? err_nomem(e) : 0;
+}
+
+int fw_nft_want_link(const char *endpoint, const struct ip *from, const struct ip *to, const struct link_port *p, struct kstate *out, struct err *e)
+{
+	char a[IP_TEXT], b[IP_TEXT];
+	for (unsigned i = 0; i < p->count; i++) {
+		struct kobj o = {.kind = K_NFT_ELEM,
+			.unit = {UNIT_ENDPOINT, endpoint},
+			.elem = {"links4",
+				arena_printf(out->mem, "%s . %s . %s . %u", ip_format(from, a), ip_format(to, b), port_proto_name(p->proto), p->first + i), ""}};
+		if (!o.elem.key || kstate_add(out, &o) < 0)
+			return err_nomem(e);
+	}
+	return 0;
 }
 
 /* Blanks of any kind become one space; none at the ends. */

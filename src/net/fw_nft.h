@@ -5,6 +5,7 @@
  * people: made with the table, never flushed, and first to decide about what is forwarded. */
 #pragma once
 
+#include "net/links.h"
 #include "net/plan.h"
 #include "net/want.h"
 
@@ -14,6 +15,7 @@
 int fw_nft_want_host(const struct netconf *c, bool v6, struct kstate *out, struct err *e);
 int fw_nft_want_network(const struct netconf *c, const struct network *n, struct kstate *out, struct err *e);
 int fw_nft_want_port(const struct world *w, const struct network *n, const struct port *p, struct kstate *out, struct err *e);
+int fw_nft_want_link(const char *endpoint, const struct ip *from, const struct ip *to, const struct link_port *p, struct kstate *out, struct err *e);
 /* What "list table inet pontoon", stateless, printed. */
 struct fw_nft_listing {
 	const char *skeleton; /* all but the elements and the people's rules, blanks made one; "" when there is none */

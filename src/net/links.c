@@ -1,6 +1,9 @@
 #include "net/links.h"
 
 #include <errno.h>
+#include <stdlib.h>
+
+#include "model/port.h"
 
 static const char *base_name(const char *s)
 {
@@ -136,6 +139,69 @@ const struct endpoint *links_endpoint(const struct world *w, const char *contain
 	const struct network *bridge = world_network_by_name(w, "bridge");
 	const struct endpoint *ep = bridge && bridge->is_default ? world_endpoint(w, container, bridge->id) : NULL;
 	return ep && ep->joined ? ep : NULL;
+}
+
+/* "80/tcp", "8000-8010/udp" */
+static bool read_port(const char *key, struct link_port *out)
+{
+	char *end;
+	unsigned long first = strtoul(key, &end, 10), last = *end == '-' ? strtoul(end + 1, &end, 10) : first;
+	out->first = (unsigned)first;
+	out->count = (unsigned)(last - first + 1);
+	return first > 0 && first <= last && last <= 65535 && *end == '/' && port_proto_parse(end + 1, &out->proto) >= 0;
+}
+
+static bool covered(const struct link_port *v, size_t n, uint8_t proto, unsigned port)
+{
+	for (size_t i = 0; i < n; i++)
+		if (v[i].proto == proto && port >= v[i].first && port < v[i].first + v[i].count)
+			return true;
+	return false;
+}
+
+/* Runs of those ports that no earlier run has. */
+static int add_port(struct arena *a, struct link_port **v, size_t *n, size_t *cap, const char *key)
+{
+	struct link_port p, run;
+	size_t before = *n;
+	if (!read_port(key, &p))
+		return 0;
+	run = (struct link_port){.proto = p.proto};
+	for (unsigned i = 0; i <= p.count; i++) {
+		bool take = i < p.count && !covered(*v, before, p.proto, p.first + i);
+		if (take && !run.count)
+			run.first = p.first + i;
+		run.count += take;
+		if (take || !run.count)
+			continue;
+		if (*n == *cap) {
+			struct link_port *more = arena_new(a, struct link_port, *cap * 2 + 8);
+			if (!more)
+				return -ENOMEM;
+			if (*n)
+				memcpy(more, *v, *n * sizeof(*more));
+			*v = more;
+			*cap = *cap * 2 + 8;
+		}
+		(*v)[(*n)++] = run;
+		run.count = 0;
+	}
+	return 0;
+}
+
+int links_ports(const struct container *target, struct arena *a, struct link_port **out, size_t *n)
+{
+	const struct strv *exposed = &target->spec->config.exposed_ports;
+	const struct json_group *bound = target->spec->host.port_bindings.v;
+	struct link_port *v = NULL;
+	size_t k = 0, cap = 0;
+	for (size_t i = 0; i < exposed->n; i++)
+		try(add_port(a, &v, &k, &cap, exposed->v[i]));
+	for (size_t i = 0; i < target->spec->host.port_bindings.n; i++)
+		try(add_port(a, &v, &k, &cap, bound[i].key));
+	*out = v;
+	*n = k;
+	return 0;
 }
 
 int links_shown(const struct world *w, const struct container *c, struct arena *a, struct strv *out)

@@ -13,6 +13,11 @@ struct link {
 	const struct container *target; /* NULL: it has gone */
 };
 
+struct link_port {
+	uint8_t proto;
+	unsigned first, count;
+};
+
 /* As a request writes them, "name", "name:alias", "/name:/own-name/alias", into the form above, in mem; of two with one alias the first
  * counts. INVALID with Docker's texts. */
 int links_resolve(const struct world *w, struct container_spec *s, struct arena *mem, struct err *e);
@@ -23,5 +28,7 @@ const struct container **links_to(const struct world *w, struct arena *a, const 
 int links_check_targets(const struct world *w, const struct container *c, struct err *e);
 /* Its endpoint on the default bridge; NULL unless it is joined. */
 const struct endpoint *links_endpoint(const struct world *w, const char *container);
+/* What the target exposes or publishes, each port once. */
+int links_ports(const struct container *target, struct arena *a, struct link_port **out, size_t *n);
 /* "/name:/own-name/alias", as inspect shows them. */
 int links_shown(const struct world *w, const struct container *c, struct arena *a, struct strv *out);

@@ -121,7 +121,9 @@ static int linked_names(
 	for (size_t i = 0; own && i < n; i++) {
 		const struct endpoint *ep = links[i].target ? links_endpoint(w, links[i].target->id) : NULL;
 		const char *host = ep ? names_uts(conf, links[i].target, a) : NULL;
-		const struct ip *ips[] = {ep ? &ep->ip4 : NULL, ep && ip_is_set(&own->ip6) ? &ep->ip6 : NULL};
+		/* Without icc only ports of IPv4 are opened. */
+		const struct network *bridge = ep ? world_network(w, ep->network) : NULL;
+		const struct ip *ips[] = {ep ? &ep->ip4 : NULL, bridge && bridge->icc && ip_is_set(&own->ip6) ? &ep->ip6 : NULL};
 		for (size_t k = 0; host && k < ARRAY_LEN(ips); k++) {
 			if (!ips[k] || !ip_is_set(ips[k]))
 				continue;

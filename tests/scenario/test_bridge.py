@@ -219,3 +219,43 @@ def test_links(host):
     assert h.cli.out("run", "--rm", "--link", "shares:friend", "alpine", "grep", "friend", "/etc/hosts").split()[:2] == ["172.17.0.2", "friend"]
     assert h.daemon.api("POST", "/containers/create", {"Image": "alpine", "Cmd": ["true"], "HostConfig": {"Links": ["a:b:c"]}}) == (400, {"message": "bad format for links: a:b:c"})
     assert h.daemon.doctor() == []
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_links_without_icc(host, backend):
+    """A link opens the target's exposed ports for the linking container, and nothing else, wherever the target goes."""
+    h = host("linked-" + backend, "--icc=false", "--firewall-backend", backend, "--ipv6", "--fixed-cidr-v6", "fd00:17::/64")
+    serve = ("sh", "-c", "nc -ll -p 80 -e echo tcp80 & nc -ll -p 81 -e echo tcp81 & nc -ll -p 90 -e echo tcp90 & sleep 1h")
+    h.run("target", "--expose", "80", "--expose", "80-85/tcp", "--expose", "53/udp", command=serve)
+    h.run("linked", "--link", "target:tt", "--link", "target:uu")
+    h.run("stranger")
+
+    def asks(source, port, address, limit="1"):
+        return h.cli("exec", source, "timeout", limit, "nc", address, str(port)).out.strip()
+
+    def check(closed=False):
+        assert wait_until(lambda: asks("linked", 80, "tt") == "tcp80" or asks("linked", 80, "uu") == "tcp80") and asks("linked", 81, h.address("target"), "5") == "tcp81"
+        if closed:
+            assert asks("linked", 90, h.address("target")) == "" and asks("stranger", 80, h.address("target")) == ""
+            assert not h.reaches("linked", h.address("target")) and not h.reaches("target", h.address("linked"))
+        assert h.daemon.doctor() == []
+
+    check(closed=True)
+    if backend == "iptables":
+        rules = h.sh("iptables -S DOCKER").splitlines()
+        a, b = h.address("linked"), h.address("target")
+        for rule in (f"-s {a}/32 -d {b}/32 -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT", f"-s {b}/32 -d {a}/32 -i docker0 -o docker0 -p tcp -m tcp --sport 80 -j ACCEPT",
+                     f"-s {a}/32 -d {b}/32 -i docker0 -o docker0 -p tcp -m tcp --dport 85 -j ACCEPT", f"-s {a}/32 -d {b}/32 -i docker0 -o docker0 -p udp -m udp --dport 53 -j ACCEPT"):
+            assert rules.count("-A DOCKER " + rule) == 1, rules
+    h.cli.out("stop", "-t", "0", "target")
+    h.run("taker")
+    assert "ACCEPT" not in h.sh("iptables -S DOCKER") if backend == "iptables" else "elements" not in h.sh("nft list set inet pontoon links4")
+    h.cli.out("start", "target")
+    check()
+    h.daemon.kill9()
+    h.start()
+    check()
+    h.cli.out("rm", "--link", "linked/tt")
+    check()
+    h.cli.out("rm", "--link", "linked/uu")
+    assert asks("linked", 80, h.address("target")) == "" and h.daemon.doctor() == []
