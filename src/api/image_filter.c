@@ -41,26 +41,28 @@ static int age_matches(const struct filters *f, const struct world *w, const str
 	return 0;
 }
 
-static bool dangling_matches(const struct filters *f, size_t tags)
+static bool dangling_matches(const struct filters *f, const struct tag *const *tags, size_t n)
 {
 	if (!filters_have(f, "dangling"))
 		return true;
-	bool want = filters_match(f, "dangling", "true") || filters_match(f, "dangling", "1");
-	return want == (tags == 0);
+	bool want = filters_match(f, "dangling", "true") || filters_match(f, "dangling", "1"), named = false;
+	for (size_t i = 0; i < n; i++)
+		named |= !tag_is_digest(tags[i]->ref);
+	return want == !named;
 }
 
 int image_row_filtered(const struct view *v, const struct world *w, const struct image *img, const struct filters *f, struct arena *a, json_t **out, struct err *e)
 {
 	size_t n;
 	const struct tag **tags = world_tags_of_image(w, a, img->id, &n);
-	bool yes = filters_match_labels(f, &img->config.labels) && dangling_matches(f, n);
+	bool yes = filters_match_labels(f, &img->config.labels) && dangling_matches(f, tags, tags ? n : 0);
 	*out = NULL;
 	try(age_matches(f, w, img, &yes, e));
 	if (!yes)
 		return 0;
 	json_t *list = json_array();
 	for (size_t i = 0; tags && i < n; i++)
-		if (reference_matches(f, tags[i]->thing.key, a))
+		if (!tag_is_digest(tags[i]->ref) && reference_matches(f, tags[i]->thing.key, a))
 			json_array_append_new(list, json_string(tags[i]->thing.key));
 	if (filters_have(f, "reference") && !json_array_size(list)) {
 		json_decref(list);

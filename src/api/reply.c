@@ -232,7 +232,8 @@ static void push_free(void *cls)
 	free(p);
 }
 
-static int push_start(struct request *rq, const char *type, struct push *p)
+/* Starts the thread; on failure nothing is left. */
+static int push_thread(struct request *rq, struct push *p)
 {
 	int pair[2];
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
@@ -258,6 +259,36 @@ static int push_start(struct request *rq, const char *type, struct push *p)
 		p->done(p->arg);
 		free(p);
 		return -r;
+	}
+	return 0;
+}
+
+static int push_start(struct request *rq, const char *type, struct push *p)
+{
+	try(push_thread(rq, p));
+	return reply_pull(rq, type, push_read, push_free, p);
+}
+
+int reply_push_unless(struct request *rq, const char *type, void (*run)(void *arg, int sock), int (*early)(void *arg, struct err *e), void (*done)(void *arg), void *arg, struct err *e)
+{
+	struct push *p = calloc(1, sizeof(*p));
+	char first;
+	if (!p) {
+		done(arg);
+		return err_nomem(e);
+	}
+	p->run = run;
+	p->done = done;
+	p->arg = arg;
+	int r = push_thread(rq, p);
+	if (r < 0)
+		return err_errno(e, r, "start a thread");
+	if (request_wait(rq, p->client, -1) == WAIT_READY && recv(p->client, &first, 1, MSG_PEEK) == 0) {
+		r = early(arg, e);
+		if (r < 0) {
+			push_free(p);
+			return r;
+		}
 	}
 	return reply_pull(rq, type, push_read, push_free, p);
 }

@@ -1,6 +1,6 @@
 #include <errno.h>
 
-#include "api/router.h"
+#include "api/routes_registry.h"
 #include "api/view.h"
 
 static struct view view_of(const struct request *rq)
@@ -98,7 +98,7 @@ static int import_it(struct request *rq, struct err *e)
 	OWN(own_buf) struct buf lines = {0};
 	struct strv changes = {0};
 	char id[ID_TEXT];
-	struct image_source s = {.input = request_upload(rq), .progress = collect, .arg = &lines};
+	struct image_source s = {.input = request_upload(rq), .stream = {.progress = collect, .arg = &lines}};
 	if (request_list(rq, "changes", &changes) < 0)
 		return err_nomem(e);
 	try(op_image_import(rq->core, &s, request_query(rq, "repo"), request_query(rq, "tag"), request_query(rq, "message"), request_query(rq, "platform"), &changes, id, e));
@@ -108,19 +108,19 @@ static int import_it(struct request *rq, struct err *e)
 
 static int create(struct request *rq, struct err *e)
 {
-	const char *src = request_query(rq, "fromSrc"), *name = request_query(rq, "fromImage");
+	const char *src = request_query(rq, "fromSrc");
 	if (src && streq(src, "-"))
 		return import_it(rq, e);
 	if (src)
 		return err_as(e, ERR_NOT_IMPLEMENTED, "importing from an address is not supported by this version of Pontoon: fetch %s yourself and import the file", src);
-	return err_as(e, ERR_NOT_IMPLEMENTED, "pulling images is not supported by this version of Pontoon: bring %s with `load` or `import`", name ? name : "the image");
+	return route_pull(rq, e);
 }
 
 static int load(struct request *rq, struct err *e)
 {
 	OWN(own_buf) struct buf lines = {0};
 	struct strv loaded = {0};
-	struct image_source s = {.input = request_upload(rq), .progress = request_bool(rq, "quiet", false) ? NULL : collect, .arg = &lines};
+	struct image_source s = {.input = request_upload(rq), .stream = {.progress = request_bool(rq, "quiet", false) ? NULL : collect, .arg = &lines}};
 	try(op_image_load(rq->core, &s, &rq->mem, &loaded, e));
 	for (size_t i = 0; i < loaded.n; i++)
 		add_line(&lines, "stream", arena_printf(&rq->mem, "%s\n", loaded.v[i]));

@@ -4,14 +4,20 @@
 
 #include "engine/volume.h"
 
-json_t *view_tags(const struct world *w, const struct image *img, struct arena *a)
+static json_t *references(const struct world *w, const struct image *img, bool digests, struct arena *a)
 {
 	size_t n;
 	const struct tag **tags = world_tags_of_image(w, a, img->id, &n);
 	json_t *j = json_array();
-	for (size_t i = 0; j && i < n; i++)
-		json_array_append_new(j, json_string(tags[i]->thing.key));
+	for (size_t i = 0; j && tags && i < n; i++)
+		if (tag_is_digest(tags[i]->ref) == digests)
+			json_array_append_new(j, json_string(tags[i]->ref));
 	return j;
+}
+
+json_t *view_tags(const struct world *w, const struct image *img, struct arena *a)
+{
+	return references(w, img, false, a);
 }
 
 static json_t *text(const char *s)
@@ -66,8 +72,8 @@ json_t *view_image(const struct view *v, const struct world *w, const struct ima
 		json_array_append_new(layers, json_string(img->diff_ids.v[i]));
 	const struct layer *top = img->diff_ids.n ? world_get(w, NOUN_LAYER, img->diff_ids.v[img->diff_ids.n - 1]) : NULL;
 	upper = json_sprintf("%s/image/layers/%s/diff", v->core->conf->data_root, top ? top->dir : "");
-	json_t *j = json_pack("{s:o, s:o, s:[], s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:I, s:{s:s, s:{s:o}}, s:{s:s, s:o}, s:{s:s}}", "Id", json_sprintf("sha256:%s", img->id), "RepoTags",
-		view_tags(w, img, a), "RepoDigests", "Parent", "", "Comment", text(img->comment), "Created", time_format(img->created, created), "Author", text(img->author), "Config",
+	json_t *j = json_pack("{s:o, s:o, s:o, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:I, s:{s:s, s:{s:o}}, s:{s:s, s:o}, s:{s:s}}", "Id", json_sprintf("sha256:%s", img->id), "RepoTags",
+		view_tags(w, img, a), "RepoDigests", references(w, img, true, a), "Parent", "", "Comment", text(img->comment), "Created", time_format(img->created, created), "Author", text(img->author), "Config",
 		json_encode(config_table, &img->config), "Architecture", text(img->architecture), "Os", text(img->os), "Size", (json_int_t)img->size, "GraphDriver", "Name", "overlay2", "Data", "UpperDir",
 		upper, "RootFS", "Type", "layers", "Layers", layers, "Metadata", "LastTagTime", time_format(img->stored, stored));
 	if (!j)
@@ -85,7 +91,7 @@ json_t *view_image(const struct view *v, const struct world *w, const struct ima
 
 json_t *view_image_row(const struct view *v, const struct world *w, const struct image *img, bool count, struct arena *a)
 {
-	json_t *j = json_pack("{s:o, s:s, s:o, s:[], s:I, s:I, s:i, s:o, s:I}", "Id", json_sprintf("sha256:%s", img->id), "ParentId", "", "RepoTags", view_tags(w, img, a), "RepoDigests", "Created",
+	json_t *j = json_pack("{s:o, s:s, s:o, s:o, s:I, s:I, s:i, s:o, s:I}", "Id", json_sprintf("sha256:%s", img->id), "ParentId", "", "RepoTags", view_tags(w, img, a), "RepoDigests", references(w, img, true, a), "Created",
 		(json_int_t)(img->created / 1000000000), "Size", (json_int_t)img->size, "SharedSize", -1, "Labels", img->config.labels.n ? map(&img->config.labels) : json_null(), "Containers",
 		count || v->minor >= 51 ? (json_int_t)world_containers_of_image(w, img->id) : -1);
 	if (j && v->minor < 44)

@@ -21,7 +21,7 @@ struct command {
 	const char *alias; /* other names in the group, with blanks between */
 };
 
-extern const struct command commands_container[], commands_run[], commands_image[], commands_network[], commands_system[], commands_df[], commands_volume[], commands_stats[];
+extern const struct command commands_container[], commands_run[], commands_image[], commands_network[], commands_system[], commands_df[], commands_registry[], commands_volume[], commands_stats[];
 
 /* "pontoon: text" on stderr; returns the status. */
 int fail(const struct err *e, int status);
@@ -54,6 +54,9 @@ int demux(struct http *h, bool multiplexed, struct err *e);
 bool terminal_raw(void);  /* false when stdin is no terminal */
 void terminal_restore(void);
 bool terminal_size(int *rows, int *cols);
+
+/* Gets an image; its progress goes to out. platform may be NULL. */
+int pull_image(const char *image, const char *platform, bool all_tags, bool quiet, FILE *out, struct arena *a, struct err *e);
 
 /* run_body.c: the body of POST /containers/create from the flags of run and create */
 #define RUN_FLAGS 97

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/ref.h"
 #include "cli/cmd.h"
+#include "cli/progress.h"
 #include "cli/units.h"
 
 #define FLAGS(t) t, ARRAY_LEN(t)
@@ -66,43 +67,16 @@ static int run_images(const struct parsed *p, struct arena *a)
 	return print_rows(v, n, image_columns, ARRAY_LEN(image_columns), flag_get(p, "format"), &e) < 0 ? fail(&e, 1) : 0;
 }
 
-/* Lines of progress: texts are printed, an error ends it. */
-static int progress(struct http *h, bool quiet, struct err *e)
-{
-	OWN(own_buf) struct buf b = {0};
-	char block[16384];
-	ssize_t n;
-	if (h->status >= 400)
-		return http_error(h, e);
-	while ((n = http_read(h, block, sizeof(block), e)) > 0) {
-		char *nl;
-		buf_put(&b, block, (size_t)n);
-		while (b.len && (nl = memchr(b.data, '\n', b.len))) {
-			OWN(own_json) json_t *j = NULL;
-			size_t len = (size_t)(nl - b.data);
-			if (json_parse(b.data, len, &j, NULL) >= 0) {
-				const char *bad = json_string_value(json_object_get(j, "error")), *text = json_string_value(json_object_get(j, "stream")), *status = json_string_value(json_object_get(j, "status"));
-				if (bad)
-					return err_set(e, -EIO, "%s", bad);
-				if (text)
-					fputs(text, stdout);
-				else if (status && !quiet && !json_object_get(j, "progressDetail"))
-					puts(status);
-			}
-			buf_drop(&b, len + 1);
-		}
-		if (b.bad)
-			return err_nomem(e);
-	}
-	return n < 0 ? (int)n : 0;
-}
-
 static int upload(const char *path, int fd, bool quiet, struct err *e)
 {
 	OWN(own_http) struct http h = HTTP_NONE;
 	try(http_open(&h, e));
 	try(http_send_fd(&h, "POST", path, fd, "application/x-tar", e));
-	return progress(&h, quiet, e);
+	struct progress p;
+	progress_open(&p, stdout, quiet);
+	int r = progress_show(&p, &h, e);
+	progress_close(&p);
+	return r;
 }
 
 static const struct flag import_flags[] = {{"change", 'c', "list", "Apply a Dockerfile instruction"}, {"message", 'm', "string", "Commit message"}, {"platform", 0, "string", "Platform of the image"}};

@@ -30,17 +30,6 @@ static const char *query(struct arena *a, const char *key, const char *value)
 	return arena_dup(a, buf_str(&b));
 }
 
-static int pull(struct arena *a, const char *image, bool quiet, struct err *e)
-{
-	struct ref ref;
-	char text[REF_TEXT];
-	try(ref_parse_tagged(image, &ref, e));
-	if (!quiet)
-		fprintf(stderr, "Unable to find image '%s' locally\n", ref_familiar(&ref, text));
-	const char *path = arena_printf(a, "/images/create?%s&%s", query(a, "fromImage", ref_repo(&ref, text)), query(a, "tag", ref.tag));
-	return path ? http_call("POST", path, NULL, NULL, e) : err_nomem(e);
-}
-
 static int create(const struct parsed *p, struct arena *a, const char **id, struct err *e)
 {
 	OWN(own_json) json_t *body = run_body(p, a, e), *answer = NULL;
@@ -51,10 +40,15 @@ static int create(const struct parsed *p, struct arena *a, const char **id, stru
 	const char *path = arena_printf(a, "/containers/create?%s&%s", query(a, "name", flag_get(p, "name")), query(a, "platform", flag_get(p, "platform")));
 	const char *when = flag_get(p, "pull");
 	if (when && streq(when, "always"))
-		try(pull(a, p->args.v[0], flag_on(p, "quiet"), e));
+		try(pull_image(p->args.v[0], flag_get(p, "platform"), false, flag_on(p, "quiet"), stderr, a, e));
 	int r = http_call("POST", path, body, &answer, e);
 	if (r == -ENOENT && strstr(e->msg, "No such image") && !(when && streq(when, "never"))) {
-		try(pull(a, p->args.v[0], flag_on(p, "quiet"), e));
+		struct ref ref;
+		char text[REF_TEXT];
+		try(ref_parse_tagged(p->args.v[0], &ref, e));
+		if (!flag_on(p, "quiet"))
+			fprintf(stderr, "Unable to find image '%s' locally\n", ref_familiar(&ref, text));
+		try(pull_image(p->args.v[0], flag_get(p, "platform"), false, flag_on(p, "quiet"), stderr, a, e));
 		r = http_call("POST", path, body, &answer, e);
 	}
 	try(r);

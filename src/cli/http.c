@@ -162,11 +162,13 @@ static int read_head(struct http *h, struct err *e)
 	return 0;
 }
 
-static void put_head(struct buf *b, const char *method, const char *path, const char *type, bool upgrade)
+static void put_head(const struct http *h, struct buf *b, const char *method, const char *path, const char *type, bool upgrade)
 {
 	buf_printf(b, "%s " HTTP_PREFIX "%s HTTP/1.1\r\nHost: pontoon\r\nUser-Agent: pontoon/" PONTOON_VERSION "\r\n", method, path);
 	if (type)
 		buf_printf(b, "Content-Type: %s\r\n", type);
+	if (h->header)
+		buf_printf(b, "%s\r\n", h->header);
 	if (upgrade)
 		buf_puts(b, "Connection: Upgrade\r\nUpgrade: tcp\r\n");
 }
@@ -174,7 +176,7 @@ static void put_head(struct buf *b, const char *method, const char *path, const 
 int http_send(struct http *h, const char *method, const char *path, const void *body, size_t n, const char *type, bool upgrade, struct err *e)
 {
 	OWN(own_buf) struct buf b = {0};
-	put_head(&b, method, path, body ? type : NULL, upgrade);
+	put_head(h, &b, method, path, body ? type : NULL, upgrade);
 	if (body || !streq(method, "GET"))
 		buf_printf(&b, "Content-Length: %zu\r\n", n);
 	buf_puts(&b, "\r\n");
@@ -191,7 +193,7 @@ int http_send_fd(struct http *h, const char *method, const char *path, int fd, c
 	OWN(own_buf) struct buf b = {0};
 	char block[65536], size[32];
 	ssize_t n;
-	put_head(&b, method, path, type, false);
+	put_head(h, &b, method, path, type, false);
 	buf_puts(&b, "Transfer-Encoding: chunked\r\n\r\n");
 	int r = b.bad ? -ENOMEM : write_all(h->fd, b.data, b.len);
 	while (r >= 0 && (n = read(fd, block, sizeof(block))) != 0) {

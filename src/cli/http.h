@@ -17,6 +17,7 @@ struct http {
 	uint64_t left; /* of the body or of the current chunk */
 	bool body_done;
 	char type[128]; /* Content-Type of the answer */
+	const char *header; /* "Name: value": one more for the next request; NULL */
 };
 
 extern const char *http_host; /* "unix:///path" or "tcp://host:port" */

@@ -62,6 +62,7 @@ static const struct conf_row rows[] = {
 	{"--init", NULL, "init", CONF_BOOL, C(core.engine.init_default), "false", "run an init in every container"},
 	{"--init-path", NULL, "init-path", CONF_STR, C(core.engine.init_path), "", "path of that init"},
 	{"--ip", NULL, "ip", CONF_STR, C(host_binding), "0.0.0.0", "address of the host that the default bridge publishes ports at"},
+	{"--insecure-registry", NULL, "insecure-registries", CONF_LIST, C(core.insecure_registries), "", "registry that may be without TLS: host, host:port or subnet"},
 	{"--ip-forward", NULL, "ip-forward", CONF_BOOL, C(core.net.ip_forward), "true", "switch on net.ipv4.ip_forward"},
 	{"--ip-forward-no-drop", NULL, "ip-forward-no-drop", CONF_BOOL, C(core.net.forward_no_drop), "false", "leave the policy of FORWARD alone when forwarding is switched on"},
 	{"--ip-masq", NULL, "ip-masq", CONF_BOOL, C(core.net.ip_masq), "true", "masquerade what leaves the host"},
@@ -71,6 +72,8 @@ static const struct conf_row rows[] = {
 	{"--label", NULL, "labels", CONF_LIST, C(labels), "", "key=value label of the daemon", true},
 	{"--live-restore", NULL, "live-restore", CONF_BOOL, C(core.live_restore), "false", "containers go on while the daemon is stopped", true},
 	{"--log-level", "-l", "log-level", CONF_STR, C(log_level), "info", "debug, info, warn, error or fatal"},
+	{"--max-concurrent-downloads", NULL, "max-concurrent-downloads", CONF_INT, C(core.max_downloads), "3", "layers that one pull fetches at once"},
+	{"--max-concurrent-uploads", NULL, "max-concurrent-uploads", CONF_INT, C(core.max_uploads), "5", "layers that one push sends at once"},
 	{"--mtu", NULL, "mtu", CONF_INT, C(mtu), "0", "MTU of the default bridge"},
 	{"--pidfile", "-p", "pidfile", CONF_STR, C(pidfile), PONTOON_PIDFILE, "file for the daemon's process id"},
 	{"--relay-program", NULL, "relay-program", CONF_STR, C(core.relay.program), "", "path of pontoon-relay"},
@@ -533,6 +536,10 @@ static void digest(struct config_daemon *c, const enum given *given)
 	c->core.net.nftables = streq(c->core.firewall_backend, "nftables");
 	if (!c->core.net.nftables && !streq(c->core.firewall_backend, "iptables"))
 		wrong(c, "invalid firewall-backend \"%s\": it is iptables or nftables", c->core.firewall_backend);
+	if (c->core.max_downloads < 1)
+		wrong(c, "invalid max concurrent downloads: %lld", (long long)c->core.max_downloads);
+	if (c->core.max_uploads < 1)
+		wrong(c, "invalid max concurrent uploads: %lld", (long long)c->core.max_uploads);
 	if (c->shutdown_timeout < 0)
 		wrong(c, "invalid shutdown-timeout: %lld", (long long)c->shutdown_timeout);
 	c->core.shutdown_timeout = (int)c->shutdown_timeout;

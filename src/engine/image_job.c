@@ -1,8 +1,10 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 #include "base/fd.h"
@@ -51,13 +53,27 @@ static int take_line(const struct image_job *j, const char *line, size_t n, json
 	return 0;
 }
 
+/* False when the client has gone: a job that waits for a registry would not notice for long. */
+static bool wait_line(const struct image_job *j, int fd)
+{
+	struct pollfd p[2] = {{.fd = fd, .events = POLLIN}, {.fd = j->cancel > 0 ? j->cancel : -1}};
+	while (poll(p, 2, -1) < 0 && errno == EINTR)
+		;
+	return p[0].revents || !(p[1].revents & (POLLHUP | POLLERR));
+}
+
 static int read_lines(const struct image_job *j, int fd, json_t **result, struct err *e)
 {
 	OWN(own_buf) struct buf b = {.max = LINE_LIMIT};
 	char block[65536];
 	ssize_t n;
 	int r = 0;
-	while ((n = read(fd, block, sizeof(block))) != 0) {
+	for (;;) {
+		if (!wait_line(j, fd))
+			return err_set(e, -ECANCELED, "cancelled: the client has gone");
+		n = read(fd, block, sizeof(block));
+		if (n == 0)
+			break;
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -105,6 +121,18 @@ static int start(struct engine *en, const struct image_job *j, const char *name,
 	return spawn_start(&s, pid, e);
 }
 
+/* The request as a file without a name: it may be larger than a pipe holds, and stands in no directory. */
+static int request_file(const char *text, struct err *e)
+{
+	OWN(own_fd) int fd = memfd_create("request", MFD_CLOEXEC);
+	if (fd < 0)
+		return err_errno(e, -errno, "make a request for pontoon-image");
+	int r = write_all(fd, text, strlen(text));
+	if (r < 0 || lseek(fd, 0, SEEK_SET) < 0)
+		return err_errno(e, r < 0 ? r : -errno, "write a request for pontoon-image");
+	return STEAL_FD(fd);
+}
+
 static void own_pair(int (*p)[2])
 {
 	for (int i = 0; i < 2; i++)
@@ -112,9 +140,13 @@ static void own_pair(int (*p)[2])
 			close((*p)[i]);
 }
 
-int engine_image_job(struct engine *en, const struct image_job *j, struct image_job_result *out, struct err *e)
+int engine_image_job(struct engine *en, const struct image_job *job, struct image_job_result *out, struct err *e)
 {
 	OWN(own_pair) int p[2] = {-1, -1};
+	struct image_job asked = *job, *j = &asked;
+	OWN(own_fd) int request = job->request ? request_file(job->request, e) : -1;
+	if (job->request)
+		try(asked.input = request);
 	char id[ID_TEXT], have[PATH_SIZE + 16] = "", name[17];
 	json_t *result = NULL;
 	pid_t pid;

@@ -6,7 +6,9 @@
 struct image_job {
 	const char *const *argv; /* sub-command and options after the program's name: "import", "--message", ... ; --root and --job are added */
 	int input, output;       /* descriptors of the archive read or written; -1 = none */
-	int dir;                 /* the directory that "pack" reads: descriptor 4 of the program; 0 = none */
+	const char *request;     /* in the place of an input: what the job is asked for, which may hold secrets; NULL */
+	int cancel;              /* a socket: the job ends when its other end is gone; 0 = none */
+	int dir;                 /* the directory that "pack" and "push" read: descriptor 4 of the program; 0 = none */
 	const char *have;        /* lines of diff ids already stored; NULL */
 	bool (*progress)(void *arg, const char *json_line); /* false: cancel */
 	void *arg;

@@ -143,6 +143,7 @@ static const int calls[] = {
 	SCMP_SYS(read),
 	SCMP_SYS(write),
 	SCMP_SYS(pwrite64),
+	SCMP_SYS(pread64),
 	SCMP_SYS(close),
 	SCMP_SYS(lseek),
 	SCMP_SYS(ftruncate),
@@ -189,10 +190,19 @@ static const int calls[] = {
 
 /* Reading a tree: tar_tree.c */
 static const int pack_calls[] = {
-	SCMP_SYS(pread64),
 	SCMP_SYS(readlinkat),
 	SCMP_SYS(flistxattr),
 	SCMP_SYS(fgetxattr),
+};
+
+/* Asking the fetcher, and giving it descriptors: registry.c. It has been started before: no sockets are made here. */
+static const int errand_calls[] = {
+	SCMP_SYS(sendmsg),
+	SCMP_SYS(recvfrom),
+	SCMP_SYS(poll),
+	SCMP_SYS(ppoll),
+	SCMP_SYS(renameat),
+	SCMP_SYS(renameat2),
 };
 
 /* What the runtime of ASan and UBSan adds; in no other build. */
@@ -230,13 +240,15 @@ static int allow(scmp_filter_ctx f, const int *v, size_t n)
 	return r;
 }
 
-static int confine_syscalls(enum confine_kind kind, struct err *e)
+static int confine_syscalls(unsigned needs, struct err *e)
 {
 	OWN(own_filter) scmp_filter_ctx f = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int r = f ? allow(f, calls, ARRAY_LEN(calls)) : -ENOMEM;
 
-	if (r == 0 && kind == CONFINE_PACK)
+	if (r == 0 && (needs & CONFINE_PACK))
 		r = allow(f, pack_calls, ARRAY_LEN(pack_calls));
+	if (r == 0 && (needs & CONFINE_ERRANDS))
+		r = allow(f, errand_calls, ARRAY_LEN(errand_calls));
 	if (r == 0 && SANITIZED)
 		r = allow(f, sanitizer_calls, ARRAY_LEN(sanitizer_calls));
 	const struct scmp_arg_cmp no_exec = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
@@ -253,11 +265,11 @@ static int confine_syscalls(enum confine_kind kind, struct err *e)
 	return r < 0 ? err_errno(e, r, "load the system call filter") : 0;
 }
 
-int confine(const char *dir, unsigned keep, enum confine_kind kind, struct err *e)
+int confine(const char *dir, unsigned keep, unsigned needs, struct err *e)
 {
 	umask(0); /* modes are the archive's */
 	if (confine_fds(keep, e) < 0 || confine_namespaces(e) < 0 || confine_root(dir, e) < 0 || confine_caps(e) < 0 ||
-		confine_limits(e) < 0 || confine_syscalls(kind, e) < 0)
+		confine_limits(e) < 0 || confine_syscalls(needs, e) < 0)
 		return err_ctx(e, "confinement");
 	return 0;
 }

@@ -5,9 +5,10 @@
 #include "base/err.h"
 
 /* What is needed on top of reading an archive and writing a layer. */
-enum confine_kind {
-	CONFINE_UNPACK, /* nothing */
-	CONFINE_PACK,   /* reading a tree of files */
+enum {
+	CONFINE_UNPACK = 0,
+	CONFINE_PACK = 1,    /* reading a tree of files */
+	CONFINE_ERRANDS = 2, /* speaking with a fetcher */
 };
 /* dir: absolute or relative path of the job's directory. keep: descriptors 0..keep-1 stay open. Any failure: the process must not go on. */
-int confine(const char *dir, unsigned keep, enum confine_kind kind, struct err *e);
+int confine(const char *dir, unsigned keep, unsigned needs, struct err *e);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <sys/stat.h>
 
 #include "base/clock.h"
@@ -35,29 +36,48 @@ static int tell(int fd, json_t *line, struct err *e)
 	return r < 0 ? err_errno(e, r, "write to descriptor 3") : 0;
 }
 
+int job_line(struct job *j, const struct job_progress *p, int64_t current, struct err *e)
+{
+	json_t *detail = json_object();
+	if (detail && current >= 0)
+		json_object_set_new(detail, "current", json_integer(current));
+	if (detail && current >= 0 && p->total)
+		json_object_set_new(detail, "total", json_integer((json_int_t)p->total));
+	json_t *line = json_pack("{ss}", "status", p->status);
+	if (line)
+		json_object_set_new(line, "progressDetail", detail);
+	else
+		json_decref(detail);
+	if (line && *p->id)
+		json_object_set_new(line, "id", json_string(p->id));
+	return tell(j->report, line, e);
+}
+
 int job_say(struct job *j, const struct job_progress *p, uint64_t current, struct err *e)
 {
 	int64_t now = clock_mono_ns();
 	if (j->said_ns && now - j->said_ns < SAY_EVERY_NS)
 		return 0;
 	j->said_ns = now;
-	json_t *detail = json_pack("{sI}", "current", (json_int_t)current);
-	if (detail && p->total)
-		json_object_set_new(detail, "total", json_integer((json_int_t)p->total));
-	json_t *line = json_pack("{ss}", "status", p->status);
-	if (line && *p->id)
-		json_object_set_new(line, "id", json_string(p->id));
-	if (line)
-		json_object_set_new(line, "progressDetail", detail);
-	else
-		json_decref(detail);
-	return tell(j->report, line, e);
+	return job_line(j, p, (int64_t)current, e);
+}
+
+int job_note(struct job *j, struct err *e, const char *fmt, ...)
+{
+	char text[1024];
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	str_make_utf8(text);
+	return tell(j->report, json_pack("{ss}", "status", text), e);
 }
 
 static const struct json_field image_table[] = {
 	{"id", J_STR, offsetof(struct job_image, id)},
 	{"config", J_STR, offsetof(struct job_image, config)},
 	{"tags", J_STRV, offsetof(struct job_image, tags)},
+	{"digests", J_STRV, offsetof(struct job_image, digests)},
 	{"diff_ids", J_STRV, offsetof(struct job_image, diff_ids)},
 	J_END,
 };

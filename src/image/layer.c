@@ -1,8 +1,12 @@
 #include "image/layer.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <sys/sysmacros.h>
 
+#include "base/fd.h"
 #include "image/name.h"
+#include "image/source.h"
 #include "image/tar.h"
 #include "image/tree.h"
 
@@ -154,7 +158,7 @@ static int put(struct unpack *u)
 	return 0;
 }
 
-int layer_unpack_into(struct job *j, int fd, int diff, const struct job_progress *p, struct layer *out, struct err *e)
+int layer_unpack_into(struct job *j, int fd, int diff, struct sink *tee, const struct job_progress *p, struct layer *out, struct err *e)
 {
 	OWN(own_tar) struct tar *tar = NULL;
 	OWN(own_tree) struct tree *tree = NULL;
@@ -162,7 +166,7 @@ int layer_unpack_into(struct job *j, int fd, int diff, const struct job_progress
 	char diff_id[DIGEST_TEXT];
 	int r;
 
-	try(tar_open(j, fd, p, &tar, e));
+	try(tar_open(j, fd, p, tee, &tar, e));
 	try(tree_new(diff, &j->budget, &tree, e));
 	u.tar = tar;
 	u.tree = tree;
@@ -176,12 +180,44 @@ int layer_unpack_into(struct job *j, int fd, int diff, const struct job_progress
 	return 0;
 }
 
+#define BLOB_PATH (JOB_DIR + 8)
+
+static const char *blob_path(const char *dir, char out[static BLOB_PATH])
+{
+	snprintf(out, BLOB_PATH, "%s/blob", dir);
+	return out;
+}
+
 int layer_unpack(struct job *j, int fd, const struct job_progress *p, struct layer *out, struct err *e)
 {
-	OWN(own_fd) int diff = -1;
+	OWN(own_fd) int diff = -1, blob = -1;
+	OWN(own_sink) struct sink *tee = NULL;
 	struct layer l = {};
+	char path[BLOB_PATH];
 	try(job_new_layer(j, l.dir, &diff, e));
-	try(layer_unpack_into(j, fd, diff, p, &l, e));
+	blob = openat(j->dir, blob_path(l.dir, path), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (blob < 0)
+		return err_errno(e, -errno, "create %s", path);
+	try(sink_open(blob, SINK_ZSTD, &tee, e));
+	try(layer_unpack_into(j, fd, diff, tee, p, &l, e));
+	try(sink_end(tee, NULL, e));
+	*out = l;
+	return 0;
+}
+
+int layer_unpack_file(struct job *j, int dir, const char *name, const struct job_progress *p, struct layer *out, struct err *e)
+{
+	OWN(own_fd) int diff = -1, fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	struct layer l = {};
+	char path[BLOB_PATH];
+	if (fd < 0)
+		return err_errno(e, -errno, "open %s", name);
+	if (!source_is_packed(fd))
+		return layer_unpack(j, fd, p, out, e);
+	try(job_new_layer(j, l.dir, &diff, e));
+	try(layer_unpack_into(j, fd, diff, NULL, p, &l, e));
+	if (linkat(dir, name, j->dir, blob_path(l.dir, path), 0) < 0)
+		return err_errno(e, -errno, "keep %s", name);
 	*out = l;
 	return 0;
 }

@@ -3,6 +3,7 @@
 
 #include "image/digest.h"
 #include "image/job.h"
+#include "image/sink.h"
 
 struct layer {
 	char diff_id[DIGEST_TEXT]; /* of the plain tar */
@@ -10,9 +11,12 @@ struct layer {
 	int64_t size;
 };
 
-/* Reads the tar (compressed or not) from fd into a new directory of the job. On failure the job is over: job_clear removes what was written. */
+/* Reads the tar (compressed or not) from fd into a new directory of the job: diff and, for later, blob: the tar itself. On failure the job is over: job_clear removes
+ * what was written. */
 int layer_unpack(struct job *j, int fd, const struct job_progress *p, struct layer *out, struct err *e);
-/* Writes the tar's entries below the open directory `diff`; what layer_unpack does with a directory it made. */
-int layer_unpack_into(struct job *j, int fd, int diff, const struct job_progress *p, struct layer *out, struct err *e);
+/* The same for the file `name` in the directory `dir`, which becomes the blob if it is compressed. */
+int layer_unpack_file(struct job *j, int dir, const char *name, const struct job_progress *p, struct layer *out, struct err *e);
+/* Writes the tar's entries below the open directory `diff`; what layer_unpack does with a directory it made. tee (may be NULL) gets the plain bytes. */
+int layer_unpack_into(struct job *j, int fd, int diff, struct sink *tee, const struct job_progress *p, struct layer *out, struct err *e);
 /* Which extended attributes an archive may carry into and out of a layer. */
 bool layer_xattr_wanted(const char *name, bool regular);

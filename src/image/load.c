@@ -197,16 +197,18 @@ static int add_layer(struct load *l, const struct layer *x, struct err *e)
 static int take_layer(struct load *l, const char *path, const char *diff_id, struct err *e)
 {
 	OWN(own_fd) int fd = -1;
-	char id[13], q[NAME_QUOTED];
+	char id[13], q[NAME_QUOTED], name[SPOOL_NAME];
 	struct layer x = {};
 	struct job_progress p = {.status = "Loading layer", .id = id};
 
 	if (map_gets(&l->done, diff_id))
 		return 0;
 	snprintf(id, sizeof(id), "%.12s", digest_hex(diff_id));
-	try(spool_open(l->spool, path, &fd, &p.total, e));
+	try(spool_find(l->spool, path, name, &p.total, e));
 	bool keep = !map_gets(l->have, diff_id);
-	int r = keep ? layer_unpack(l->job, fd, &p, &x, e) : tar_digest(l->job, fd, &p, x.diff_id, e);
+	if (!keep)
+		try(spool_open(l->spool, path, &fd, &p.total, e));
+	int r = keep ? layer_unpack_file(l->job, spool_dir(l->spool), name, &p, &x, e) : tar_digest(l->job, fd, &p, x.diff_id, e);
 	if (r < 0)
 		return err_ctx(e, "layer %s", name_quote(path, q));
 	if (!streq(x.diff_id, diff_id))

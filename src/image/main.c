@@ -13,22 +13,28 @@
 #include "image/confine.h"
 #include "image/import.h"
 #include "image/load.h"
+#include "image/insecure.h"
 #include "image/pack.h"
+#include "image/pull.h"
 
 #define REPORT 3
 #define SOURCE 4 /* of pack: the directory */
+#define SOCKET 5 /* toward the fetcher */
 
-enum verb { VERB_IMPORT, VERB_LOAD, VERB_PACK, VERB_N };
+enum verb { VERB_IMPORT, VERB_LOAD, VERB_PACK, VERB_PULL, VERB_N };
 enum opt { OPT_ROOT = 1, OPT_JOB, OPT_MESSAGE, OPT_CHANGE, OPT_PLATFORM, OPT_TAG, OPT_HAVE, OPT_NAME, OPT_AS };
 #define BIT(o) (1u << (o))
 
 static const struct {
 	const char *name;
 	unsigned options; /* beside --root and --job */
+	unsigned keep;    /* descriptors that stay open */
+	unsigned needs;   /* of the confinement */
 } verbs[] = {
-	[VERB_IMPORT] = {"import", BIT(OPT_MESSAGE) | BIT(OPT_CHANGE) | BIT(OPT_PLATFORM) | BIT(OPT_TAG)},
-	[VERB_LOAD] = {"load", BIT(OPT_HAVE)},
-	[VERB_PACK] = {"pack", BIT(OPT_NAME) | BIT(OPT_AS)},
+	[VERB_IMPORT] = {"import", BIT(OPT_MESSAGE) | BIT(OPT_CHANGE) | BIT(OPT_PLATFORM) | BIT(OPT_TAG), REPORT + 1, CONFINE_UNPACK},
+	[VERB_LOAD] = {"load", BIT(OPT_HAVE), REPORT + 1, CONFINE_UNPACK},
+	[VERB_PACK] = {"pack", BIT(OPT_NAME) | BIT(OPT_AS), SOURCE + 1, CONFINE_PACK},
+	[VERB_PULL] = {"pull", 0, SOCKET + 1, CONFINE_ERRANDS},
 };
 static_assert(ARRAY_LEN(verbs) == VERB_N, "verbs[] is missing a verb");
 
@@ -46,7 +52,8 @@ static int usage(void)
 	      "[--repo-tag R[:T]]\n"
 	      "       pontoon-image load --root DIR --job NAME [--have FILE]\n"
 	      "       pontoon-image pack --root DIR --job NAME [--name NAME] [--as PATH]\n"
-	      "The archive comes on standard input, JSON lines go to descriptor 3: see pontoon-image(8).\n",
+	      "       pontoon-image pull --root DIR --job NAME\n"
+	      "The archive or request comes on standard input, JSON lines go to descriptor 3: see pontoon-image(8).\n",
 		stderr);
 	return -EINVAL;
 }
@@ -144,10 +151,45 @@ struct task {
 	struct import import;
 	struct buf have_text;
 	struct map have;
+	struct pull_request pull_request;
+	struct pull pull;
 };
 
+/* Starts the fetcher; what it is told is wiped here. */
+static int open_registry(const struct request_registry *q, const struct ref *ref, bool push, const struct strv *mounts, const char *dir, struct registry **out, struct err *e)
+{
+	static struct auth auth;
+	struct fetcher_conf c = {.domain = ref->domain, .repo = ref->path, .push = push, .insecure = insecure_allows(&q->insecure, ref->domain), .stall = FETCHER_STALL, .auth = &auth};
+	if (q->stall > 0 && q->stall < 86400)
+		c.stall = (int)q->stall;
+	if (mounts)
+		c.mounts = *mounts;
+	try(auth_decode(q->auth, &auth, e));
+	int r = registry_open(&c, dir, SOCKET, out, e);
+	auth_wipe(&auth);
+	explicit_bzero((char *)(uintptr_t)q->auth, strlen(q->auth));
+	return r;
+}
+
+static int prepare_pull(struct task *t, struct arena *a, const char *dir, struct err *e)
+{
+	struct pull_request *q = &t->pull_request;
+	struct ref *r = &t->pull.ref;
+	*q = (struct pull_request){.registry = {.reference = "", .auth = ""}, .platform = ""};
+	try(request_read(STDIN_FILENO, pull_table, q, a, e));
+	try(q->all_tags ? ref_parse(q->registry.reference, r, e) : ref_parse_tagged(q->registry.reference, r, e));
+	if (*r->digest && !ref_is_sha256(r->digest))
+		return err_as(e, ERR_INVALID, "unsupported digest algorithm: %.100s", r->digest);
+	t->pull.request = q;
+	t->pull.platform = t->host;
+	t->pull.platform_given = *q->platform;
+	if (*q->platform)
+		try(platform_parse(q->platform, &t->host, &t->pull.platform, e));
+	return open_registry(&q->registry, r, false, NULL, dir, &t->pull.registry, e);
+}
+
 /* What came from the command line and from the daemon is read before the confinement, what came from the archive after it. */
-static int prepare(struct task *t, struct arena *a, struct err *e)
+static int prepare(struct task *t, struct arena *a, const char *dir, struct err *e)
 {
 	struct utsname uts;
 	if (uname(&uts) < 0)
@@ -155,6 +197,8 @@ static int prepare(struct task *t, struct arena *a, struct err *e)
 	t->host = platform_of_machine(uts.machine);
 	if (t->o->verb == VERB_IMPORT)
 		try(prepare_import(t->o, &t->host, &t->import, a, e));
+	if (t->o->verb == VERB_PULL)
+		return prepare_pull(t, a, dir, e);
 	if (t->o->verb == VERB_PACK) { /* the view takes the directory's place */
 		int view = -1;
 		try(tar_tree_view(SOURCE, &view, e));
@@ -175,6 +219,8 @@ static int act(struct task *t, struct job *j, struct err *e)
 		return load_run(j, &t->have, e);
 	case VERB_PACK:
 		return pack_run(j, &p, e);
+	case VERB_PULL:
+		return pull_run(j, &t->pull, e);
 	case VERB_N:
 		break;
 	}
@@ -185,11 +231,10 @@ static int run(struct task *t, struct arena *a, struct err *e)
 {
 	struct job job;
 	const char *dir = NULL;
-	bool pack = t->o->verb == VERB_PACK;
 
-	try(prepare(t, a, e));
 	try(make_job_dir(t->o, a, &dir, e));
-	try(confine(dir, pack ? SOURCE + 1 : REPORT + 1, pack ? CONFINE_PACK : CONFINE_UNPACK, e));
+	try(prepare(t, a, dir, e));
+	try(confine(dir, verbs[t->o->verb].keep, verbs[t->o->verb].needs, e));
 	int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		return err_errno(e, -errno, "open the job's directory");

@@ -4,6 +4,9 @@
 
 #define INDEX_OCI "application/vnd.oci.image.index.v1+json"
 #define INDEX_DOCKER "application/vnd.docker.distribution.manifest.list.v2+json"
+#define MANIFEST_OCI "application/vnd.oci.image.manifest.v1+json"
+#define MANIFEST_DOCKER "application/vnd.docker.distribution.manifest.v2+json"
+#define MANIFEST_SCHEMA1 "application/vnd.docker.distribution.manifest.v1"
 #define CONFIG_OCI "application/vnd.oci.image.config.v1+json"
 #define CONFIG_DOCKER "application/vnd.docker.container.image.v1+json"
 #define NAME_FULL "io.containerd.image.name"
@@ -172,6 +175,28 @@ static int read_descs(const struct json_vec *in, struct arena *a, struct manifes
 bool manifest_is_index(const struct manifest_desc *d)
 {
 	return streq(d->media_type, INDEX_OCI) || streq(d->media_type, INDEX_DOCKER);
+}
+
+const char MANIFEST_ACCEPT[] = INDEX_OCI ", " INDEX_DOCKER ", " MANIFEST_OCI ", " MANIFEST_DOCKER ", " MANIFEST_SCHEMA1 "+prettyjws";
+
+enum manifest_kind manifest_kind_of(const char *content_type, const char *text, size_t len)
+{
+	OWN(own_json) json_t *j = NULL;
+	char type[128];
+	snprintf(type, sizeof(type), "%.*s", (int)strcspn(content_type, "; \t"), content_type);
+	if (str_starts(type, MANIFEST_SCHEMA1))
+		return MANIFEST_OLD;
+	if (streq(type, INDEX_OCI) || streq(type, INDEX_DOCKER))
+		return MANIFEST_INDEX;
+	if (streq(type, MANIFEST_OCI) || streq(type, MANIFEST_DOCKER))
+		return MANIFEST_IMAGE;
+	if (json_parse(text, len, &j, NULL) < 0)
+		return MANIFEST_UNKNOWN;
+	if (json_integer_value(json_object_get(j, "schemaVersion")) == 1)
+		return MANIFEST_OLD;
+	if (json_is_array(json_object_get(j, "manifests")))
+		return MANIFEST_INDEX;
+	return json_is_object(json_object_get(j, "config")) ? MANIFEST_IMAGE : MANIFEST_UNKNOWN;
 }
 
 int manifest_read_index(const char *text, size_t len, struct arena *a, struct manifest_descs *out, struct err *e)

@@ -32,6 +32,11 @@ struct manifest_descs {
 	struct manifest_desc *v;
 	size_t n;
 };
+/* What a text is, by the registry's Content-Type or, when that says nothing, by its own words. */
+enum manifest_kind { MANIFEST_UNKNOWN, MANIFEST_IMAGE, MANIFEST_INDEX, MANIFEST_OLD };
+enum manifest_kind manifest_kind_of(const char *content_type, const char *text, size_t len);
+/* For an Accept header: all that can be read, and what is only recognised. */
+extern const char MANIFEST_ACCEPT[];
 bool manifest_is_index(const struct manifest_desc *d);
 int manifest_read_index(const char *text, size_t len, struct arena *a, struct manifest_descs *out, struct err *e);
 

@@ -71,6 +71,21 @@ static ssize_t fill(struct source *s)
 	return n;
 }
 
+static enum format format_of(const unsigned char *p, size_t n)
+{
+	for (int f = FORMAT_GZIP; f < FORMAT_N; f++)
+		if (n >= formats[f].len && memcmp(p, formats[f].magic, formats[f].len) == 0)
+			return (enum format)f;
+	return FORMAT_NONE;
+}
+
+bool source_is_packed(int fd)
+{
+	unsigned char p[MAGIC];
+	ssize_t n = pread(fd, p, sizeof(p), 0);
+	return n > 0 && format_of(p, (size_t)n) != FORMAT_NONE;
+}
+
 static int peek(struct source *s, struct err *e)
 {
 	size_t have = 0;
@@ -88,9 +103,7 @@ static int peek(struct source *s, struct err *e)
 	s->in_len = have;
 	s->consumed = have;
 	s->peeked = true;
-	for (int f = FORMAT_GZIP; f < FORMAT_N; f++)
-		if (have >= formats[f].len && memcmp(s->in, formats[f].magic, formats[f].len) == 0)
-			s->format = (enum format)f;
+	s->format = format_of(s->in, have);
 	return 0;
 }
 

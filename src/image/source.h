@@ -2,6 +2,7 @@
  * Errors: ERR_INVALID for broken or cut compressed data (every checksum the format has is checked), ERR_TOO_LARGE beyond the budget. */
 #pragma once
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "base/err.h"
@@ -20,3 +21,5 @@ ssize_t source_next(struct source *s, const void **p, struct err *e);
 /* Bytes read from the descriptor so far. */
 uint64_t source_consumed(const struct source *s);
 const char *source_format(const struct source *s); /* "gzip", ...; "none" */
+/* Whether the bytes at the beginning of the file are those of a compressed format. */
+bool source_is_packed(int fd);

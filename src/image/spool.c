@@ -13,7 +13,7 @@
 #define SPOOL_DIR "spool"
 #define BLOBS "blobs/sha256/"
 #define LINK_HOPS 8
-#define FILE_NAME 24
+#define FILE_NAME SPOOL_NAME
 
 struct file {
 	const char *path; /* clean */
@@ -136,7 +136,7 @@ int spool_read(struct job *j, struct spool **out, struct err *e)
 	int r;
 
 	try(spool_new(j, &s, e));
-	try(tar_open(j, j->in, NULL, &t, e));
+	try(tar_open(j, j->in, NULL, NULL, &t, e));
 	while ((r = tar_next(t, &entry, &path, e)) > 0)
 		try(keep(s, t, entry, path, e));
 	try(r);
@@ -161,17 +161,30 @@ bool spool_has(const struct spool *s, const char *path)
 	return find(s, path) != NULL;
 }
 
-int spool_open(const struct spool *s, const char *path, int *out, uint64_t *size, struct err *e)
+int spool_find(const struct spool *s, const char *path, char name[static SPOOL_NAME], uint64_t *size, struct err *e)
 {
-	char name[FILE_NAME], q[NAME_QUOTED];
+	char q[NAME_QUOTED];
 	const struct file *f = find(s, path);
 	if (!f)
 		return err_as(e, ERR_INVALID, "%s is not in the archive", name_quote(path, q));
-	int fd = openat(s->dir, file_name(f->number, name), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	file_name(f->number, name);
+	*size = f->size;
+	return 0;
+}
+
+int spool_dir(const struct spool *s)
+{
+	return s->dir;
+}
+
+int spool_open(const struct spool *s, const char *path, int *out, uint64_t *size, struct err *e)
+{
+	char name[FILE_NAME];
+	try(spool_find(s, path, name, size, e));
+	int fd = openat(s->dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return err_errno(e, -errno, "open " SPOOL_DIR "/%s", name);
 	*out = fd;
-	*size = f->size;
 	return 0;
 }
 

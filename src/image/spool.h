@@ -17,6 +17,10 @@ static inline void own_spool(struct spool **s)
 bool spool_has(const struct spool *s, const char *path);
 /* A descriptor of the file at `path`, symbolic and hard links in the archive followed. ERR_INVALID: "... is not in the archive". */
 int spool_open(const struct spool *s, const char *path, int *fd, uint64_t *size, struct err *e);
+/* The same as the name of the copy in the directory that spool_dir is. */
+#define SPOOL_NAME 24
+int spool_find(const struct spool *s, const char *path, char name[static SPOOL_NAME], uint64_t *size, struct err *e);
+int spool_dir(const struct spool *s);
 /* All of a small file: at most LIMIT_IMAGE_JSON. */
 int spool_load(const struct spool *s, const char *path, struct buf *out, struct err *e);
 /* The path of a blob: "sha256:<hex>" -> "blobs/sha256/<hex>". */

@@ -13,6 +13,7 @@ struct tar {
 	struct source *source;
 	struct digest digest;
 	struct archive *archive;
+	struct sink *tee;
 	struct err read_err; /* of the bytes below the tar: better than what libarchive makes of it */
 	uint64_t entries;
 	bool any; /* at least one byte came */
@@ -27,6 +28,10 @@ static ssize_t pull(struct tar *t, const void **p, struct err *e)
 		return n;
 	t->any = true;
 	digest_add(&t->digest, *p, (size_t)n);
+	if (t->tee)
+		try(sink_put(t->tee, *p, (size_t)n, e));
+	if (t->job->tick)
+		try(t->job->tick(t->job->tick_arg, e));
 	if (t->progress)
 		try(job_say(t->job, t->progress, source_consumed(t->source), e));
 	return n;
@@ -75,10 +80,11 @@ static int broken(struct tar *t, struct err *e)
 		name_quote(t->path, q), why);
 }
 
-int tar_open(struct job *j, int fd, const struct job_progress *p, struct tar **out, struct err *e)
+int tar_open(struct job *j, int fd, const struct job_progress *p, struct sink *tee, struct tar **out, struct err *e)
 {
 	OWN(own_tar) struct tar *t = NULL;
 	try(open_source(j, fd, p, &t, e));
+	t->tee = tee;
 	t->archive = archive_read_new();
 	if (!t->archive || archive_read_support_format_tar(t->archive) != ARCHIVE_OK)
 		return err_nomem(e);

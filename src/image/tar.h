@@ -6,11 +6,13 @@
 
 #include "image/digest.h"
 #include "image/job.h"
+#include "image/sink.h"
 
 struct tar;
 
-/* Reads fd from where it stands; does not own it. Uses and counts down j->budget. p: what progress lines say, NULL for none. */
-int tar_open(struct job *j, int fd, const struct job_progress *p, struct tar **out, struct err *e);
+/* Reads fd from where it stands; does not own it. Uses and counts down j->budget. p: what progress lines say, NULL for none. tee: gets all plain bytes too, NULL for
+ * none; the caller ends it after tar_end. */
+int tar_open(struct job *j, int fd, const struct job_progress *p, struct sink *tee, struct tar **out, struct err *e);
 void tar_free(struct tar *t); /* NULL is fine */
 static inline void own_tar(struct tar **t)
 {

@@ -1,6 +1,8 @@
 /* image, tag, layer: what pontoon-image made, as the store knows it. */
 #pragma once
 
+#include <string.h>
+
 #include "model/spec.h"
 
 struct image {
@@ -16,11 +18,16 @@ struct image {
 	int64_t size;         /* sum of its layers */
 	int64_t stored;       /* when it came here, ns */
 };
-struct tag { /* key = reference "repo:tag", familiar form */
+struct tag { /* key = reference "repo:tag" or "repo@sha256:...", familiar form */
 	struct thing thing;
 	char ref[THING_KEY];
 	char image[ID_TEXT];
 };
+/* "repo@sha256:..." and not "repo:tag": an image's digest references are kept among its tags. */
+static inline bool tag_is_digest(const char *ref)
+{
+	return strchr(ref, '@') != NULL;
+}
 struct layer { /* key = diff id */
 	struct thing thing;
 	char diff_id[80]; /* "sha256:..." */

@@ -38,6 +38,8 @@ struct core_conf { /* filled by daemon/config.c */
 	const char *firewall_backend; /* "iptables" or "nftables" */
 	const char *init_path;
 	struct relay_conf relay;
+	struct strv insecure_registries; /* hosts, host:port, subnets */
+	int64_t max_downloads, max_uploads; /* of layers, at once, for one image */
 	bool debug;
 };
 

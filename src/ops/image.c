@@ -2,165 +2,15 @@
  *
  * pontoon-image unpacks into a place of its own below image/tmp. When it has succeeded, the layer directories are renamed into
  * image/layers and then one store transaction makes layers, images and tags known. A crash between the two leaves directories that no
- * row names: reconcile removes them. Jobs hold image_lock shared, removal of layers holds it alone, so that a layer that a job counts
- * on (its `have` list) does not go meanwhile. */
+ * row names: reconcile removes them. Jobs (image_job.c) hold image_lock shared, removal of layers holds it alone, so that a layer that a job counts
+ * on (its `have` list) does not go meanwhile. A pull may take long and must not hold up `rmi`: an image goes at once, and its layers, when a job runs, with that
+ * job's end (image_sweep). */
 #include <errno.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/ref.h"
-#include "engine/image_job.h"
-#include "ops/op.h"
-#include "ops/ops.h"
-
-static char *have_list(struct core *c, struct err *e)
-{
-	OWN(own_buf) struct buf b = {0};
-	const struct layer *l;
-	const struct world *w = core_read(c);
-	for (size_t i = 0; (l = world_next(w, NOUN_LAYER, &i));)
-		buf_printf(&b, "%s\n", l->thing.key);
-	core_read_end(c);
-	char *s = buf_steal(&b);
-	if (!s)
-		err_nomem(e);
-	return s;
-}
-
-static int put_layers(struct op *op, const json_t *result, struct err *e)
-{
-	size_t i;
-	json_t *j;
-	json_array_foreach(json_object_get(result, "layers"), i, j)
-	{
-		const char *diff_id, *dir;
-		json_int_t size;
-		if (json_unpack(j, "{s:s, s:s, s:I}", "diff_id", &diff_id, "dir", &dir, "size", &size) < 0)
-			return err_set(e, -EPROTO, "pontoon-image: a layer without diff_id, dir or size");
-		struct layer *l = layer_new(diff_id, dir, size);
-		if (!l)
-			return err_nomem(e);
-		try(world_put(op->next, l, e));
-	}
-	return 0;
-}
-
-static int image_size(const struct world *w, struct image *img, struct err *e)
-{
-	for (size_t i = 0; i < img->diff_ids.n; i++) {
-		const struct layer *l = world_get(w, NOUN_LAYER, img->diff_ids.v[i]);
-		if (!l)
-			return err_set(e, -EPROTO, "pontoon-image: layer %s of image %.12s is missing", img->diff_ids.v[i], img->id);
-		img->size += l->size;
-	}
-	return 0;
-}
-
-static int put_image(struct op *op, const json_t *j, struct arena *a, struct strv *loaded, char *out_id, struct err *e)
-{
-	const char *id, *config;
-	struct image *img;
-	if (json_unpack((json_t *)(uintptr_t)j, "{s:s, s:s}", "id", &id, "config", &config) < 0)
-		return err_set(e, -EPROTO, "pontoon-image: an image without id or config");
-	try(image_new(id, config, &img, e));
-	int r = image_size(op->next, img, e);
-	img->stored = clock_real_ns();
-	if (out_id)
-		memcpy(out_id, img->id, ID_TEXT);
-	if (r < 0) {
-		thing_unref(img);
-		return r;
-	}
-	try(world_put(op->next, img, e));
-	size_t i;
-	json_t *t;
-	json_array_foreach(json_object_get(j, "tags"), i, t)
-	{
-		const char *ref = json_string_value(t);
-		struct tag *tag = ref ? tag_new(ref, id) : NULL;
-		if (!tag)
-			return err_nomem(e);
-		try(world_put(op->next, tag, e));
-		if (loaded)
-			try(strv_add(a, loaded, arena_printf(a, "Loaded image: %s", ref)));
-		op_event(op, "image", "tag", arena_printf(a, "sha256:%s", id), "name", ref, NULL);
-	}
-	if (loaded && i == 0)
-		try(strv_add(a, loaded, arena_printf(a, "Loaded image ID: sha256:%s", id)));
-	return 0;
-}
-
-static int keep(struct core *c, const char *verb, const json_t *result, struct arena *a, struct strv *loaded, char *out_id, struct err *e)
-{
-	OWN(op_end) struct op op = {0};
-	size_t i;
-	json_t *j;
-	try(op_begin(c, verb, &op, e));
-	op.durable = true;
-	try(put_layers(&op, result, e));
-	json_array_foreach(json_object_get(result, "images"), i, j)
-		try(put_image(&op, j, a, loaded, out_id, e));
-	if (i == 0)
-		return err_as(e, ERR_INVALID, "the archive holds no image");
-	op_event(&op, "image", verb, out_id ? arena_printf(a, "sha256:%s", out_id) : "", NULL);
-	return op_commit(&op, e);
-}
-
-static int run_job(struct core *c, const char *verb, const char *const *argv, const struct image_source *s, struct arena *a, struct strv *loaded,
-	char *out_id, struct err *e)
-{
-	pthread_rwlock_rdlock(&c->image_lock);
-	OWN(own_free) char *have = have_list(c, e);
-	struct image_job_result res = {0};
-	struct image_job job = {.argv = argv, .input = s->input, .output = -1, .have = have, .progress = s->progress, .arg = s->arg};
-	int r = have ? engine_image_job(c->engine, &job, &res, e) : -ENOMEM;
-	if (r >= 0) {
-		r = engine_image_job_end(c->engine, &res, true, e); /* layers in place first */
-		if (r >= 0)
-			r = keep(c, verb, res.result, a, loaded, out_id, e);
-		json_decref(res.result);
-	}
-	pthread_rwlock_unlock(&c->image_lock);
-	return r;
-}
-
-int op_image_import(struct core *c, const struct image_source *s, const char *repo, const char *tag, const char *message, const char *platform,
-	const struct strv *changes, char out_id[static ID_TEXT], struct err *e)
-{
-	OWN(arena_free) struct arena a = {0};
-	struct strv argv = {0};
-	strv_add(&a, &argv, "import");
-	if (!str_empty(repo)) {
-		char ref[REF_TEXT];
-		const char *full = str_empty(tag) ? repo : arena_printf(&a, "%s:%s", repo, tag);
-		try(ref_normalise(full ? full : repo, ref, e));
-		strv_add(&a, &argv, "--repo-tag");
-		strv_add(&a, &argv, ref);
-	}
-	if (!str_empty(message)) {
-		strv_add(&a, &argv, "--message");
-		strv_add(&a, &argv, message);
-	}
-	if (!str_empty(platform)) {
-		strv_add(&a, &argv, "--platform");
-		strv_add(&a, &argv, platform);
-	}
-	for (size_t i = 0; i < changes->n; i++) {
-		strv_add(&a, &argv, "--change");
-		strv_add(&a, &argv, changes->v[i]);
-	}
-	const char **v = arena_new(&a, const char *, argv.n + 1);
-	if (a.bad)
-		return err_nomem(e);
-	memcpy(v, argv.v, argv.n * sizeof(*v));
-	return run_job(c, "import", v, s, &a, NULL, out_id, e);
-}
-
-int op_image_load(struct core *c, const struct image_source *s, struct arena *a, struct strv *loaded, struct err *e)
-{
-	static const char *const argv[] = {"load", NULL};
-	return run_job(c, "load", argv, s, a, loaded, NULL, e);
-}
+#include "ops/image_job.h"
 
 int op_image_tag(struct core *c, const char *term, const char *repo, const char *tag, struct err *e)
 {
@@ -181,26 +31,29 @@ int op_image_tag(struct core *c, const char *term, const char *repo, const char 
 	return op_commit(&op, e);
 }
 
-/* Layers of the image that no other image has; they leave the world, their directories are named in `dirs`, their bytes added to *freed. */
-static int drop_layers(struct op *op, const struct image *gone, struct strv *dirs, int64_t *freed, struct err *e)
+/* Layers that no image has leave the world, their directories are named in `dirs`, their bytes added to *freed. Only while no job runs. */
+static int drop_layers(struct op *op, struct strv *dirs, int64_t *freed, struct err *e)
 {
 	struct map used = {0};
+	struct strv gone = {0};
 	const struct image *img;
+	const struct layer *l;
 	int r = 0;
 	for (size_t i = 0; r >= 0 && (img = world_next(op->next, NOUN_IMAGE, &i));)
-		for (size_t k = 0; r >= 0 && !streq(img->id, gone->id) && k < img->diff_ids.n; k++)
+		for (size_t k = 0; r >= 0 && k < img->diff_ids.n; k++)
 			r = map_puts(&used, img->diff_ids.v[k], (void *)(uintptr_t)img);
-	for (size_t k = 0; r >= 0 && k < gone->diff_ids.n; k++) {
-		const struct layer *l = world_get(op->next, NOUN_LAYER, gone->diff_ids.v[k]);
-		if (!l || map_gets(&used, gone->diff_ids.v[k]))
+	for (size_t i = 0; r >= 0 && (l = world_next(op->next, NOUN_LAYER, &i));) {
+		if (map_gets(&used, l->diff_id))
 			continue;
 		*freed += l->size;
 		r = strv_add(&op->mem, dirs, l->dir);
 		if (r >= 0)
-			r = world_del(op->next, NOUN_LAYER, gone->diff_ids.v[k], e);
+			r = strv_add(&op->mem, &gone, l->diff_id);
 	}
 	map_free(&used);
-	return r;
+	for (size_t i = 0; r >= 0 && i < gone.n; i++)
+		r = world_del(op->next, NOUN_LAYER, gone.v[i], e);
+	return r == -ENOMEM ? err_nomem(e) : r;
 }
 
 static const struct container *user_of_image(const struct world *w, const char *image, bool running)
@@ -234,12 +87,11 @@ static int untag(struct op *op, const char *ref, struct arena *a, struct kvs *de
 	return tell_deleted(a, deleted, "Untagged", key, e);
 }
 
-/* An image without tags, and its layers, leave the world. */
-static int drop_image(struct op *op, const struct image *img, const char *term, struct arena *a, struct kvs *deleted, struct strv *dirs, int64_t *freed, struct err *e)
+/* An image without tags leaves the world. */
+static int drop_image(struct op *op, const struct image *img, const char *term, struct arena *a, struct kvs *deleted, struct err *e)
 {
 	char id[ID_TEXT];
 	STR_COPY(id, img->id);
-	try(drop_layers(op, img, dirs, freed, e));
 	try(world_del(op->next, NOUN_IMAGE, id, e));
 	const char *full = arena_printf(&op->mem, "sha256:%s", id);
 	if (!full)
@@ -258,13 +110,13 @@ static void remove_dirs(struct core *c, const struct strv *dirs)
 	}
 }
 
-static int removable(const struct world *w, const struct image *img, const char *term, bool by_id, size_t ntags, bool force, struct err *e)
+static int removable(const struct world *w, const struct image *img, const char *term, bool by_id, bool single, bool force, struct err *e)
 {
 	const struct container *ct = user_of_image(w, img->id, true);
 	if (ct)
 		return err_as(e, ERR_CONFLICT, "conflict: unable to %s %s (%s) - image is being used by running container %.12s",
 			by_id ? "delete" : "remove repository reference", by_id ? img->id : term, "cannot be forced", ct->id);
-	if (by_id && ntags > 1 && !force)
+	if (by_id && !single && !force)
 		return err_as(e, ERR_CONFLICT, "conflict: unable to delete %.12s (must be forced) - image is referenced in multiple repositories", img->id);
 	ct = user_of_image(w, img->id, false);
 	if (ct && !force)
@@ -274,41 +126,140 @@ static int removable(const struct world *w, const struct image *img, const char 
 	return 0;
 }
 
-int op_image_remove(struct core *c, const char *term, bool force, bool noprune, struct arena *a, struct kvs *deleted, struct err *e)
+/* The length of the repository's name in "repo:tag" and "repo@digest". */
+static size_t repo_length(const char *ref)
 {
-	(void)noprune; /* there are no untagged parents here */
-	struct strv dirs = {0};
-	struct kvs out = {0};
-	pthread_rwlock_wrlock(&c->image_lock);
-	struct op op = {0};
+	const char *at = strchr(ref, '@'), *slash = strrchr(ref, '/'), *colon = strrchr(slash ? slash : ref, ':');
+	return at ? (size_t)(at - ref) : colon ? (size_t)(colon - ref) : strlen(ref);
+}
+
+static bool same_repo(const char *a, const char *b)
+{
+	return repo_length(a) == repo_length(b) && strncmp(a, b, repo_length(a)) == 0;
+}
+
+/* At most one tag, and all in one repository. */
+static bool is_single(const struct tag *const *tags, size_t n)
+{
+	size_t named = 0;
+	for (size_t i = 0; i < n; i++) {
+		named += !tag_is_digest(tags[i]->ref);
+		if (!same_repo(tags[0]->ref, tags[i]->ref))
+			return false;
+	}
+	return named <= 1;
+}
+
+/* What goes with the reference: itself, and with a repository's last tag the digests of the repository. ref NULL: all. */
+static bool goes(const struct tag *const *tags, size_t n, size_t i, const char *ref)
+{
+	if (!ref || streq(tags[i]->ref, ref))
+		return true;
+	if (!tag_is_digest(tags[i]->ref) || tag_is_digest(ref) || !same_repo(tags[i]->ref, ref))
+		return false;
+	for (size_t k = 0; k < n; k++)
+		if (!tag_is_digest(tags[k]->ref) && !streq(tags[k]->ref, ref) && same_repo(tags[k]->ref, ref))
+			return false;
+	return true;
+}
+
+static int remove_image(struct op *op, const char *term, bool force, struct arena *a, struct kvs *out, struct err *e)
+{
 	const struct image *img = NULL;
-	char ref[REF_TEXT];
-	size_t ntags = 0;
-	int64_t freed = 0;
-	int r = op_begin(c, "image remove", &op, e);
+	char text[REF_TEXT];
+	size_t n = 0, going = 0;
+	try(world_find_image(op->next, term, &img, e));
+	const struct tag **tags = world_tags_of_image(op->next, &op->mem, img->id, &n);
+	const char *ref = ref_normalise(term, text, NULL) >= 0 && world_get(op->next, NOUN_TAG, text) ? text : NULL;
+	bool *go = arena_new(&op->mem, bool, n + 1);
+	if (!tags || !go)
+		return err_nomem(e);
+	for (size_t i = 0; i < n; i++)
+		going += go[i] = goes(tags, n, i, ref);
+	if (going == n)
+		try(removable(op->next, img, term, !ref, is_single(tags, n), force, e));
+	for (size_t i = 0; i < n; i++)
+		if (go[i])
+			try(untag(op, tags[i]->thing.key, a, out, e));
+	return going == n && !user_of_image(op->next, img->id, false) ? drop_image(op, img, term, a, out, e) : 0;
+}
+
+/* The images that change() takes go, and with them the layers that no other has. freed may be NULL. */
+static int remove_with_layers(struct core *c, const char *verb, int (*change)(void *arg, struct op *op, struct err *e), void *arg, int64_t *freed, struct err *e)
+{
+	struct op op = {0};
+	struct strv dirs = {0};
+	int64_t bytes = 0;
+	bool alone = pthread_rwlock_trywrlock(&c->image_lock) == 0;
+	int r = op_begin(c, verb, &op, e);
 	op.durable = true;
 	if (r >= 0)
-		r = world_find_image(op.next, term, &img, e);
-	const struct tag **tags = r >= 0 ? world_tags_of_image(op.next, &op.mem, img->id, &ntags) : NULL;
-	bool by_ref = r >= 0 && ref_normalise(term, ref, NULL) >= 0 && world_get(op.next, NOUN_TAG, ref);
-	bool last = !by_ref || ntags == 1;
-	if (r >= 0 && last)
-		r = removable(op.next, img, term, !by_ref, ntags, force, e);
-	for (size_t i = 0; r >= 0 && i < ntags; i++) {
-		if (!by_ref || streq(tags[i]->thing.key, ref))
-			r = untag(&op, tags[i]->thing.key, a, &out, e);
-	}
-	if (r >= 0 && last && !user_of_image(op.next, img->id, false))
-		r = drop_image(&op, img, term, a, &out, &dirs, &freed, e);
+		r = change(arg, &op, e);
+	if (r >= 0 && alone)
+		r = drop_layers(&op, &dirs, &bytes, e);
 	if (r >= 0)
 		r = op_commit(&op, e);
 	if (r >= 0)
 		remove_dirs(c, &dirs);
 	op_end(&op);
-	pthread_rwlock_unlock(&c->image_lock);
-	if (r < 0)
-		return r;
-	*deleted = out;
+	if (alone)
+		pthread_rwlock_unlock(&c->image_lock);
+	if (r >= 0 && freed)
+		*freed = bytes;
+	return r;
+}
+
+static int nothing(void *arg, struct op *op, struct err *e)
+{
+	(void)arg, (void)op, (void)e;
+	return 0;
+}
+
+static bool has_spare_layers(struct core *c)
+{
+	struct map used = {0};
+	const struct image *img;
+	const struct layer *l;
+	bool spare = false;
+	const struct world *w = core_read(c);
+	for (size_t i = 0; (img = world_next(w, NOUN_IMAGE, &i));)
+		for (size_t k = 0; k < img->diff_ids.n; k++)
+			if (map_puts(&used, img->diff_ids.v[k], (void *)(uintptr_t)img) < 0)
+				goto out;
+	for (size_t i = 0; !spare && (l = world_next(w, NOUN_LAYER, &i));)
+		spare = !map_gets(&used, l->diff_id);
+out:
+	core_read_end(c);
+	map_free(&used);
+	return spare;
+}
+
+void image_sweep(struct core *c)
+{
+	struct err e = {0};
+	if (has_spare_layers(c) && remove_with_layers(c, "remove layers", nothing, NULL, NULL, &e) < 0)
+		log_warn("layers that no image has: %s", e.msg);
+}
+
+struct removal {
+	const char *term;
+	bool force;
+	struct arena *a;
+	struct kvs out;
+};
+
+static int change_remove(void *arg, struct op *op, struct err *e)
+{
+	struct removal *r = arg;
+	return remove_image(op, r->term, r->force, r->a, &r->out, e);
+}
+
+int op_image_remove(struct core *c, const char *term, bool force, bool noprune, struct arena *a, struct kvs *deleted, struct err *e)
+{
+	(void)noprune; /* there are no untagged parents here */
+	struct removal r = {.term = term, .force = force, .a = a};
+	try(remove_with_layers(c, "image remove", change_remove, &r, NULL, e));
+	*deleted = r.out;
 	return 0;
 }
 
@@ -316,8 +267,11 @@ static bool prune_matches(const struct world *w, const struct image *img, bool a
 {
 	OWN(arena_free) struct arena a = {0};
 	size_t ntags = 0;
-	(void)world_tags_of_image(w, &a, img->id, &ntags);
-	if ((ntags && !all) || (until && img->created > until))
+	const struct tag **tags = world_tags_of_image(w, &a, img->id, &ntags);
+	bool named = false;
+	for (size_t i = 0; tags && i < ntags; i++)
+		named |= !tag_is_digest(tags[i]->ref);
+	if ((named && !all) || (until && img->created > until))
 		return false;
 	if (user_of_image(w, img->id, false) || user_of_image(w, img->id, true))
 		return false;
@@ -327,40 +281,41 @@ static bool prune_matches(const struct world *w, const struct image *img, bool a
 	return true;
 }
 
-static int prune_one(struct op *op, const char *id, struct arena *a, struct kvs *deleted, struct strv *dirs, int64_t *freed, struct err *e)
+static int prune_one(struct op *op, const char *id, struct arena *a, struct kvs *deleted, struct err *e)
 {
 	size_t ntags = 0;
 	const struct image *img = world_get(op->next, NOUN_IMAGE, id);
 	const struct tag **tags = world_tags_of_image(op->next, &op->mem, id, &ntags);
 	for (size_t i = 0; i < ntags; i++)
 		try(untag(op, tags[i]->thing.key, a, deleted, e));
-	return drop_image(op, img, id, a, deleted, dirs, freed, e);
+	return drop_image(op, img, id, a, deleted, e);
+}
+
+struct pruning {
+	bool all;
+	const struct kvs *labels;
+	int64_t until;
+	struct arena *a;
+	struct kvs out;
+};
+
+static int change_prune(void *arg, struct op *op, struct err *e)
+{
+	struct pruning *p = arg;
+	struct strv ids = {0};
+	const struct image *img;
+	for (size_t i = 0; (img = world_next(op->next, NOUN_IMAGE, &i));)
+		if (prune_matches(op->next, img, p->all, p->labels, p->until) && strv_add(&op->mem, &ids, img->id) < 0)
+			return err_nomem(e);
+	for (size_t i = 0; i < ids.n; i++)
+		try(prune_one(op, ids.v[i], p->a, &p->out, e));
+	return 0;
 }
 
 int op_image_prune(struct core *c, bool all, const struct kvs *label_filters, int64_t until, struct arena *a, struct kvs *deleted, int64_t *freed, struct err *e)
 {
-	struct strv dirs = {0}, ids = {0};
-	struct kvs out = {0};
-	int64_t bytes = 0;
-	const struct image *img;
-	struct op op = {0};
-	pthread_rwlock_wrlock(&c->image_lock);
-	int r = op_begin(c, "image prune", &op, e);
-	op.durable = true;
-	for (size_t i = 0; r >= 0 && (img = world_next(op.next, NOUN_IMAGE, &i));)
-		if (prune_matches(op.next, img, all, label_filters, until) && strv_add(&op.mem, &ids, img->id) < 0)
-			r = err_nomem(e);
-	for (size_t i = 0; r >= 0 && i < ids.n; i++)
-		r = prune_one(&op, ids.v[i], a, &out, &dirs, &bytes, e);
-	if (r >= 0 && ids.n)
-		r = op_commit(&op, e);
-	if (r >= 0)
-		remove_dirs(c, &dirs);
-	op_end(&op);
-	pthread_rwlock_unlock(&c->image_lock);
-	if (r < 0)
-		return r;
-	*deleted = out;
-	*freed = bytes;
+	struct pruning p = {.all = all, .labels = label_filters, .until = until, .a = a};
+	try(remove_with_layers(c, "image prune", change_prune, &p, freed, e));
+	*deleted = p.out;
 	return 0;
 }

@@ -46,11 +46,23 @@ int op_network_connect(struct core *c, const char *term, const char *container, 
 int op_network_disconnect(struct core *c, const char *term, const char *container, bool force, struct err *e);
 
 /* --- images --- */
-struct image_source {
-	int input;                /* descriptor to read the archive from */
-	bool (*progress)(void *arg, const char *json_line);
+struct image_stream {
+	bool (*progress)(void *arg, const char *json_line); /* false: cancel; NULL: nobody wants to know */
 	void *arg;
+	int cancel; /* a socket: the job ends when its other end is gone; 0 = none */
 };
+struct image_source {
+	int input; /* descriptor to read the archive from */
+	struct image_stream stream;
+};
+/* An image from a registry. auth: X-Registry-Auth as it came, "" = none. told: the last sentence for the client ("Status: ..."), in a. */
+struct image_pull {
+	const char *reference; /* "alpine", "alpine:3", "localhost:5000/a@sha256:..." */
+	const char *platform, *auth;
+	bool all_tags;
+	struct image_stream stream;
+};
+int op_image_pull(struct core *c, const struct image_pull *p, struct arena *a, const char **told, struct err *e);
 int op_image_import(struct core *c, const struct image_source *s, const char *repo, const char *tag, const char *message, const char *platform, const struct strv *changes, char out_id[static ID_TEXT], struct err *e);
 /* loaded: the lines for the client ("Loaded image: x:y"), in a. */
 int op_image_load(struct core *c, const struct image_source *s, struct arena *a, struct strv *loaded, struct err *e);
