@@ -58,6 +58,6 @@
 #define LIMIT_RELAY_STREAMS_PORT 4096        /* through one of them, and never more than half of the above: further ones wait to be taken */
 #define LIMIT_RELAY_SESSIONS   8192          /* UDP clients of published ports; never more than an eighth of the descriptors */
 #define LIMIT_RELAY_SESSIONS_PORT 4096       /* of one of them, and never more than half of the above: the one silent longest makes place */
-#define LIMIT_RELAY_PIPES      256           /* with bytes that wait for a slow reader: with 64 pages each a user's share (fs.pipe-user-pages-soft) */
+#define LIMIT_RELAY_PIPES      256           /* with bytes that wait for a slow reader: the kernel makes those after the 64th small (fs.pipe-user-pages-soft), so some 70 MiB at most */
 #define LIMIT_RELAY_FROM       4096          /* prefixes that may use one port */
 #define LIMIT_RELAY_LETTER     (1u << 20)   /* bytes of one SCTP message */

@@ -13,13 +13,13 @@ bool pipe_get(struct pipes *ps, struct pipe *out)
 	if (ps->used >= ps->max || pipe2(out->fd, O_CLOEXEC | O_NONBLOCK) < 0)
 		return false;
 	ps->used++;
-	(void)fcntl(out->fd[1], F_SETPIPE_SZ, PIPE_BYTES); /* beyond the user's share it stays as small as it is */
+	out->big = fcntl(out->fd[1], F_SETPIPE_SZ, PIPE_BYTES) >= PIPE_BYTES;
 	return true;
 }
 
 void pipe_put(struct pipes *ps, struct pipe *p, bool empty)
 {
-	if (empty && ps->nidle < PIPES_IDLE) {
+	if (empty && p->big && ps->nidle < PIPES_IDLE) {
 		ps->idle[ps->nidle++] = *p;
 		return;
 	}

@@ -23,7 +23,7 @@ struct stream {
 	union address client;
 };
 
-#define STREAM_BYTES (512 << 10) /* moved in one direction before others have their turn */
+#define STREAM_BYTES (1 << 20) /* moved in one direction before others have their turn */
 
 /* Moves what can be moved from in to out: the number of bytes; -errno: one of the two sockets is of no use any more. */
 ssize_t stream_move(struct stream *s, struct half *in, struct half *out);
