@@ -188,6 +188,8 @@ static int veth_add(struct real *k, const struct kobj *o, struct err *e)
 		return r;
 	int index = real_index(o->veth.name, e);
 	r = index < 0 ? index : set_alias(&k->nl, index, o->veth.alias, e);
+	if (r >= 0 && o->veth.hairpin)
+		r = call(&k->nl, rtnl_port_hairpin(buf, index), e);
 	if (r < 0)
 		(void)link_del(o->veth.name, NULL); /* the first error counts */
 	return r;

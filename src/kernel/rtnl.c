@@ -153,16 +153,26 @@ struct nlmsghdr *rtnl_link_del(char *buf, int index)
 	return done(&b);
 }
 
-struct nlmsghdr *rtnl_port_state(char *buf, int index, uint8_t state)
+static struct nlmsghdr *port(char *buf, int index, uint16_t attribute, uint8_t value)
 {
 	struct msg b = begin(buf, RTM_SETLINK, 0);
 	struct ifinfomsg *i = mnl_nlmsg_put_extra_header(b.m, sizeof(*i));
 	i->ifi_family = PF_BRIDGE;
 	i->ifi_index = index;
 	struct nlattr *p = nest(&b, IFLA_PROTINFO | NLA_F_NESTED);
-	put(&b, IFLA_BRPORT_STATE, &state, sizeof(state));
+	put(&b, attribute, &value, sizeof(value));
 	unnest(&b, p);
 	return done(&b);
+}
+
+struct nlmsghdr *rtnl_port_state(char *buf, int index, uint8_t state)
+{
+	return port(buf, index, IFLA_BRPORT_STATE, state);
+}
+
+struct nlmsghdr *rtnl_port_hairpin(char *buf, int index)
+{
+	return port(buf, index, IFLA_BRPORT_MODE, 1);
 }
 
 static size_t ip_size(const struct ip *ip)

@@ -42,6 +42,7 @@ struct nlmsghdr *rtnl_link_set(char *buf, const struct rtnl_link_change *c);
 struct nlmsghdr *rtnl_link_del(char *buf, int index);
 /* Bridge port state: 0 disabled, 3 forwarding (include/uapi/linux/if_bridge.h). */
 struct nlmsghdr *rtnl_port_state(char *buf, int index, uint8_t state);
+struct nlmsghdr *rtnl_port_hairpin(char *buf, int index); /* what comes in may go out there again */
 struct nlmsghdr *rtnl_addr_change(char *buf, bool add, int index, const struct prefix *p, bool nodad);
 struct nlmsghdr *rtnl_route_change(char *buf, bool add, bool replace, const struct prefix *dst, const struct ip *via, int index, int metric);
 struct nlmsghdr *rtnl_link_get(char *buf, const char *name);

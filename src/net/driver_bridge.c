@@ -15,6 +15,9 @@
  * Without icc the firewall has to see what goes from port to port: the bridge itself says so (IFLA_BR_NF_CALL_IPTABLES),
  * so that no other bridge of the host is touched, as the sysctl bridge-nf-call-iptables would.
  *
+ * Where the kernel alone leads a container to its own published port (nftables, or without the proxy), its port of the bridge
+ * must send back what came from it: with br_netfilter such a packet is translated and bridged, not routed.
+ *
  * accept_ra is off on bridges: a container must not configure its host. A bridge that the user made keeps its settings:
  * it gets the gateway's address and is set up, and only the address is taken away again. */
 #include <errno.h>
@@ -84,6 +87,9 @@ static int bridge_want_network(
 	try(add(out, &br, e));
 	if (!n->user_device)
 		try(add_ctl(out, u, NULL, arena_printf(a, "net/ipv6/conf/%s/accept_ra", n->bridge), "0", e));
+	/* Without the proxy, the host's own packets from 127.0.0.1 are led to containers. */
+	if (n->enable_v4 && !n->user_device)
+		try(add_ctl(out, u, NULL, arena_printf(a, "net/ipv4/conf/%s/route_localnet", n->bridge), c->userland_proxy ? "0" : "1", e));
 	if (n->enable_v6 && !n->user_device)
 		try(add_ctl(out, u, NULL, arena_printf(a, "net/ipv6/conf/%s/disable_ipv6", n->bridge),
 			n->gw_mode6 == GW_ISOLATED ? "1" : "0", e));
@@ -161,6 +167,7 @@ static int bridge_want_endpoint(
 			.mac = ep->mac,
 			.mtu = n->mtu,
 			.master = n->bridge,
+			.hairpin = c->nftables || !c->userland_proxy,
 			.alias = arena_dup(a, alias)}};
 	try(add(out, &veth, e));
 	try(add_ctl(out, u, ep->container, arena_printf(a, "net/ipv6/conf/%s/disable_ipv6", ep->ifname),

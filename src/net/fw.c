@@ -28,7 +28,7 @@
  * reach containers directly, %M a mark. `host` rows stand once, those with %T once an interface, those of `when` PORT_... once a
  * published port, LINK once a port that a link opens, the others once a network. Of a port: %A the container's address, %P its port or ports there, %H the
  * host's address (of a link: that of the container that has it), %O the port or ports there, %Q the protocol, %L where DNAT leads. */
-enum when { ALWAYS, PROXY_ON, PROXY_OFF, PORT_OPEN, PORT_ANYWHERE, PORT_AT, PORT_ANYWHERE_OFF, PORT_AT_OFF, PORT_LOOPBACK, LINK, ON_MARK, ON_HAIRPIN, ON_RETURN, ON_MASQ,
+enum when { ALWAYS, PROXY_ON, PROXY_OFF, PORT_OPEN, PORT_ANYWHERE, PORT_AT, PORT_ANYWHERE_OFF, PORT_AT_OFF, PORT_LOOPBACK, LINK, ON_MARK, ON_HAIRPIN, ON_RETURN, ON_ISOLATED, ON_ISOLATED_OFF, ON_MASQ,
 	ON_SNAT, ON_ICC, ON_NO_ICC, ON_EXTERNAL, ON_INTERNAL, ON_RAW, ON_TRUSTED, ON_ROUTED, ON_CLOSED, ON_UNPROTECTED };
 enum { F4 = 1 << FW_V4, F6 = 1 << FW_V6 };
 
@@ -66,13 +66,13 @@ static const struct shape shapes[] = {
 	{F6, FW_FILTER, "DOCKER", "-o %D -p ipv6-icmp -j ACCEPT", 2, 0, false, ON_ROUTED},
 	{F4 | F6, FW_FILTER, "DOCKER", "! -i %D -o %D -j DROP", 2, 1, false, ON_CLOSED},
 	{F4 | F6, FW_FILTER, "DOCKER", "! -i %D -o %D -j ACCEPT", 2, 1, false, ON_UNPROTECTED},
-	{F4 | F6, FW_FILTER, ISOLATE_1, "-m conntrack --ctstate DNAT -j RETURN", 1, 0, true, PROXY_OFF},
 	{F4, FW_FILTER, ISOLATE_1, "! -s %N -o %D -j DROP", 2, 0, false, ON_INTERNAL},
 	{F4, FW_FILTER, ISOLATE_1, "! -d %N -i %D -j DROP", 2, 1, false, ON_INTERNAL},
 	{F6, FW_FILTER, ISOLATE_1, "! -s %N ! -i %D -o %D -j DROP", 2, 0, false, ON_INTERNAL},
 	{F6, FW_FILTER, ISOLATE_1, "! -d %N -i %D ! -o %D -j DROP", 2, 1, false, ON_INTERNAL},
 	{F4 | F6, FW_FILTER, ISOLATE_1, "-i %D -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN", 2, 1, false, ON_ROUTED},
-	{F4 | F6, FW_FILTER, ISOLATE_1, "-i %D ! -o %D -j " ISOLATE_2, 2, 2, false, ON_EXTERNAL},
+	{F4 | F6, FW_FILTER, ISOLATE_1, "-i %D ! -o %D -j " ISOLATE_2, 2, 2, false, ON_ISOLATED},
+	{F4 | F6, FW_FILTER, ISOLATE_1, "-i %D ! -o %D -m conntrack ! --ctstate DNAT -j " ISOLATE_2, 2, 2, false, ON_ISOLATED_OFF},
 	{F4 | F6, FW_FILTER, ISOLATE_1, "-j RETURN", 9, 0, true, ALWAYS},
 	{F4 | F6, FW_FILTER, ISOLATE_2, "-o %D -j DOCKER", 2, 0, false, ON_ROUTED},
 	{F4 | F6, FW_FILTER, ISOLATE_2, "-o %D -j DROP", 2, 1, false, ON_EXTERNAL},
@@ -94,6 +94,7 @@ static const struct shape shapes[] = {
 	{F6, FW_NAT, "DOCKER", "! -s fe80::/10 -d %H ! -i %D -p %Q -m %Q --dport %O -j DNAT --to-destination %L", 3, 0, false, PORT_AT},
 	{F6, FW_NAT, "DOCKER", "! -s fe80::/10 -p %Q -m %Q --dport %O -j DNAT --to-destination %L", 3, 0, false, PORT_ANYWHERE_OFF},
 	{F6, FW_NAT, "DOCKER", "! -s fe80::/10 -d %H -p %Q -m %Q --dport %O -j DNAT --to-destination %L", 3, 0, false, PORT_AT_OFF},
+	{F4, FW_RAW, "PREROUTING", "-d 127.0.0.0/8 -i %D -j DROP", 2, 2, false, ON_HAIRPIN},
 	{F4, FW_RAW, "PREROUTING", "-d %H ! -i lo -p %Q -m %Q --dport %O -j DROP", 3, 0, false, PORT_LOOPBACK},
 	{F4 | F6, FW_RAW, "PREROUTING", "-d %N -i %T -m addrtype ! --dst-type LOCAL -m comment --comment %C -j ACCEPT", 2, 0,
 		false, ON_TRUSTED},
@@ -143,6 +144,10 @@ static bool applies(enum when when, const struct network *n, enum fw_family f, c
 		return false; /* fw_want_links */
 	case ON_HAIRPIN:
 		return nat && !c->userland_proxy;
+	case ON_ISOLATED:
+		return !n->internal && c->userland_proxy;
+	case ON_ISOLATED_OFF:
+		return !n->internal && !c->userland_proxy;
 	case ON_RETURN:
 		return nat && c->userland_proxy;
 	case ON_MASQ:
@@ -408,7 +413,7 @@ static bool port_applies(enum when when, const struct netconf *c, const struct n
 static struct fw_rank port_rank(const struct shape *s, const struct network *n, const struct blanks *v)
 {
 	unsigned port = s->when == PORT_OPEN || s->when == LINK ? v->port : v->host_port;
-	return (struct fw_rank){.cls = s->cls, .seq = n ? n->seq : 0, .k = 65535 - (int)port};
+	return (struct fw_rank){.cls = s->cls, .seq = n && s->when != PORT_LOOPBACK ? n->seq : 0, .k = 65535 - (int)port};
 }
 
 int fw_want_port(const struct world *w, const struct netconf *c, const struct port *p, struct kstate *out, struct err *e)

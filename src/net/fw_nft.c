@@ -26,7 +26,8 @@
  *   links4        container . container . protocol . port        what a link opens within a network that is `quiet`
  *   spared4/6     addresses                                      of the host's own packets to these the proxy takes care
  *
- * Who reaches his own network through the host, is led back into it under the bridge's address, so that answers come the same way.
+ * Who reaches his own network (own4/6: br . subnet) through the host, is led back into it under the bridge's address, so that answers come
+ * the same way, and a container takes what it sent itself. With br_netfilter such a packet is bridged: it has no interface that it came from.
  *
  * A packet that a table of ours drops is dropped, whatever other tables say; what we accept, other tables may still
  * drop. Therefore there is no policy to set.
@@ -70,6 +71,8 @@ static const char skeleton_head[] =
 	"\tset links4 {\n\t\ttype ipv4_addr . ipv4_addr . inet_proto . inet_service\n\t}\n"
 	"\tset direct {\n\t\ttype nf_proto . ifname\n\t}\n"
 	"\tset trusted {\n\t\ttype ifname . ifname\n\t}\n"
+	"\tset own4 {\n\t\ttype ifname . ipv4_addr\n\t\tflags interval\n\t}\n"
+	"\tset own6 {\n\t\ttype ifname . ipv6_addr\n\t\tflags interval\n\t}\n"
 	"\tset spared4 {\n\t\ttype ipv4_addr\n\t\tflags interval\n\t}\n"
 	"\tset spared6 {\n\t\ttype ipv6_addr\n\t}\n"
 	"\tchain user {\n";
@@ -115,6 +118,7 @@ static const char skeleton_tail[] =
 	"\t}\n"
 	"\tchain raw {\n"
 	"\t\ttype filter hook prerouting priority raw; policy accept;\n"
+	"\t\tiifname @bridges ip daddr 127.0.0.0/8 drop\n"
 	"\t\tiifname != \"lo\" ip daddr 127.0.0.0/8 ip daddr . meta l4proto . th dport @loopback4 drop\n"
 	"\t}\n"
 	"\tchain prerouting {\n"
@@ -138,7 +142,8 @@ static const char skeleton_tail[] =
 	"\t}\n"
 	"\tchain postrouting {\n"
 	"\t\ttype nat hook postrouting priority srcnat; policy accept;\n"
-	"\t\tiifname . oifname @pairs ct status dnat masquerade\n"
+	"\t\tct status dnat oifname . ip saddr @own4 masquerade\n"
+	"\t\tct status dnat oifname . ip6 saddr @own6 masquerade\n"
 	"\t\tiifname . oifname @pairs accept\n"
 	"\t\tip saddr 127.0.0.0/8 oifname @bridges masquerade\n"
 	"\t\tmeta nfproto ipv4 snat ip to iifname map @snat4\n"
@@ -212,6 +217,10 @@ static int want_family(const struct netconf *c, const struct network *n, enum fw
 		try(add(out, n, "routed", both, ""));
 	if (fw_opens_directly(c, n, f))
 		try(add(out, n, "direct", both, ""));
+	if (mode == GW_NAT || mode == GW_NAT_UNPROTECTED) {
+		char net[PREFIX_TEXT];
+		try(add(out, n, v6 ? "own6" : "own4", arena_printf(out->mem, "%s . %s", br, prefix_format(v6 ? &n->v6.net : &n->v4.net, net)), ""));
+	}
 	if (!fw_masquerades(c, n, f))
 		return 0;
 	if (ip_is_set(snat))

@@ -77,7 +77,7 @@ struct kobj {
 			int mtu;            /* of both; 0: any */
 			const char *master; /* bridge */
 			const char *alias;  /* of the host end */
-			bool hairpin, isolated;
+			bool hairpin; /* as made: not compared */
 		} veth;
 		struct {
 			const char *path; /* below /proc/sys, "net/ipv4/ip_forward" */

@@ -229,12 +229,41 @@ static const char make_places[] =
 static const struct {
 	const char *from, *to;
 	bool ping, tcp, udp;
+	unsigned port; /* 0: 80, and pinged */
+	enum { EVER, IN_NFT, NO_PROXY } when; /* what the kernel does alone only there; else the proxy, which is not here */
 } reach[] = {
+	/* Published: 8080 of a (tcp and udp), 8082 of b at one address, 8083 of a at the host's loopback, 80 of r (tcp only: opened), 8084 of u, 400
+	 * ports in a row of s that are moved, and 300 of q that are not, of which its 80 is one. */
+	{"", "172.17.0.1", false, true, true, 8080},
+	{"", "198.51.100.1", false, true, true, 8080},
+	{"", "127.0.0.1", false, true, true, 8080, NO_PROXY},
+	{"", "127.0.0.1", false, true, false, 8083, NO_PROXY},
+	{"out", "198.51.100.1", false, true, true, 8080},
+	{"out", "fd00:98::1", false, true, true, 8080},
+	{"far", "203.0.113.1", false, true, true, 8080},        /* who knows no route to containers */
+	{"far", "fd00:99::1", false, true, true, 8080},
+	{"out", "198.51.100.1", false, true, false, 8082},
+	{"far", "203.0.113.1", false, false, false, 8082},      /* another address of the host */
+	{"far", "127.0.0.1", false, false, false, 8083},        /* the loopback's, by who routes to it */
+	{"out", "198.51.100.1", false, false, false, 8083},
+	{"out", "198.51.100.1", false, true, false, 8084},
+	{"out", "198.51.100.1", false, true, false, 9000},      /* moved: 9000 to 80, the first of a run */
+	{"out", "198.51.100.1", false, false, false, 9001},     /* where nobody answers */
+	{"out", "198.51.100.1", false, true, false, 80},        /* unmoved, in the midst of a run */
+	{"out", "198.51.100.1", false, false, false, 8099},     /* not published */
+	{"i", "198.51.100.1", false, false, false, 8080},       /* an internal network gets nowhere by it */
+	{"s", "198.51.100.1", false, true, true, 8080, IN_NFT}, /* from another network through the host */
+	{"s", "fd00:98::1", false, true, true, 8080, IN_NFT},
+	{"b", "172.17.0.1", false, true, true, 8080, IN_NFT},   /* from its own */
+	{"b", "fd00:17::1", false, true, true, 8080, IN_NFT},
+	{"a", "198.51.100.1", false, true, true, 8080, IN_NFT}, /* itself */
+	{"r", "198.51.100.1", false, true, true, 8080, IN_NFT},
+	{"a", "127.0.0.1", false, false, false, 8083},          /* the container's own loopback */
 	{"", "172.17.0.2", true, true, true},           /* the host to any container */
 	{"", "10.1.0.2", true, true, true},             /* also of an internal network */
 	{"a", "172.17.0.3", true, true, true},          /* one network */
 	{"a", "10.5.0.2", false, false, false},         /* another network */
-	{"a", "10.3.0.2", true, false, false},          /* routed: icmp, and what is published, from other networks too */
+	{"a", "10.3.0.2", true, true, false},           /* routed: icmp, and what is published, from other networks too */
 	{"r", "172.17.0.2", false, false, false},
 	{"a", "10.1.0.2", false, false, false},         /* an internal one */
 	{"i", "172.17.0.2", false, false, false},
@@ -252,7 +281,7 @@ static const struct {
 	{"i", "198.51.100.2", false, false, false},
 	{"a", "172.17.0.1", true, false, false},        /* the gateway */
 	{"out", "172.17.0.2", false, false, false},     /* who routes to a container directly */
-	{"out", "10.3.0.2", true, false, false},        /* routed: icmp, no unpublished port */
+	{"out", "10.3.0.2", true, true, false},         /* routed: icmp, the published port, no unpublished one */
 	{"out", "10.4.0.2", true, true, true},          /* nat-unprotected */
 	{"out", "10.1.0.2", false, false, false},
 	{"out", "203.0.113.2", false, false, false},    /* past us: forwarding is on for our sake alone */
@@ -261,7 +290,7 @@ static const struct {
 	{"", "fd00:1::2", true, true, true},
 	{"a", "fd00:17::3", true, true, true},
 	{"a", "fd00:5::2", false, false, false},
-	{"a", "fd00:3::2", true, false, false},
+	{"a", "fd00:3::2", true, true, false},
 	{"r", "fd00:17::2", false, false, false},
 	{"a", "fd00:1::2", false, false, false},
 	{"i", "fd00:17::2", false, false, false},
@@ -276,7 +305,7 @@ static const struct {
 	{"r", "fd00:98::2", true, true, true},
 	{"i", "fd00:98::2", false, false, false},
 	{"out", "fd00:17::2", false, false, false},
-	{"out", "fd00:3::2", true, false, false},
+	{"out", "fd00:3::2", true, true, false},
 	{"out", "fd00:4::2", true, true, true},
 	{"out", "fd00:1::2", false, false, false},
 	{"out", "fd00:99::2", false, false, false},
@@ -307,17 +336,74 @@ static struct world *world_of_places(void)
 	return w;
 }
 
+struct publication {
+	char place, net;
+	const char *ip4, *ip6;
+	struct {
+		uint8_t proto;
+		const char *host; /* "" in both families */
+		uint16_t host_port, count, port;
+	} v[4];
+};
+
+/* The places as containers, with what is published of them. */
+static void publish_places(struct world *w)
+{
+	static const struct publication all[] = {
+		{'a', 'd', "172.17.0.2", "fd00:17::2", {{IPPROTO_TCP, "", 8080, 1, 80}, {IPPROTO_UDP, "", 8080, 1, 80}, {IPPROTO_TCP, "127.0.0.1", 8083, 1, 80}}},
+		{'b', 'd', "172.17.0.3", "fd00:17::3", {{IPPROTO_TCP, "198.51.100.1", 8082, 1, 80}}},
+		{'r', '3', "10.3.0.2", "fd00:3::2", {{IPPROTO_TCP, "", 0, 1, 80}}},
+		{'u', '4', "10.4.0.2", "fd00:4::2", {{IPPROTO_TCP, "", 8084, 1, 80}}},
+		{'s', '5', "10.5.0.2", "fd00:5::2", {{IPPROTO_TCP, "", 9000, 400, 80}}},
+		{'q', '2', "10.2.0.2", "fd00:2::2", {{IPPROTO_TCP, "198.51.100.1", 70, 300, 70}}},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		const struct publication *p = &all[i];
+		struct arena mem = {0};
+		const struct container *c = fix_container(w, p->place, (char[]){p->place, 0}, fix_spec(&mem, "none"), &mem);
+		char net[ID_TEXT];
+		int64_t seq = 0;
+		fix_id(net, p->net);
+		struct endpoint *ep = endpoint_new(c->id, net);
+		ep->joined = true;
+		ep->ip4 = fix_ip(p->ip4);
+		ep->ip6 = fix_ip(p->ip6);
+		fix_put(w, ep);
+		for (size_t k = 0; k < ARRAY_LEN(p->v) && p->v[k].count; k++) {
+			for (int v6 = 0; v6 < 2; v6++) {
+				bool any = !*p->v[k].host;
+				if (!any && v6)
+					continue;
+				struct port *t = port_new(c->id, seq++);
+				STR_COPY(t->network, net);
+				t->proto = p->v[k].proto;
+				t->host_ip = any ? (struct ip){.family = v6 ? AF_INET6 : AF_INET} : fix_ip(p->v[k].host);
+				t->host_port = p->v[k].host_port;
+				t->count = p->v[k].count;
+				t->port = p->v[k].port;
+				t->ip = v6 ? ep->ip6 : ep->ip4;
+				fix_put(w, t);
+			}
+		}
+	}
+}
+
+static bool is_proxys(size_t i, bool nftables, bool proxy)
+{
+	return (reach[i].when == IN_NFT && !nftables && proxy) || (reach[i].when == NO_PROXY && proxy);
+}
+
 /* One question of the table, at the same time as all others. What should work has time to; what should not is asked once. */
-static void ask_all(void)
+static void ask_all(bool nftables, bool proxy)
 {
 	OWN(own_buf) struct buf line = {0};
 	for (size_t i = 0; i < ARRAY_LEN(reach); i++) {
 		const char *const kinds[] = {"ping", "tcp", "udp"};
 		const bool want[] = {reach[i].ping, reach[i].tcp, reach[i].udp};
-		for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+		for (size_t k = is_proxys(i, nftables, proxy) ? ARRAY_LEN(kinds) : reach[i].port ? 1 : 0; k < ARRAY_LEN(kinds); k++) {
 			if (*reach[i].from)
 				buf_printf(&line, "nsenter -n -t $(cat $T/%s.pid) ", reach[i].from);
-			buf_printf(&line, "$SELF ask %s %s %d >$T/%zu%s 2>&1 &\n", kinds[k], reach[i].to, want[k], i, kinds[k]);
+			buf_printf(&line, "$SELF ask %s %s %u %d >$T/%zu%s 2>&1 &\n", kinds[k], reach[i].to, reach[i].port ? reach[i].port : 80, want[k], i, kinds[k]);
 		}
 	}
 	buf_puts(&line, "wait\n");
@@ -331,26 +417,35 @@ static bool answered(size_t i, const char *kind)
 	return sh(line);
 }
 
-static void run_reach(bool nftables)
+static void run_reach(bool nftables, bool proxy)
 {
 	struct lab l;
 	char dir[] = "/tmp/pontoon-reach-XXXXXX", self[4096] = "";
 	if (!open_lab(&l, nftables))
 		SKIP("needs root");
+	l.c.userland_proxy = proxy;
 	if (!sh("command -v busybox nsenter ip sysctl >/dev/null"))
 		SKIP("needs busybox, nsenter and ip");
 	REQUIRE(mkdtemp(dir) && readlink("/proc/self/exe", self, sizeof(self) - 1) > 0);
 	setenv("T", dir, 1);
 	setenv("SELF", self, 1);
 	struct world *w = world_of_places();
+	publish_places(w);
 	l.c.policy_drop6 = true;
 	CHECK(sh(make_places));
+	CHECK(proxy || sh("for b in docker0 br-222222222222 br-444444444444 br-555555555555; do sysctl -qw net.ipv4.conf.$b.route_localnet=1; done"));
+	/* as net/driver_bridge.c makes them */
+	CHECK((proxy && !nftables) || sh("for p in a b r s q u; do bridge link set dev v$p hairpin on; done"));
+	/* "far" sends what is for 127.0.0.1 to the host, which would take it if its firewall let it */
+	CHECK(sh("nsenter -n -t $(cat $T/far.pid) sh -c 'sysctl -qw net.ipv4.conf.all.route_localnet=1; ip addr del 127.0.0.1/8 dev lo; ip route add 127.0.0.1/32 via 203.0.113.1'"));
 	CHECK(mend(&l, w));
-	ask_all();
+	ask_all(nftables, proxy);
 	for (size_t i = 0; i < ARRAY_LEN(reach); i++) {
-		bool ping = answered(i, "ping"), tcp = answered(i, "tcp"), udp = answered(i, "udp");
+		if (is_proxys(i, nftables, proxy))
+			continue;
+		bool ping = !reach[i].port && answered(i, "ping"), tcp = answered(i, "tcp"), udp = answered(i, "udp");
 		if (ping != reach[i].ping || tcp != reach[i].tcp || udp != reach[i].udp) {
-			printf("# %s to %s: ping %d, tcp %d, udp %d\n", *reach[i].from ? reach[i].from : "host", reach[i].to, ping, tcp, udp);
+			printf("# %s to %s port %u: ping %d, tcp %d, udp %d\n", *reach[i].from ? reach[i].from : "host", reach[i].to, reach[i].port ? reach[i].port : 80, ping, tcp, udp);
 			test_failed = true;
 		}
 	}
@@ -385,7 +480,7 @@ static int serve(const char *ready)
 }
 
 /* One try of one second. A reset port is no answer. */
-static bool ask_once(const char *kind, const char *to)
+static bool ask_once(const char *kind, const char *to, uint16_t port)
 {
 	struct ip ip;
 	char line[128], data[] = "?";
@@ -396,8 +491,8 @@ static bool ask_once(const char *kind, const char *to)
 		return sh(line);
 	}
 	struct timeval second = {.tv_sec = 1};
-	struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(80)};
-	struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(80)};
+	struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+	struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(port)};
 	memcpy(&six.sin6_addr, ip.b, 16);
 	memcpy(&four.sin_addr, ip.b, 4);
 	OWN(own_fd) int fd = socket(ip.family, streq(kind, "tcp") ? SOCK_STREAM : SOCK_DGRAM, 0);
@@ -408,12 +503,12 @@ static bool ask_once(const char *kind, const char *to)
 	return streq(kind, "tcp") || (send(fd, data, 1, 0) == 1 && recv(fd, data, 1, 0) == 1);
 }
 
-static int ask(const char *kind, const char *to, bool expected)
+static int ask(const char *kind, const char *to, uint16_t port, bool expected)
 {
-	bool yes = ask_once(kind, to);
+	bool yes = ask_once(kind, to, port);
 	for (int i = 0; expected && !yes && i < 15; i++) {
 		(void)sh("sleep 0.2");
-		yes = ask_once(kind, to);
+		yes = ask_once(kind, to, port);
 	}
 	puts(yes ? "answered" : "silent");
 	return 0;
@@ -434,7 +529,7 @@ static void marked_packets(bool nftables)
 	struct world *w = world_of_places();
 	accept_mark(&l, "0x7/0xf");
 	CHECK(sh(make_places) && mend(&l, w));
-	static const char ask_it[] = "nsenter -n -t $(cat $T/out.pid) $SELF ask tcp 10.3.0.2 %d | grep -qx %s";
+	static const char ask_it[] = "nsenter -n -t $(cat $T/out.pid) $SELF ask tcp 10.3.0.2 80 %d | grep -qx %s";
 	char line[256];
 	snprintf(line, sizeof(line), ask_it, 0, "silent");
 	CHECK(sh(line));
@@ -461,20 +556,29 @@ TEST(mark_nftables)
 }
 TEST(reach_iptables)
 {
-	run_reach(false);
+	run_reach(false, true);
+}
+TEST(reach_iptables_without_proxy)
+{
+	run_reach(false, false);
 }
 TEST(reach_nftables)
 {
-	run_reach(true);
+	run_reach(true, true);
+}
+TEST(reach_nftables_without_proxy)
+{
+	run_reach(true, false);
 }
 
 int main(int argc, char **argv)
 {
 	if (argc == 3 && streq(argv[1], "serve"))
 		return serve(argv[2]);
-	if (argc == 5 && streq(argv[1], "ask"))
-		return ask(argv[2], argv[3], *argv[4] == '1');
+	if (argc == 6 && streq(argv[1], "ask"))
+		return ask(argv[2], argv[3], (uint16_t)atoi(argv[4]), *argv[5] == '1');
 	static const struct test tests[] = {T(made_seen_and_mended), T(skeleton_is_as_the_kernel_prints_it),
-		T(switching_removes_the_other_backend), T(mark_iptables), T(mark_nftables), T(reach_iptables), T(reach_nftables)};
+		T(switching_removes_the_other_backend), T(mark_iptables), T(mark_nftables), T(reach_iptables), T(reach_nftables),
+		T(reach_iptables_without_proxy), T(reach_nftables_without_proxy)};
 	return test_main(tests, ARRAY_LEN(tests), argc, argv);
 }
