@@ -38,12 +38,32 @@
 
 extern char **environ;
 
-/* Processes whose status somebody will ask for. The lock is held from before clone until the pid is listed, so that none is taken for an orphan. */
+/* Processes whose status somebody will ask for. Listed before clone, where the kernel writes the pid before the child runs (CLONE_PARENT_SETTID): none is
+ * taken for an orphan, and no start waits for another's exec. */
 static pthread_mutex_t own_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct own {
 	struct own *next;
-	pid_t pid;
+	_Atomic pid_t pid; /* 0: about to start */
 } *own_list;
+
+static void own_add(struct own *o)
+{
+	pthread_mutex_lock(&own_lock);
+	o->next = own_list;
+	own_list = o;
+	pthread_mutex_unlock(&own_lock);
+}
+
+static void own_del(struct own *o)
+{
+	pthread_mutex_lock(&own_lock);
+	struct own **p = &own_list;
+	while (*p != o)
+		p = &(*p)->next;
+	*p = o->next;
+	pthread_mutex_unlock(&own_lock);
+	free(o);
+}
 
 static void own_forget(pid_t pid)
 {
@@ -194,25 +214,20 @@ int spawn_start(const struct spawn *s, pid_t *out, struct err *e)
 	void *stack = mmap(NULL, CHILD_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 	if (stack == MAP_FAILED)
 		return err_errno(e, -errno, "mmap");
-	struct own *own = malloc(sizeof(*own));
+	struct own *own = calloc(1, sizeof(*own));
 	if (!own) {
 		free_stack(stack);
 		return err_nomem(e);
 	}
+	own_add(own);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	pthread_mutex_lock(&own_lock);
-	pid_t pid = clone(child_main, (char *)stack + CHILD_STACK, CLONE_VM | CLONE_VFORK | SIGCHLD, &c);
+	pid_t pid = clone(child_main, (char *)stack + CHILD_STACK, CLONE_VM | CLONE_VFORK | CLONE_PARENT_SETTID | SIGCHLD, &c, &own->pid);
 	int r = pid < 0 ? -errno : 0;
-	if (pid > 0) {
-		*own = (struct own){own_list, pid};
-		own_list = own;
-	} else {
-		free(own);
-	}
-	pthread_mutex_unlock(&own_lock);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	free_stack(stack);
+	if (r < 0)
+		own_del(own);
 	if (r < 0)
 		return err_errno(e, r, "start %s", s->argv[0]);
 	if (c.failed) {
@@ -234,6 +249,12 @@ int spawn_wait(pid_t pid, int *status, struct err *e)
 	return 0;
 }
 
+/* With the lock held. */
+static bool is_claimed(pid_t pid, bool (*keep)(void *arg, pid_t pid), void *arg)
+{
+	return is_own(pid) || keep(arg, pid);
+}
+
 /* The children of one thread; the kernel gives orphans to any thread of the subreaper. */
 static void reap_children_of(const char *tid, bool (*keep)(void *arg, pid_t pid), void *arg)
 {
@@ -244,9 +265,23 @@ static void reap_children_of(const char *tid, bool (*keep)(void *arg, pid_t pid)
 	while (f && fscanf(f, "%d", &pid) == 1) {
 		siginfo_t si;
 		pthread_mutex_lock(&own_lock);
-		if (!is_own(pid) && !keep(arg, pid))
+		if (!is_claimed(pid, keep, arg))
 			(void)waitid(P_PID, (id_t)pid, &si, WEXITED | WNOHANG); /* still alive: nothing happens */
 		pthread_mutex_unlock(&own_lock);
+	}
+}
+
+bool spawn_reap_first(bool (*keep)(void *arg, pid_t pid), void *arg)
+{
+	for (;;) {
+		siginfo_t si = {0};
+		pthread_mutex_lock(&own_lock);
+		bool none = waitid(P_ALL, 0, &si, WEXITED | WNOHANG | WNOWAIT) < 0 || !si.si_pid, claimed = !none && is_claimed(si.si_pid, keep, arg);
+		if (!none && !claimed)
+			(void)waitid(P_PID, (id_t)si.si_pid, &si, WEXITED | WNOHANG);
+		pthread_mutex_unlock(&own_lock);
+		if (none || claimed)
+			return none;
 	}
 }
 

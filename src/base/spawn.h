@@ -45,3 +45,5 @@ int spawn_run(const struct spawn *s, const struct spawn_io *io, int *status, str
 /* Forgets ended processes that became our children as orphans (PR_SET_CHILD_SUBREAPER), but none that spawn_start made and none that keep() claims: their
  * status belongs to somebody. An orphan that stays a zombie would keep its pid namespace, and so its container, from ending. */
 void spawn_reap_orphans(bool (*keep)(void *arg, pid_t pid), void *arg);
+/* The same without a look at every living child: stops, and returns false, at the first ended process that is somebody's. */
+bool spawn_reap_first(bool (*keep)(void *arg, pid_t pid), void *arg);

@@ -5,11 +5,12 @@
 #include <pthread.h>
 
 #include "engine/image_job.h"
+#include "model/tree.h"
 
 #define PATH_SIZE 1024 /* of our own paths: roots are at most 256 bytes, ids 64 */
 
 struct watched { /* a process whose end is of interest: conmon, or the process of an exec session */
-	struct watched *next;
+	struct tree_node of_pid, of_id;
 	int pidfd;
 	pid_t pid;
 	void (*ended)(struct engine *en, struct watched *w, int status); /* status as of waitid for our own children, else -1 */
@@ -36,7 +37,7 @@ struct engine {
 	unsigned launching; /* processes that will become our children and be watched: orphans must wait */
 	pthread_mutex_t lock; /* watched, attaches, execs */
 	pthread_cond_t cond;
-	struct watched *watched;
+	struct tree watched, watched_ids;
 	struct engine_attach *attaches;
 	struct exec *execs;
 	struct seccomp_cache *seccomp;

@@ -21,7 +21,8 @@
 #include "base/spawn.h"
 #include "engine/engine_int.h"
 
-#define WATCH_STACK (256u << 10)
+#define WATCH_STACK   (256u << 10)
+#define REAP_PAUSE_MS 20
 
 /* The exit of a container, from its file. */
 static void tell_exit(struct engine *en, const char *id)
@@ -49,6 +50,37 @@ static void read_inotify(struct engine *en)
 	}
 }
 
+static struct watched *by_pid(const struct tree_node *n)
+{
+	return (struct watched *)(uintptr_t)((const char *)n - offsetof(struct watched, of_pid));
+}
+
+static struct watched *by_id(const struct tree_node *n)
+{
+	return (struct watched *)(uintptr_t)((const char *)n - offsetof(struct watched, of_id));
+}
+
+/* Two of one pid: the first has ended, its end is still to be told. A probe without a descriptor means any of them. */
+static int cmp_pid(const void *probe, const struct tree_node *n)
+{
+	const struct watched *a = probe, *b = by_pid(n);
+	return a->pid != b->pid ? (a->pid < b->pid ? -1 : 1) : a->pidfd < 0 ? 0 : (a->pidfd > b->pidfd) - (a->pidfd < b->pidfd);
+}
+
+static int cmp_id(const void *probe, const struct tree_node *n)
+{
+	const struct watched *a = probe, *b = by_id(n);
+	int r = strcmp(a->id, b->id);
+	return r ? r : (a->pidfd > b->pidfd) - (a->pidfd < b->pidfd);
+}
+
+/* With the lock held. */
+static void unlist(struct engine *en, struct watched *w)
+{
+	tree_del(&en->watched, cmp_pid, w);
+	tree_del(&en->watched_ids, cmp_id, w);
+}
+
 static void process_ended(struct engine *en, struct watched *w)
 {
 	siginfo_t si = {0};
@@ -59,12 +91,7 @@ static void process_ended(struct engine *en, struct watched *w)
 	if (w->ended)
 		w->ended(en, w, status);
 	pthread_mutex_lock(&en->lock);
-	for (struct watched **p = &en->watched; *p; p = &(*p)->next) {
-		if (*p == w) {
-			*p = w->next;
-			break;
-		}
-	}
+	unlist(en, w);
 	pthread_mutex_unlock(&en->lock);
 	close(w->pidfd);
 	free(w);
@@ -73,21 +100,28 @@ static void process_ended(struct engine *en, struct watched *w)
 static bool is_watched(void *arg, pid_t pid)
 {
 	struct engine *en = arg;
-	bool yes = false;
 	pthread_mutex_lock(&en->lock);
-	for (const struct watched *w = en->watched; w && !yes; w = w->next)
-		yes = w->pid == pid;
+	bool yes = tree_find(&en->watched, cmp_pid, &(struct watched){.pid = pid, .pidfd = -1});
 	pthread_mutex_unlock(&en->lock);
 	return yes;
 }
 
-static void reap(struct engine *en)
+/* With a thousand monitors as children a look at each would cost every start and exit more than all else: so only at those that have ended. If one of
+ * them is somebody's who has not fetched it yet, there may be orphans behind it: when that lasts, there is a look at each. */
+static void reap(struct engine *en, int64_t *since)
 {
 	pthread_mutex_lock(&en->lock);
 	bool wait = en->launching > 0;
 	pthread_mutex_unlock(&en->lock);
-	if (!wait)
+	int64_t now = clock_mono_ns();
+	if (wait || spawn_reap_first(is_watched, en)) {
+		*since = 0;
+	} else if (!*since) {
+		*since = now;
+	} else if (now - *since >= REAP_PAUSE_MS * 1000000ll) {
 		spawn_reap_orphans(is_watched, en);
+		*since = 0;
+	}
 }
 
 void watch_launch_begin(struct engine *en)
@@ -110,26 +144,29 @@ static void *watch_main(void *arg)
 {
 	struct engine *en = arg;
 	struct epoll_event ev[32];
-	for (;;) {
-		int n = epoll_wait(en->epoll, ev, ARRAY_LEN(ev), -1);
+	for (int64_t since = 0;;) { /* since when somebody's ended process has been in the way of reaping */
+		int n = epoll_wait(en->epoll, ev, ARRAY_LEN(ev), since ? REAP_PAUSE_MS : -1);
+		bool look = n == 0;
 		for (int i = 0; i < n; i++) {
 			if (ev[i].data.ptr == &en->wake) {
 				eventfd_t v;
 				(void)eventfd_read(en->wake, &v);
 				if (en->stop)
 					return NULL;
-				reap(en);
+				look = true;
 			} else if (ev[i].data.ptr == &en->child_signal) {
 				struct signalfd_siginfo si;
 				while (read(en->child_signal, &si, sizeof(si)) > 0)
 					;
-				reap(en);
+				look = true;
 			} else if (ev[i].data.ptr == &en->inotify) {
 				read_inotify(en);
 			} else {
 				process_ended(en, ev[i].data.ptr);
 			}
 		}
+		if (look)
+			reap(en, &since);
 	}
 }
 
@@ -172,9 +209,9 @@ void watch_stop(struct engine *en)
 		eventfd_write(en->wake, 1);
 		pthread_join(en->thread, NULL);
 	}
-	while (en->watched) {
-		struct watched *w = en->watched;
-		en->watched = w->next;
+	for (struct tree_node *n; (n = tree_at(&en->watched, 0));) {
+		struct watched *w = by_pid(n);
+		unlist(en, w);
 		close(w->pidfd);
 		free(w);
 	}
@@ -200,19 +237,14 @@ int watch_pid(struct engine *en, pid_t pid, const char *id, void (*ended)(struct
 	w->arg = arg;
 	STR_COPY(w->id, id);
 	pthread_mutex_lock(&en->lock);
-	w->next = en->watched;
-	en->watched = w;
+	tree_add(&en->watched, cmp_pid, w, &w->of_pid);
+	tree_add(&en->watched_ids, cmp_id, w, &w->of_id);
 	pthread_mutex_unlock(&en->lock);
 	int r = add(en, w->pidfd, w, e);
 	if (r >= 0)
 		return 0;
 	pthread_mutex_lock(&en->lock);
-	for (struct watched **p = &en->watched; *p; p = &(*p)->next) {
-		if (*p == w) {
-			*p = w->next;
-			break;
-		}
-	}
+	unlist(en, w);
 	pthread_mutex_unlock(&en->lock);
 	close(w->pidfd);
 	free(w);
@@ -237,10 +269,16 @@ static void monitor_ended(struct engine *en, struct watched *w, int status)
 
 void watch_new_run(struct engine *en, const char *id)
 {
+	struct watched first = {.pidfd = -1}; /* before all of that id */
+	STR_COPY(first.id, id);
 	pthread_mutex_lock(&en->lock);
-	for (struct watched *w = en->watched; w; w = w->next)
-		if (w->ended == monitor_ended && streq(w->id, id))
-			w->of_the_past = true;
+	for (size_t i = tree_rank(&en->watched_ids, cmp_id, &first);; i++) {
+		const struct tree_node *n = tree_at(&en->watched_ids, i);
+		if (!n || !streq(by_id(n)->id, id))
+			break;
+		if (by_id(n)->ended == monitor_ended)
+			by_id(n)->of_the_past = true;
+	}
 	pthread_mutex_unlock(&en->lock);
 }
 

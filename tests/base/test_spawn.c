@@ -118,6 +118,57 @@ TEST(failures_before_the_program_runs_are_reported)
 	CHECK(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD); /* no zombie of those is left */
 }
 
+static bool is_kept(void *arg, pid_t pid)
+{
+	return pid == *(pid_t *)arg;
+}
+
+static void until_ended(pid_t pid)
+{
+	siginfo_t si;
+	CHECK_INT(waitid(P_PID, (id_t)pid, &si, WEXITED | WNOWAIT), 0);
+}
+
+static bool is_child(pid_t pid)
+{
+	siginfo_t si;
+	return waitid(P_PID, (id_t)pid, &si, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+/* A process that fork made is as good as an orphan: nobody asks for its status. */
+static pid_t orphan(void)
+{
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(0);
+	until_ended(pid);
+	return pid;
+}
+
+TEST(orphans_are_reaped_and_nobody_elses)
+{
+	struct err e = {0};
+	const char *argv[] = {"sh", "-c", "exit 3", NULL};
+	struct spawn s = {.argv = argv};
+	pid_t own, kept = 0;
+	int status;
+	CHECK_INT(spawn_start(&s, &own, &e), 0);
+	until_ended(own);
+	kept = orphan();
+	pid_t lost = orphan();
+	CHECK(!spawn_reap_first(is_kept, &kept)); /* one that is somebody's is among them */
+	spawn_reap_orphans(is_kept, &kept);
+	CHECK(!is_child(lost));
+	CHECK(is_child(kept));
+	CHECK_INT(spawn_wait(own, &status, &e), 0);
+	CHECK_INT(WEXITSTATUS(status), 3);
+	lost = orphan();
+	CHECK(!spawn_reap_first(is_kept, &kept));
+	kept = 0;
+	CHECK(spawn_reap_first(is_kept, &kept));
+	CHECK(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD);
+}
+
 /* A directory of the program's name is in PATH before the program. */
 TEST(only_files_are_programs)
 {
@@ -319,5 +370,5 @@ TEST(threads_spawn_side_by_side)
 
 TESTS(T(both_outputs_and_the_status_come_back), T(a_large_input_comes_back_whole), T(the_input_is_fed_even_when_both_outputs_are_closed),
 	T(a_child_that_ignores_its_input_does_no_harm), T(too_much_output_kills), T(the_time_limit_holds_after_the_outputs_are_closed),
-	T(failures_before_the_program_runs_are_reported), T(only_files_are_programs), T(descriptors_may_trade_places), T(unlisted_standard_descriptors_are_dev_null),
+	T(failures_before_the_program_runs_are_reported), T(orphans_are_reaped_and_nobody_elses), T(only_files_are_programs), T(descriptors_may_trade_places), T(unlisted_standard_descriptors_are_dev_null),
 	T(signals_start_afresh), T(environment_directory_and_session), T(the_child_dies_with_its_parent), T(a_child_enters_a_network_namespace), T(threads_spawn_side_by_side))
