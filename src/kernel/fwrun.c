@@ -3,7 +3,14 @@
  * A firewall step is one run of iptables-restore --noflush for all tables of a family. The tables are read first: rules are placed among
  * ours by rank, whatever foreign rules stand between. iptables-restore commits each table for itself, as a whole or not at all; when a later
  * one fails, the earlier ones are put back: by the step's inverse, written against the tables as they are then, so that it takes back what was
- * done and nothing else. Both variants (nf_tables and legacy) take the same text; which one runs is the host's choice of `iptables`. */
+ * done and nothing else.
+ *
+ * Reading costs as much as writing, and grows with all that others have in the tables. So the listing is kept, and fw_render does to it what
+ * it writes; it holds as long as the tables' stamp (kernel/stamp.c) moves by our own transactions only. A listing that turns out wrong all
+ * the same (legacy tables do not tell every change) makes the run fail, and the tables are read and the step is done again. Observing
+ * always reads.
+ *
+ * Both variants (nf_tables and legacy) take the same text; which one runs is the host's choice of `iptables`. */
 #include <errno.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -12,7 +19,8 @@
 #include "kernel/real.h"
 #include "net/fw.h"
 
-#define RUN_LIMIT_MS 20000 /* above the 10 s that the program itself waits for its lock */
+#define RUN_LIMIT_MS 20000       /* above the 10 s that the program itself waits for its lock */
+#define CACHE_SLACK  (1u << 20) /* bytes that changes may leave behind in the cache before the tables are read again */
 
 static const char *const save_program[] = {[FW_V4] = "iptables-save", [FW_V6] = "ip6tables-save"};
 static const char *const restore_program[] = {[FW_V4] = "iptables-restore", [FW_V6] = "ip6tables-restore"};
@@ -43,17 +51,6 @@ static int run(const char *const *argv, const void *in, size_t n, struct buf *ou
 	return status == 0 ? 0 : explain(argv[0], status, buf_str(&text), e);
 }
 
-static int listing(struct real *k, enum fw_family f, const struct world *known, const struct strv *marked, struct arena *a, struct fw_listing l[static FW_TABLE_N], struct kstate *ours, struct err *e)
-{
-	OWN(own_buf) struct buf out = {0};
-	const char *argv[] = {save_program[f], NULL};
-	try(run(argv, NULL, 0, &out, e));
-	try(fw_parse(buf_str(&out), f, a, l, e));
-	for (int t = 0; t < FW_TABLE_N; t++)
-		try(fw_recognise(&l[t], known, marked, k->conf, ours, e));
-	return 0;
-}
-
 /* Each table is a transaction. */
 static unsigned commits(const char *text)
 {
@@ -63,37 +60,134 @@ static unsigned commits(const char *text)
 	return n;
 }
 
-static int restore(struct real *k, const struct step *s, bool *ran, struct err *e)
+static void forget(struct fw_cache *c)
+{
+	fw_listing_free(c->tables);
+	arena_free(&c->mem);
+	*c = (struct fw_cache){0};
+}
+
+void fwrun_close(struct real *k)
+{
+	for (int f = 0; f < FW_FAMILY_N; f++)
+		forget(&k->cache[f]);
+}
+
+/* Reads the tables into the cache; ours are told to `out` when it is given, with strings of the cache. */
+static int refresh(struct real *k, enum fw_family f, const struct world *known, const struct strv *marked, struct kstate *out, struct err *e)
+{
+	OWN(own_buf) struct buf text = {0};
+	struct fw_cache *c = &k->cache[f];
+	struct kstate ours = {.mem = &c->mem};
+	struct stamp before;
+	const char *argv[] = {save_program[f], NULL};
+	forget(c);
+	stamp_read(&k->stamper, false, &before);
+	try(run(argv, NULL, 0, &text, e));
+	int r = fw_parse(buf_str(&text), f, &c->mem, c->tables, e);
+	for (int t = 0; r >= 0 && t < FW_TABLE_N; t++)
+		r = fw_recognise(&c->tables[t], known, marked, k->conf, &ours, e);
+	if (r < 0) {
+		forget(c);
+		return r;
+	}
+	c->as_of = before;
+	c->limit = c->mem.used * 4 + CACHE_SLACK;
+	if (out)
+		*out = ours;
+	return 0;
+}
+
+/* The tables were changed by us: what is kept of them is what they are now, unless somebody else changed them at the same time. */
+static void changed(struct real *k, const struct stamp *before, unsigned n)
+{
+	struct stamp after;
+	stamp_read(&k->stamper, false, &after);
+	for (int f = 0; f < FW_FAMILY_N; f++) {
+		struct fw_cache *c = &k->cache[f];
+		bool ours = stamp_same(before, &c->as_of) && (after.legacy || stamp_follows(before, &after, n));
+		if (ours && c->mem.used <= c->limit)
+			c->as_of = after;
+		else
+			forget(c);
+	}
+	real_changed_rules(k, before, n);
+}
+
+enum how { FROM_CACHE, ANEW };
+
+/* *ran: the program was run; *cached: by what was kept of the tables. */
+static int restore(struct real *k, const struct step *s, enum how how, bool *ran, bool *cached, struct err *e)
+{
+	OWN(own_buf) struct buf text = {0};
+	struct fw_cache *c = &k->cache[s->family];
+	struct stamp now;
+	const char *argv[] = {restore_program[s->family], "--noflush", "--wait", "10", NULL};
+	k->stamper.used[s->family] = true;
+	stamp_read(&k->stamper, false, &now);
+	*cached = how == FROM_CACHE && stamp_same(&now, &c->as_of);
+	if (!*cached)
+		try(refresh(k, s->family, k->ops.known, NULL, NULL, e));
+	now = c->as_of;
+	int r = fw_render(s, c->tables, &text, e);
+	*ran = r >= 0 && text.len > 0;
+	if (*ran)
+		r = run(argv, text.data, text.len, NULL, e);
+	if (r < 0) {
+		forget(c);
+		return r;
+	}
+	if (*ran)
+		changed(k, &now, commits(buf_str(&text)));
+	return 0;
+}
+
+static int put_back(struct real *k, const struct step *s, struct err *e)
 {
 	OWN(arena_free) struct arena a = {0};
-	OWN(own_buf) struct buf text = {0};
-	struct fw_listing l[FW_TABLE_N];
-	struct kstate ours = {.mem = &a};
-	const char *argv[] = {restore_program[s->family], "--noflush", "--wait", "10", NULL};
-	try(listing(k, s->family, k->ops.known, NULL, &a, l, &ours, e));
-	try(fw_render(s, l, &text, e));
-	*ran = text.len > 0;
-	if (!text.len)
-		return 0;
-	struct stamp before;
-	k->stamper.used[s->family] = true;
-	stamp_read(&k->stamper, false, &before);
-	try(run(argv, text.data, text.len, NULL, e));
-	real_changed_rules(k, &before, commits(buf_str(&text)));
-	return 0;
+	struct step *inverse;
+	bool ran, cached;
+	size_t n;
+	try(plan_inverse(&a, s, &inverse, &n, e));
+	return restore(k, inverse, ANEW, &ran, &cached, e);
 }
 
 int fwrun_step(struct real *k, const struct step *s, struct err *e)
 {
-	OWN(arena_free) struct arena a = {0};
-	struct err back = {0};
-	struct step *inverse;
-	bool ran = false;
-	size_t n;
-	int r = restore(k, s, &ran, e);
-	if (r >= 0 || !ran || (plan_inverse(&a, s, &inverse, &n, &back) >= 0 && restore(k, inverse, &ran, &back) >= 0))
-		return r < 0 ? r : 0;
-	return err_ctx(e, "taking back what was done failed too (%.512s)", back.msg);
+	for (;;) {
+		bool ran = false, cached = false;
+		struct err back = {0};
+		int r = restore(k, s, FROM_CACHE, &ran, &cached, e);
+		if (r >= 0)
+			return 0;
+		if (ran && put_back(k, s, &back) < 0)
+			return err_ctx(e, "taking back what was done failed too (%.512s)", back.msg);
+		if (!cached)
+			return r;
+		forget(&k->cache[s->family]); /* what it says of the tables was wrong */
+	}
+}
+
+/* Copies what was recognised: the cache's strings go when the next step changes it. */
+static int tell(const struct kstate *ours, struct arena *a, struct kstate *out, struct err *e)
+{
+	for (size_t i = 0; i < ours->n; i++) {
+		struct kobj o = ours->v[i];
+		if (o.kind == K_RULE)
+			o.rule.text = arena_dup(a, o.rule.text);
+		if (o.kind == K_POLICY)
+			o.policy.value = arena_dup(a, o.policy.value);
+		if (a->bad || kstate_add(out, &o) < 0)
+			return err_nomem(e);
+	}
+	return 0;
+}
+
+static int look(struct real *k, enum fw_family f, struct arena *a, const struct world *known, const struct strv *marked, struct kstate *out, struct err *e)
+{
+	struct kstate ours;
+	try(refresh(k, f, known, marked, &ours, e));
+	return tell(&ours, a, out, e);
 }
 
 static bool has_rule(const struct kstate *s, enum fw_family f)
@@ -106,9 +200,8 @@ static bool has_rule(const struct kstate *s, enum fw_family f)
 
 int fwrun_observe(struct real *k, struct arena *a, const struct kstate *want, const struct world *known, const struct strv *marked, struct kstate *out, struct err *e)
 {
-	struct fw_listing l[FW_TABLE_N];
 	struct err one = {0};
-	int r = listing(k, FW_V4, known, marked, a, l, out, &one);
+	int r = look(k, FW_V4, a, known, marked, out, &one);
 	if (r == -ENOENT && k->conf->nftables)
 		return 0; /* a host without iptables has nothing of it */
 	if (r < 0) {
@@ -118,5 +211,5 @@ int fwrun_observe(struct real *k, struct arena *a, const struct kstate *want, co
 	}
 	/* What the iptables backend left is in both families or in IPv4 alone. */
 	bool six = has_rule(want, FW_V6) || (k->conf->nftables && has_rule(out, FW_V4));
-	return six ? listing(k, FW_V6, known, marked, a, l, out, e) : 0;
+	return six ? look(k, FW_V6, a, known, marked, out, e) : 0;
 }

@@ -405,6 +405,7 @@ static void real_free(struct kernel *ops)
 	nl_close(&k->nl);
 	stamper_close(&k->stamper);
 	nft_close(k);
+	fwrun_close(k);
 	free(k);
 }
 

@@ -7,12 +7,22 @@
 #include "kernel/nl.h"
 #include "kernel/rtnl.h"
 #include "kernel/stamp.h"
+#include "net/fw.h"
+
+/* One family's tables as they were at a stamp, with what is ours in them (fwrun.c). */
+struct fw_cache {
+	struct stamp as_of; /* not known: there is nothing */
+	struct fw_listing tables[FW_TABLE_N];
+	struct arena mem;
+	size_t limit;
+};
 
 struct real {
 	struct kernel ops; /* first: a struct kernel * is a struct real * */
 	const struct netconf *conf;
 	struct nl nl; /* in the daemon's namespace */
 	struct stamper stamper;
+	struct fw_cache cache[FW_FAMILY_N];
 	struct stamp right; /* when the rules were last known to be as wanted: moved on by our own changes */
 	struct nft_ctx *nft; /* of libnftables, on the host; NULL: not used yet */
 	char *nft_printed; /* the skeleton of our nftables table as the library printed it after we made it; NULL: not made by us yet */
@@ -28,6 +38,7 @@ void real_changed_rules(struct real *k, const struct stamp *before, unsigned n);
 int link_remove(int index, struct err *e);
 /* One firewall step; the table as it is now is read first, so that rules find their places. */
 int fwrun_step(struct real *k, const struct step *s, struct err *e);
+void fwrun_close(struct real *k);
 /* Reads the tables and recognises what is ours. marked: devices on the host that carry our alias. */
 int fwrun_observe(struct real *k, struct arena *a, const struct kstate *want, const struct world *known, const struct strv *marked, struct kstate *out, struct err *e);
 int observe_parts(struct real *k, unsigned parts, struct arena *a, const struct kstate *want, const struct world *known, struct kstate *out, struct err *e);

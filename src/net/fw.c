@@ -721,7 +721,7 @@ static int recognise_lines(struct finder *f, struct err *e)
 	const char *chain = "";
 	size_t in_chain = 0;
 	for (size_t i = 0; i < f->l->n; i++, in_chain++) {
-		struct fw_line *line = &f->l->lines[i];
+		struct fw_line *line = f->l->lines[i];
 		struct kobj found;
 		if (!streq(chain, line->chain)) {
 			chain = line->chain;

@@ -5,6 +5,7 @@
  * iptables-save and writes for iptables-restore. */
 #pragma once
 
+#include "base/map.h"
 #include "net/links.h"
 #include "net/plan.h"
 #include "net/want.h"
@@ -25,11 +26,13 @@ bool fw_masquerades(const struct netconf *c, const struct network *n, enum fw_fa
 bool fw_opens_directly(const struct netconf *c, const struct network *n, enum fw_family f);
 int fw_rank_cmp(const struct fw_rank *a, const struct fw_rank *b);
 
-/* A table as it is: chains and rules in kernel order, foreign ones included. */
+/* A table as it is: chains and rules in kernel order, foreign ones included. Its memory is the arena's that it was parsed
+ * into, but for the index: fw_listing_free. */
 struct fw_line {
 	const char *chain;
 	const char *text;        /* as iptables-save prints it, without "-A CHAIN " and counters */
 	const struct kobj *ours; /* the K_RULE, or NULL: foreign */
+	struct fw_line *next;    /* the next one of the same chain and text */
 };
 struct fw_chain {
 	const char *name;
@@ -38,11 +41,15 @@ struct fw_chain {
 struct fw_listing {
 	enum fw_family family;
 	enum fw_table table;
-	struct fw_line *lines;
+	struct fw_line **lines;
 	size_t n, cap;
 	struct fw_chain *chains;
 	size_t nchains, ccap;
+	struct arena *mem;
+	struct map index; /* "CHAIN text" -> its first line; made when it is needed */
+	bool indexed;
 };
+void fw_listing_free(struct fw_listing l[static FW_TABLE_N]);
 
 /* Parses iptables-save output (any tables); only raw, nat and filter are kept. out[t].n == 0 for a table that it does
  * not hold. -EPROTO for text that is not its output. */
@@ -58,5 +65,6 @@ int fw_recognise(struct fw_listing *l, const struct world *known, const struct s
 	struct kstate *out, struct err *e);
 /* The input of one iptables-restore --noflush run for a STEP_FW, given the tables as they are now (recognised). Rules
  * are placed by rank among ours; foreign rules keep their places. What is there already is not made again, and what has
- * gone already is not deleted: either would fail the run. Nothing to do is an empty text. */
-int fw_render(const struct step *s, const struct fw_listing now[static FW_TABLE_N], struct buf *out, struct err *e);
+ * gone already is not deleted: either would fail the run. Nothing to do is an empty text. The listing is then what the
+ * tables are after the run. */
+int fw_render(const struct step *s, struct fw_listing now[static FW_TABLE_N], struct buf *out, struct err *e);

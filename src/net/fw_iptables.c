@@ -21,7 +21,8 @@
  * are only pushed down. The one exception is the jump to DOCKER-USER: it goes to the very top. Rules of ours that
  * somebody moved away are no landmarks: they are passed over.
  *
- * The cost is linear: rules of a chain are sorted by rank and merged with its lines. tests/net/test_fw.c holds the
+ * The listing is kept between runs, as long as nobody else changes the tables, so writing does to it what it writes. The
+ * cost is that of what changes, and one pass over a chain's lines. tests/net/test_fw.c holds the
  * golden texts, and tests/net/test_fw_real.c runs them with foreign rules between any two of ours. */
 #include <errno.h>
 #include <stdlib.h>
@@ -48,20 +49,29 @@ static int add_chain(struct arena *a, struct fw_listing *l, const char *line)
 	return a->bad ? -ENOMEM : 0;
 }
 
+static int room_for_line(struct fw_listing *l)
+{
+	if (l->n < l->cap)
+		return 0;
+	size_t cap = l->cap ? l->cap * 2 : 32;
+	struct fw_line **v = arena_new(l->mem, struct fw_line *, cap);
+	if (!v)
+		return -ENOMEM;
+	if (l->n)
+		memcpy(v, l->lines, l->n * sizeof(struct fw_line *));
+	l->lines = v;
+	l->cap = cap;
+	return 0;
+}
+
 static int add_line(struct arena *a, struct fw_listing *l, const char *line)
 {
-	if (l->n == l->cap) {
-		size_t cap = l->cap ? l->cap * 2 : 32;
-		struct fw_line *v = arena_new(a, struct fw_line, cap);
-		if (!v)
-			return -ENOMEM;
-		if (l->n)
-			memcpy(v, l->lines, l->n * sizeof(*v));
-		l->lines = v;
-		l->cap = cap;
-	}
+	struct fw_line *one = arena_new(a, struct fw_line, 1);
 	size_t n = strcspn(line, " ");
-	l->lines[l->n++] = (struct fw_line){.chain = arena_dupn(a, line, n), .text = line[n] ? line + n + 1 : ""};
+	if (!one || room_for_line(l) < 0)
+		return -ENOMEM;
+	*one = (struct fw_line){.chain = arena_dupn(a, line, n), .text = line[n] ? line + n + 1 : ""};
+	l->lines[l->n++] = one;
 	return a->bad ? -ENOMEM : 0;
 }
 
@@ -102,7 +112,7 @@ int fw_parse(const char *text, enum fw_family family, struct arena *a, struct fw
 	struct fw_listing *l = NULL;
 	bool inside = false;
 	for (int t = 0; t < FW_TABLE_N; t++)
-		out[t] = (struct fw_listing){.family = family, .table = (enum fw_table)t};
+		out[t] = (struct fw_listing){.family = family, .table = (enum fw_table)t, .mem = a};
 	for (unsigned number = 1; *text; number++) {
 		size_t n = line_length(text);
 		const char *line = arena_dupn(a, text, n);
@@ -129,45 +139,103 @@ int fw_parse(const char *text, enum fw_family family, struct arena *a, struct fw
 	return inside ? err_set(e, -EPROTO, "iptables-save ended in the middle of a table") : 0;
 }
 
-/* Where the lines with one text are, first to last: what -D takes, one after the other. */
-struct copies {
-	size_t at;
-	struct copies *next;
-};
+void fw_listing_free(struct fw_listing l[static FW_TABLE_N])
+{
+	for (int t = 0; t < FW_TABLE_N; t++) {
+		map_free(&l[t].index);
+		l[t].indexed = false;
+	}
+}
 
+/* What is written is done to the listing at the same time. */
 struct render {
-	const struct fw_listing *now; /* one table */
+	struct fw_listing *now; /* one table */
 	struct arena mem;
-	struct map lines; /* "CHAIN text" -> struct copies */
-	bool *gone;       /* per line of the listing */
 	struct buf *out;
 };
 
 static void own_render(struct render *r)
 {
-	map_free(&r->lines);
 	arena_free(&r->mem);
 }
 
-static const char *line_key(struct render *r, const char *chain, const char *text)
+static const char *line_key(struct arena *a, const char *chain, const char *text)
 {
-	return arena_printf(&r->mem, "%s %s", chain, text);
+	return arena_printf(a, "%s %s", chain, text);
+}
+
+static struct fw_line *first_line(struct render *r, const char *chain, const char *text)
+{
+	const char *key = line_key(&r->mem, chain, text);
+	return key ? map_gets(&r->now->index, key) : NULL;
 }
 
 /* Backwards, so that each list begins with the first copy. */
-static int index_lines(struct render *r)
+static int index_lines(struct fw_listing *l)
 {
-	r->gone = arena_new(&r->mem, bool, r->now->n + 1);
-	for (size_t i = r->now->n; i-- > 0;) {
-		const char *key = line_key(r, r->now->lines[i].chain, r->now->lines[i].text);
-		struct copies *c = arena_new(&r->mem, struct copies, 1);
-		if (r->mem.bad)
+	for (size_t i = l->n; !l->indexed && i-- > 0;) {
+		const char *key = line_key(l->mem, l->lines[i]->chain, l->lines[i]->text);
+		if (!key)
 			return -ENOMEM;
-		*c = (struct copies){.at = i, .next = map_gets(&r->lines, key)};
-		if (map_puts(&r->lines, key, c) < 0)
+		l->lines[i]->next = map_gets(&l->index, key);
+		if (map_puts(&l->index, key, l->lines[i]) < 0)
 			return -ENOMEM;
 	}
-	return r->mem.bad ? -ENOMEM : 0;
+	l->indexed = true;
+	return 0;
+}
+
+static size_t place_of(const struct fw_listing *l, const struct fw_line *line)
+{
+	size_t i = 0;
+	while (i < l->n && l->lines[i] != line)
+		i++;
+	return i;
+}
+
+/* The first of its copies goes. */
+static int drop_line(struct render *r, struct fw_line *line)
+{
+	struct fw_listing *l = r->now;
+	size_t i = place_of(l, line);
+	const char *key = line_key(l->mem, line->chain, line->text);
+	if (!key)
+		return -ENOMEM;
+	memmove(&l->lines[i], &l->lines[i + 1], (l->n - i - 1) * sizeof(struct fw_line *));
+	l->n--;
+	if (!line->next)
+		(void)map_dels(&l->index, key);
+	return line->next ? map_puts(&l->index, key, line->next) : 0;
+}
+
+/* A new line at this place of the whole listing; among its copies it stands where they are in the kernel's order. */
+static struct fw_line *put_line(struct render *r, size_t at, const struct kobj *o)
+{
+	struct fw_listing *l = r->now;
+	struct fw_line *line = arena_new(l->mem, struct fw_line, 1);
+	struct kobj *copy = arena_new(l->mem, struct kobj, 1);
+	if (!line || !copy || room_for_line(l) < 0)
+		return NULL;
+	*copy = *o;
+	copy->unit.id = arena_dup(l->mem, o->unit.id);
+	copy->rule.chain = arena_dup(l->mem, o->rule.chain);
+	copy->rule.text = arena_dup(l->mem, o->rule.text);
+	*line = (struct fw_line){.chain = copy->rule.chain, .text = copy->rule.text, .ours = copy};
+	const char *key = line_key(l->mem, o->rule.chain, o->rule.text);
+	if (l->mem->bad)
+		return NULL;
+	struct fw_line *first = map_gets(&l->index, key), *before = NULL;
+	for (struct fw_line *c = first; c && place_of(l, c) < at; c = c->next)
+		before = c;
+	line->next = before ? before->next : first;
+	if (before)
+		before->next = line;
+	else if (map_puts(&l->index, key, line) < 0)
+		return NULL;
+	memmove(&l->lines[at + 1], &l->lines[at], (l->n - at) * sizeof(struct fw_line *));
+	l->lines[at] = line;
+	l->n++;
+	return line;
 }
 
 static bool has_chain(const struct fw_listing *l, const char *name)
@@ -180,26 +248,47 @@ static bool has_chain(const struct fw_listing *l, const char *name)
 
 static int delete_rule(struct render *r, const char *chain, const char *text)
 {
-	const char *key = line_key(r, chain, text);
-	struct copies *c = key ? map_gets(&r->lines, key) : NULL;
-	if (!key)
-		return -ENOMEM;
-	while (c && r->gone[c->at])
-		c = c->next;
-	if (!c)
-		return 0; /* somebody was quicker */
-	r->gone[c->at] = true;
+	struct fw_line *line = first_line(r, chain, text);
+	if (!line)
+		return r->mem.bad ? -ENOMEM : 0; /* somebody was quicker */
 	buf_printf(r->out, "-D %s %s\n", chain, text);
+	return drop_line(r, line);
+}
+
+static int make_chain(struct render *r, const struct kobj *o)
+{
+	struct fw_listing *l = r->now;
+	if (has_chain(l, o->chain.chain))
+		return 0;
+	const char *name = arena_dup(l->mem, o->chain.chain), *line = arena_printf(l->mem, "%s -", o->chain.chain);
+	if (l->mem->bad || add_chain(l->mem, l, line) < 0)
+		return -ENOMEM;
+	buf_printf(r->out, "-N %s\n", name);
+	if (!o->chain.keep)
+		return 0;
+	buf_printf(r->out, "-A %s -j RETURN\n", name);
+	struct kobj back = {.kind = K_RULE, .rule = {.family = l->family, .table = l->table, .chain = name, .text = "-j RETURN"}};
+	struct fw_line *theirs = put_line(r, l->n, &back);
+	if (theirs)
+		theirs->ours = NULL;
+	return theirs ? 0 : -ENOMEM;
+}
+
+static int flush_chain(struct render *r, const char *chain)
+{
+	for (size_t i = r->now->n; i-- > 0;)
+		if (streq(r->now->lines[i]->chain, chain))
+			try(drop_line(r, first_line(r, chain, r->now->lines[i]->text)));
 	return 0;
 }
 
-static void make_chain(struct render *r, const struct kobj *o)
+static void forget_chain(struct fw_listing *l, const char *name)
 {
-	if (has_chain(r->now, o->chain.chain))
-		return;
-	buf_printf(r->out, "-N %s\n", o->chain.chain);
-	if (o->chain.keep)
-		buf_printf(r->out, "-A %s -j RETURN\n", o->chain.chain);
+	size_t n = 0;
+	for (size_t i = 0; i < l->nchains; i++)
+		if (!streq(l->chains[i].name, name))
+			l->chains[n++] = l->chains[i];
+	l->nchains = n;
 }
 
 /* All are emptied before the first is deleted: iptables-nft refuses a chain as busy when another one is flushed after
@@ -212,15 +301,33 @@ static int delete_chains(struct render *r, const struct step *s)
 		const struct fw_change *c = &s->fw[i];
 		if (c->o->kind != K_CHAIN || c->add || c->o->chain.table != t || !has_chain(r->now, c->o->chain.chain))
 			continue;
-		if (c->o->chain.keep)
+		if (c->o->chain.keep) {
 			try(delete_rule(r, c->o->chain.chain, "-j RETURN"));
-		else
-			buf_printf(r->out, "-F %s\n", c->o->chain.chain);
+			continue;
+		}
+		buf_printf(r->out, "-F %s\n", c->o->chain.chain);
+		try(flush_chain(r, c->o->chain.chain));
 	}
-	for (size_t i = 0; i < s->nfw; i++)
-		if (s->fw[i].o->kind == K_CHAIN && !s->fw[i].add && s->fw[i].o->chain.table == t &&
-			has_chain(r->now, s->fw[i].o->chain.chain))
-			buf_printf(r->out, "-X %s\n", s->fw[i].o->chain.chain);
+	for (size_t i = 0; i < s->nfw; i++) {
+		const struct kobj *o = s->fw[i].o;
+		if (o->kind != K_CHAIN || s->fw[i].add || o->chain.table != t || !has_chain(r->now, o->chain.chain))
+			continue;
+		buf_printf(r->out, "-X %s\n", o->chain.chain);
+		forget_chain(r->now, o->chain.chain);
+	}
+	return 0;
+}
+
+static int set_policy(struct render *r, const struct kobj *o)
+{
+	struct fw_listing *l = r->now;
+	const char *value = arena_dup(l->mem, o->policy.value);
+	if (!value)
+		return -ENOMEM;
+	for (size_t i = 0; i < l->nchains; i++)
+		if (streq(l->chains[i].name, o->policy.chain))
+			l->chains[i].policy = value;
+	buf_printf(r->out, "-P %s %s\n", o->policy.chain, value);
 	return 0;
 }
 
@@ -240,9 +347,8 @@ static bool is_landmark(const struct fw_line *l)
 /* True if the rule stands where it should already. */
 static bool is_there(struct render *r, const struct kobj *o)
 {
-	const char *key = line_key(r, o->rule.chain, o->rule.text);
-	for (const struct copies *c = key ? map_gets(&r->lines, key) : NULL; c; c = c->next)
-		if (!r->gone[c->at] && is_landmark(&r->now->lines[c->at]))
+	for (const struct fw_line *c = first_line(r, o->rule.chain, o->rule.text); c; c = c->next)
+		if (is_landmark(c))
 			return true;
 	return false;
 }
@@ -251,22 +357,23 @@ static bool is_there(struct render *r, const struct kobj *o)
 static int insert_rules(struct render *r, const struct kobj **rules, size_t n)
 {
 	const char *chain = rules[0]->rule.chain;
-	const struct fw_line **line = arena_new(&r->mem, const struct fw_line *, r->now->n + 1);
-	size_t m = 0, next = 0, after = 0, inserted = 0;
+	struct fw_listing *l = r->now;
+	size_t m = 0, first = l->n, next = 0, after = 0, inserted = 0;
 	bool have_after = false;
-	if (!line)
-		return -ENOMEM;
-	for (size_t i = 0; i < r->now->n; i++)
-		if (!r->gone[i] && streq(r->now->lines[i].chain, chain))
-			line[m++] = &r->now->lines[i];
+	for (size_t i = 0; i < l->n; i++) { /* a chain's lines stand together */
+		if (streq(l->lines[i]->chain, chain)) {
+			first = m ? first : i;
+			m++;
+		}
+	}
 	for (size_t i = 0; i < n; i++) {
 		const struct fw_rank *rank = &rules[i]->rule.rank;
 		size_t at = 0;
 		if (is_there(r, rules[i]))
 			continue;
-		for (; next < m && (!is_landmark(line[next]) || fw_rank_cmp(&line[next]->ours->rule.rank, rank) <= 0);
-			next++) {
-			if (!is_landmark(line[next]))
+		struct fw_line **line = l->lines + first;
+		for (; next < m && (!is_landmark(line[next + inserted]) || fw_rank_cmp(&line[next + inserted]->ours->rule.rank, rank) <= 0); next++) {
+			if (!is_landmark(line[next + inserted]))
 				continue;
 			after = next + 1;
 			have_after = true;
@@ -281,6 +388,8 @@ static int insert_rules(struct render *r, const struct kobj **rules, size_t n)
 			at = m;
 		after = at;
 		have_after = true;
+		if (!put_line(r, first + at + inserted, rules[i]))
+			return -ENOMEM;
 		buf_printf(r->out, "-I %s %zu %s\n", chain, at + inserted + 1, rules[i]->rule.text);
 		inserted++;
 	}
@@ -299,7 +408,7 @@ static int render(struct render *r, const struct step *s)
 	enum fw_table t = r->now->table;
 	const struct kobj **rules = arena_new(&r->mem, const struct kobj *, s->nfw + 1);
 	size_t n = 0;
-	try(index_lines(r));
+	try(index_lines(r->now));
 	if (!rules)
 		return -ENOMEM;
 	for (size_t i = 0; i < s->nfw; i++)
@@ -311,9 +420,9 @@ static int render(struct render *r, const struct step *s)
 		if (!s->fw[i].add || !in_table(o, t))
 			continue;
 		if (o->kind == K_CHAIN)
-			make_chain(r, o);
+			try(make_chain(r, o));
 		else if (o->kind == K_POLICY)
-			buf_printf(r->out, "-P %s %s\n", o->policy.chain, o->policy.value);
+			try(set_policy(r, o));
 		else
 			rules[n++] = o;
 	}
@@ -327,7 +436,7 @@ static int render(struct render *r, const struct step *s)
 	return r->out->bad ? -ENOMEM : 0;
 }
 
-int fw_render(const struct step *s, const struct fw_listing now[static FW_TABLE_N], struct buf *out, struct err *e)
+int fw_render(const struct step *s, struct fw_listing now[static FW_TABLE_N], struct buf *out, struct err *e)
 {
 	for (int t = 0; t < FW_TABLE_N; t++) {
 		OWN(own_buf) struct buf body = {0};

@@ -50,6 +50,7 @@ static void mend(const struct world *w, const struct netconf *c, const char *tex
 		if (p.v[i].op == STEP_FW && fw_render(&p.v[i], l, &out, NULL) < 0)
 			abort();
 	}
+	fw_listing_free(l);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -273,8 +273,9 @@ UNUSED static struct kstate fw_observe(const struct fw_host *h, const struct wor
 	return s;
 }
 
+/* after: what the tables should be when the text was run; NULL: not asked for. */
 UNUSED static const char *fw_step_text(const struct fw_host *h, const struct step *s, const struct world *known,
-	const struct netconf *c, struct arena *a)
+	const struct netconf *c, struct arena *a, struct fw_listing *after)
 {
 	struct fw_listing l[FW_TABLE_N];
 	struct kstate seen = {.mem = a};
@@ -288,10 +289,46 @@ UNUSED static const char *fw_step_text(const struct fw_host *h, const struct ste
 		printf("# %s\n", e.msg);
 		abort();
 	}
+	fw_listing_free(l);
+	for (int t = 0; after && t < FW_TABLE_N; t++)
+		after[t] = l[t];
 	const char *copy = arena_dup(a, buf_str(&out));
 	buf_free(&out);
 	free(text);
 	return copy;
+}
+
+/* The n-th line of a chain. */
+static const struct fw_line *fw_nth(const struct fw_listing *l, const char *chain, size_t n)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (streq(l->lines[i]->chain, chain) && n-- == 0)
+			return l->lines[i];
+	return NULL;
+}
+
+/* Is what fw_render made of the listing what the programs list? Chains may come in another order. */
+static bool fw_foreseen(const struct fw_host *h, enum fw_family f, const struct fw_listing *after, struct arena *a)
+{
+	struct fw_listing now[FW_TABLE_N];
+	struct err e = {0};
+	char *text = h->save(h->arg, f, false, FW_RAW);
+	bool same = fw_parse(text, f, a, now, &e) >= 0;
+	for (int t = 0; same && t < FW_TABLE_N; t++) {
+		/* a table that the programs have not made yet has chains once it was written to */
+		same = now[t].n == after[t].n;
+		for (size_t c = 0; same && c < now[t].nchains; c++) {
+			const struct fw_line *x, *y;
+			for (size_t i = 0; same && (x = fw_nth(&now[t], now[t].chains[c].name, i)); i++) {
+				y = fw_nth(&after[t], now[t].chains[c].name, i);
+				same = y && streq(x->text, y->text);
+				if (!same)
+					printf("# %s %zu: is %s, foreseen %s\n", x->chain, i, x->text, y ? y->text : "nothing");
+			}
+		}
+	}
+	free(text);
+	return same;
 }
 
 /* Brings the firewall from `have` to `want`, or back again; false when a run failed. */
@@ -309,13 +346,16 @@ UNUSED static bool fw_apply(const struct fw_host *h, struct kstate *have, struct
 			continue;
 		if (back && plan_inverse(a, s, &s, &n, &e) < 0)
 			abort();
-		const char *text = fw_step_text(h, s, known, c, a), *why = h->run(h->arg, s->family, text);
+		struct fw_listing after[FW_TABLE_N];
+		const char *text = fw_step_text(h, s, known, c, a, after), *why = h->run(h->arg, s->family, text);
 		if (why) {
 			printf("# %s\n", why);
 			for (const char *l = text; *l; l += strcspn(l, "\n") + (l[strcspn(l, "\n")] == '\n'))
 				printf("# | %.*s\n", (int)strcspn(l, "\n"), l);
 			return false;
 		}
+		if (!fw_foreseen(h, s->family, after, a))
+			return false;
 	}
 	return true;
 }

@@ -116,7 +116,7 @@ TEST(new_network_text)
 	struct buf text = {0};
 	REQUIRE(plan_diff(&l.a, &before, &after, &p, &e) == 0);
 	for (size_t i = 0; i < p.n; i++)
-		buf_puts(&text, fw_step_text(&l.h, &p.v[i], w, &l.c, &l.a));
+		buf_puts(&text, fw_step_text(&l.h, &p.v[i], w, &l.c, &l.a, NULL));
 	GOLDEN("net/fw_new_network.txt", buf_str(&text));
 	buf_free(&text);
 	world_free(w);
@@ -339,8 +339,8 @@ TEST(near_misses)
 	struct world *w = fix_world();
 	struct netconf c = fix_conf();
 	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
-		struct fw_line line = {.chain = "FORWARD", .text = t[i]};
-		struct fw_listing l = {.family = FW_V4, .table = FW_FILTER, .lines = &line, .n = 1};
+		struct fw_line line = {.chain = "FORWARD", .text = t[i]}, *lines = &line;
+		struct fw_listing l = {.family = FW_V4, .table = FW_FILTER, .lines = &lines, .n = 1};
 		struct kstate s = {.mem = &a};
 		struct err e = {0};
 		CHECK(fw_recognise(&l, w, NULL, &c, &s, &e) == 0 && s.n == 0 && !line.ours);

@@ -121,10 +121,10 @@ static void prints_as_golden(struct variant *v)
 			for (size_t i = 0; i < want[t].n; i++) {
 				size_t nth = 0, seen = 0;
 				for (size_t m = 0; m < i; m++)
-					nth += streq(want[t].lines[m].chain, want[t].lines[i].chain);
+					nth += streq(want[t].lines[m]->chain, want[t].lines[i]->chain);
 				for (size_t m = 0; m < real[t].n; m++)
-					if (streq(real[t].lines[m].chain, want[t].lines[i].chain) && seen++ == nth)
-						same += streq(real[t].lines[m].text, want[t].lines[i].text);
+					if (streq(real[t].lines[m]->chain, want[t].lines[i]->chain) && seen++ == nth)
+						same += streq(real[t].lines[m]->text, want[t].lines[i]->text);
 			}
 			CHECK_INT(same, want[t].n);
 		}
