@@ -71,6 +71,7 @@ static int faulty_run(struct kernel *ops, const struct step *s, struct err *e)
 	bool now = ++f->runs == f->fail_at;
 	f->inner->known = ops->known;
 	f->inner->dns = ops->dns;
+	f->inner->claimed = ops->claimed;
 	f->inner->ports = ops->ports;
 	if (now && !f->after)
 		return err_set(e, -EIO, "injected failure");

@@ -111,6 +111,11 @@ static int read_tables(struct nl *nl, void *arg, struct err *e)
 	return access("/proc/sys/net/ipv6", F_OK) < 0 ? 0 : dump(nl, routes6, take_route, t, &t->nroutes, e);
 }
 
+static bool has_alias(const struct rtnl_link *link)
+{
+	return str_starts(link->alias, "pontoon:");
+}
+
 static const struct rtnl_link *by_index(const struct table *t, int index)
 {
 	for (size_t i = 0; i < t->n; i++)
@@ -134,6 +139,12 @@ struct look {
 	} *boxes;
 	size_t nboxes;
 };
+
+/* A crash between the making of a device and its alias leaves one that only the intent names. */
+static bool is_claimed(const struct real *k, const struct rtnl_link *link)
+{
+	return k->ops.claimed && !*link->alias && strv_has(k->ops.claimed, link->name);
+}
 
 static int add(struct look *l, const struct kobj *o, struct err *e)
 {
@@ -169,9 +180,9 @@ static int add_up(struct look *l, const struct rtnl_link *link, struct unit u, c
 	return link->up ? add(l, &o, e) : 0;
 }
 
-static int add_bridge(struct look *l, const struct rtnl_link *link, bool marked, struct err *e)
+static int add_bridge(struct look *l, const struct rtnl_link *link, struct err *e)
 {
-	struct unit u = {UNIT_NETWORK, marked ? link->alias + strlen("pontoon:") : link->name};
+	struct unit u = {UNIT_NETWORK, has_alias(link) ? link->alias + strlen("pontoon:") : link->name};
 	struct kobj o = {.kind = K_BRIDGE, .unit = u, .bridge = {.name = link->name, .mac = link->mac, .mtu = link->mtu, .alias = link->alias, .filter = link->filter}};
 	try(add(l, &o, e));
 	try(add_up(l, link, u, NULL, e));
@@ -196,7 +207,7 @@ static int add_veth(struct look *l, const struct rtnl_link *link, struct err *e)
 {
 	const struct rtnl_link *inner = NULL, *master = link->master ? by_index(&l->host, link->master) : NULL;
 	const struct sandbox *box = box_of_peer(l, link, &inner);
-	struct unit u = {UNIT_ENDPOINT, link->alias + strlen("pontoon:")};
+	struct unit u = {UNIT_ENDPOINT, has_alias(link) ? link->alias + strlen("pontoon:") : link->name};
 	struct kobj o = {.kind = K_VETH, .unit = u, .ns = box ? box->id : NULL,
 		.veth = {.name = link->name, .inner = inner ? inner->name : "", .mtu = link->mtu, .master = master ? master->name : NULL, .alias = link->alias}};
 	if (inner)
@@ -207,13 +218,12 @@ static int add_veth(struct look *l, const struct rtnl_link *link, struct err *e)
 
 static int look_host(struct look *l, struct err *e)
 {
-	static const char mark[] = "pontoon:";
 	for (size_t i = 0; i < l->host.n; i++) {
 		const struct rtnl_link *link = &l->host.links[i];
-		bool marked = str_starts(link->alias, mark);
+		bool claimed = is_claimed(l->k, link), marked = has_alias(link) || claimed;
 		if (streq(link->kind, "bridge") && (marked || streq(link->name, l->k->conf->bridge)))
-			try(add_bridge(l, link, marked, e));
-		if (streq(link->kind, "veth") && marked && strchr(link->alias, '/'))
+			try(add_bridge(l, link, e));
+		if (streq(link->kind, "veth") && marked && (claimed || strchr(link->alias, '/')))
 			try(add_veth(l, link, e));
 	}
 	return 0;
@@ -398,7 +408,7 @@ int observe_parts(struct real *k, unsigned parts, struct arena *a, const struct 
 		return 0;
 	struct strv marked = {0};
 	for (size_t i = 0; i < l.host.n; i++)
-		if (str_starts(l.host.links[i].alias, "pontoon:") && strv_add(a, &marked, l.host.links[i].name) < 0)
+		if ((has_alias(&l.host.links[i]) || is_claimed(k, &l.host.links[i])) && strv_add(a, &marked, l.host.links[i].name) < 0)
 			return err_nomem(e);
 	/* Also what the other backend left. */
 	try(nft_observe(k, a, want, out, e));

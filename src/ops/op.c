@@ -85,7 +85,9 @@ static int intent_text(struct op *op, char **out, struct err *e)
 			json_array_append_new(json_object_get(j, "containers"), json_string(t->key));
 		if (ch[i].noun == NOUN_NETWORK) {
 			json_array_append_new(json_object_get(j, "networks"), json_string(t->key));
-			json_array_append_new(json_object_get(j, "devices"), json_string(((const struct network *)t)->bridge));
+			/* Only a name that nobody else would choose says by itself whose it is. */
+			if (str_starts(((const struct network *)t)->bridge, "br-") && strncmp(((const struct network *)t)->bridge + 3, t->key, 12) == 0)
+				json_array_append_new(json_object_get(j, "devices"), json_string(((const struct network *)t)->bridge));
 		}
 		if (ch[i].noun == NOUN_ENDPOINT) {
 			const struct endpoint *ep = (const struct endpoint *)t;

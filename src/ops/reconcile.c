@@ -4,6 +4,7 @@
  * keep containers alive without us), and directories. In this order:
  *
  *   1. intents    an operation that did not finish: a "start" whose process may or may not exist. Its container goes back to not started.
+ *                 Devices that it names and that the store does not know are removed with the kernel's difference, marked or not.
  *   2. processes  running ones that the store knows are adopted; exits that nobody recorded are recorded; everything unknown is ended
  *                 and removed, and so is what a removal left half done.
  *   3. networks   the predefined ones exist and follow the configuration.
@@ -211,12 +212,35 @@ int reconcile_repair(struct core *c, struct arena *a, const struct plan *p, stru
 	return result;
 }
 
-static int reconcile_kernel(struct core *c, struct err *e)
+/* The devices that leftover intents name. */
+static int claimed_devices(const struct store_intent *it, size_t n, struct arena *a, struct strv *out, struct err *e)
+{
+	for (size_t i = 0; i < n; i++) {
+		OWN(own_json) json_t *j = NULL;
+		size_t k;
+		const json_t *device;
+		if (json_parse(it[i].what, strlen(it[i].what), &j, NULL) < 0)
+			continue; /* of another version */
+		json_array_foreach(json_object_get(j, "devices"), k, device)
+		{
+			const char *name = json_string_value(device);
+			if (!str_empty(name) && strv_add(a, out, name) < 0)
+				return err_nomem(e);
+		}
+	}
+	return 0;
+}
+
+static int reconcile_kernel(struct core *c, const struct store_intent *it, size_t nit, struct err *e)
 {
 	OWN(arena_free) struct arena a = {0};
+	struct strv claimed = {0};
+	try(claimed_devices(it, nit, &a, &claimed, e));
 	struct plan p;
 	pthread_mutex_lock(&c->op_lock);
+	c->kernel->claimed = &claimed;
 	int r = reconcile_plan(c, KERNEL_ALL, &a, &p, e);
+	c->kernel->claimed = NULL;
 	if (r >= 0)
 		r = reconcile_repair(c, &a, &p, e);
 	pthread_mutex_unlock(&c->op_lock);
@@ -283,7 +307,7 @@ int reconcile_start(struct core *c, struct err *e)
 	finish_removals(c, &a);
 	if (defaults_networks(c, &one) < 0)
 		complain("predefined networks", &one);
-	if (reconcile_kernel(c, &one) < 0)
+	if (reconcile_kernel(c, it, nit, &one) < 0)
 		log_warn("the kernel's network is not all as it should be: `pontoon doctor` tells more");
 	if (reconcile_names(c, &one) < 0)
 		complain("names", &one);

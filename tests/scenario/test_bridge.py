@@ -1,6 +1,6 @@
 """What the daemon's options and the options of a bridge do, with real packets, under both firewall backends."""
 import json
-import os
+import sqlite3
 import subprocess
 
 import pytest
@@ -259,3 +259,30 @@ def test_links_without_icc(host, backend):
     check()
     h.cli.out("rm", "--link", "linked/uu")
     assert asks("linked", 80, h.address("target")) == "" and h.daemon.doctor() == []
+
+
+def test_crash_between_a_device_and_its_mark(host):
+    """A device without our alias is ours only when an intent names it: as a kill -9 right after its making leaves it."""
+    h = host("unmarked")
+    h.cli.out("network", "create", "mine")
+    h.run("stays", "--network", "mine")
+    pid = h.cli.out("inspect", "-f", "{{.State.Pid}}", "stays")
+    h.daemon.kill9()
+    ids = {c * 64: f"br-{c * 12}" for c in "abc"}
+    for name in ids.values():
+        h.sh(f"ip link add {name} type bridge")
+    h.sh("ip link add people type bridge; ip link add vethabcdef1 type veth peer name eth1 netns " + pid)
+    db = sqlite3.connect(h.daemon.dir / "d/pontoon.db")
+    for what in ({"about": "a" * 64, "containers": [], "networks": ["a" * 64], "devices": [ids["a" * 64], "people-not", "vethabcdef1"]}, {"devices": [ids["c" * 64]]}, ["odd"]):
+        db.execute("INSERT INTO pending(verb, what) VALUES ('network create', ?)", (json.dumps(what),))
+    db.commit()
+    db.close()
+    h.sh("ip link set br-cccccccccccc alias somebody")
+    h.start()
+    links = h.sh("ip -br link")
+    assert "br-aaaaaaaaaaaa" not in links and "vethabcdef1" not in links
+    assert "br-bbbbbbbbbbbb" in links and "br-cccccccccccc" in links and "people" in links, "not named, marked by somebody else, of no kind of ours"
+    assert "eth1" not in h.cli.out("exec", "stays", "ip", "link")
+    h.cli.out("network", "connect", "bridge", "stays")
+    assert h.daemon.doctor() == []
+    h.sh("ip link del br-bbbbbbbbbbbb; ip link del br-cccccccccccc; ip link del people")
