@@ -223,6 +223,16 @@ static int addr_in(struct nl *nl, void *arg, struct err *e)
 	return !w->add && r == -EADDRNOTAVAIL ? 0 : r;
 }
 
+/* Whether a change of the link's MAC is announced. A kernel without IPv6 has the one alone. */
+static void announce_changes(const char *link, const char *value)
+{
+	char path[64];
+	snprintf(path, sizeof(path), "net/ipv4/conf/%s/arp_notify", link);
+	(void)sysctl_write(path, value, NULL);
+	snprintf(path, sizeof(path), "net/ipv6/conf/%s/ndisc_notify", link);
+	(void)sysctl_write(path, value, NULL);
+}
+
 static int up_in(struct nl *nl, void *arg, struct err *e)
 {
 	const struct on_link *w = arg;
@@ -234,8 +244,12 @@ static int up_in(struct nl *nl, void *arg, struct err *e)
 	/* Why: net/driver_bridge.c. The network works without; a port that is not there (yet) is only not announced on. */
 	struct rtnl_link_change announce = {.index = c.index, .up = -1, .master = -1, .mac = &w->o->up.mac};
 	bool ready = !w->port || call(w->host, rtnl_port_state(buf, w->port, PORT_FORWARDING), NULL) >= 0;
-	if (w->port && mac_is_set(&w->o->up.mac) && (!ready || call(nl, rtnl_link_set(buf, &announce), NULL) < 0))
+	if (!w->port || !mac_is_set(&w->o->up.mac))
+		return 0;
+	announce_changes(w->o->up.link, "1");
+	if (!ready || call(nl, rtnl_link_set(buf, &announce), NULL) < 0)
 		log_debug("the addresses of %s were not announced", w->o->up.link);
+	announce_changes(w->o->up.link, "0");
 	return 0;
 }
 

@@ -6,9 +6,9 @@
  * Peers that knew the address at another MAC must learn at once. With arp_notify (IPv6: ndisc_notify) the kernel
  * announces addresses by itself, but when the link comes up that is for nothing: the bridge learns of the carrier
  * later, from a work queue (net/core/link_watch.c), and drops what comes in until then. So the sandbox's K_UP names its
- * port: the port is put into the forwarding state, which takes effect at once, and then the MAC is set to what it is,
- * which is announced too (net/ipv4/devinet.c, inetdev_event, NETDEV_CHANGEADDR). tests/kernel/test_scene.c listens for
- * it. So no packet of a new container is lost, and nobody has to wait and poll.
+ * port: the port is put into the forwarding state, which takes effect at once, and then, with those settings on for that
+ * moment, the MAC is set to what it is, which is announced too (net/ipv4/devinet.c, inetdev_event, NETDEV_CHANGEADDR).
+ * tests/kernel/test_scene.c listens for it. So no packet of a new container is lost, and nobody has to wait and poll.
  *
  * That is the first announcement; the others, as many as the network's options say, are sent by ops/announce.c.
  *
@@ -172,11 +172,6 @@ static int bridge_want_endpoint(
 	try(add(out, &veth, e));
 	try(add_ctl(out, u, ep->container, arena_printf(a, "net/ipv6/conf/%s/disable_ipv6", ep->ifname),
 		ip_is_set(&ep->ip6) ? "0" : "1", e));
-	if (announced && ip_is_set(&ep->ip4))
-		try(add_ctl(out, u, ep->container, arena_printf(a, "net/ipv4/conf/%s/arp_notify", ep->ifname), "1", e));
-	if (announced && ip_is_set(&ep->ip6))
-		try(add_ctl(
-			out, u, ep->container, arena_printf(a, "net/ipv6/conf/%s/ndisc_notify", ep->ifname), "1", e));
 	try(add_addr(out, u, ep->container, ep->ifname, &ep->ip4, n->v4.net.len, e));
 	try(add_addr(out, u, ep->container, ep->ifname, &ep->ip6, n->v6.net.len, e));
 	try(want_wishes(ep, u, out, e));

@@ -62,6 +62,24 @@ static struct mac choose_mac(const struct endpoint *ep)
 	return (struct mac){.b = {0x02, 0x42, (uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v}};
 }
 
+/* Does a sysctl of the endpoint, or of the whole container, switch IPv6 off? */
+static bool refuses_v6(const struct world *w, const struct endpoint *ep)
+{
+	static const char *const keys[] = {"net.ipv6.conf.all.disable_ipv6", "net.ipv6.conf.default.disable_ipv6"};
+	OWN(arena_free) struct arena a = {0};
+	const struct container *c = world_container(w, ep->container);
+	const char *wishes = kvs_get(&ep->driver_opts, ENDPOINT_SYSCTLS), *path, *value;
+	bool off = false;
+	for (size_t i = 0; c && i < ARRAY_LEN(keys); i++) {
+		const char *v = kvs_get(&c->spec->host.sysctls, keys[i]);
+		off |= v && streq(v, "1");
+	}
+	while (wishes && endpoint_next_sysctl(&wishes, "X", &a, &path, &value, NULL) > 0)
+		if (streq(path, "net/ipv6/conf/X/disable_ipv6"))
+			off = streq(value, "1");
+	return off;
+}
+
 static int fill_live(struct world *fork, const struct network *n, struct endpoint *ep, struct err *e)
 {
 	if (n->driver != DRIVER_BRIDGE)
@@ -72,7 +90,7 @@ static int fill_live(struct world *fork, const struct network *n, struct endpoin
 	try(name_interface(fork, n, ep, e));
 	if (n->enable_v4)
 		try(ipam_pick_address(fork, n, AF_INET, &ep->want_ip4, &ep->ip4, e));
-	if (n->enable_v6)
+	if (n->enable_v6 && !refuses_v6(fork, ep))
 		try(ipam_pick_address(fork, n, AF_INET6, &ep->want_ip6, &ep->ip6, e));
 	ep->mac = choose_mac(ep);
 	return 0;
@@ -255,6 +273,8 @@ static int check_connect(const struct world *w, const struct container *c, const
 	if (c->state == STATE_REMOVING || c->state == STATE_DEAD)
 		return err_set(e, -EBUSY,
 			"Container %s is marked for removal and cannot be connected or disconnected to the network", c->id);
+	if (n->config_only)
+		return err_as(e, ERR_FORBIDDEN, "cannot create endpoint on configuration-only network");
 	if (n->driver == DRIVER_HOST)
 		return err_as(e, ERR_INVALID,
 			"cannot connect container to host network - container must be created in host network mode");
