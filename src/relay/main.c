@@ -112,13 +112,3 @@ int main(int argc, char **argv)
 	}
 	return 0;
 }
-
-#if defined(__SANITIZE_ADDRESS__) || (defined(__clang__) && defined(__has_feature))
-/* The leak check at exit starts a tracing process; the confinement ends it, and then the check waits for it for ever. Leaks are looked for in the unit
- * tests. */
-const char *__asan_default_options(void);
-const char *__asan_default_options(void)
-{
-	return "detect_leaks=0";
-}
-#endif
