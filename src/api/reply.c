@@ -20,7 +20,7 @@
 #include "base/log.h"
 
 #define STREAM_STACK (256u << 10)
-#define READ_BLOCK   (32u << 10)
+#define READ_BLOCK   (4u << 10) /* for clients of HTTP/1.0: chunks are read into the connection's own memory */
 #define LINGER_MS    200
 
 struct stream {

@@ -3,7 +3,7 @@
 
 #define LIMIT_JSON_DEPTH      64
 #define LIMIT_BODY_JSON       (4u << 20)    /* bytes of a JSON request body */
-#define LIMIT_HEADERS         (64u << 10)   /* bytes of a request's head, one connection's memory pool */
+#define LIMIT_HEADERS         (40u << 10)   /* bytes of a request's head, one connection's memory pool: above 32 KiB it is mapped, and given back when the connection ends */
 #define LIMIT_CONNECTIONS     512           /* HTTP connections at once */
 #define LIMIT_CHILD_OUTPUT    (16u << 20)   /* bytes of a helper program's output kept */
 #define LIMIT_FDS_PER_MESSAGE 64            /* descriptors in one SCM_RIGHTS message (the kernel's own limit is 253) */
@@ -14,6 +14,7 @@
 #define LIMIT_CONTAINERS      20000
 #define LIMIT_ENDPOINTS_PER_CONTAINER 64
 #define LIMIT_EXECS_PER_CONTAINER 256
+#define LIMIT_EXECS_KEPT      64            /* of these, ended ones that can still be asked for their exit code */
 #define LIMIT_PROBES          16            /* health checks under way at once, all containers */
 #define LIMIT_LAYERS          127           /* as Docker: the lowerdir string of overlayfs must fit a page when shortened */
 #define LIMIT_NAME            128           /* bytes of a container or network name */

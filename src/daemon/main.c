@@ -138,6 +138,8 @@ int main(int argc, char **argv)
 	}
 	/* A thread a connection, each short: with an arena for each of them (the C library makes up to 8 a core) memory that nobody uses stays resident. */
 	(void)mallopt(M_ARENA_MAX, ARENAS);
+	(void)mallopt(M_MMAP_THRESHOLD, 64 << 10); /* long answers are given back to the system; fixed, or the library raises it at the first one */
+	(void)mallopt(M_TRIM_THRESHOLD, 256 << 10);
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);

@@ -38,14 +38,22 @@ const struct json_field exec_spec_table[] = {
 	{"ConsoleSize", J_PAIR, X(console_h), 0, NULL, 0},
 	J_END};
 
+/* What only a session that runs needs. */
+static void close_files(struct exec *x)
+{
+	if (x->ended_fd >= 0)
+		close(STEAL_FD(x->ended_fd));
+	if (x->master >= 0)
+		close(STEAL_FD(x->master));
+}
+
 static void exec_unref(struct exec *x)
 {
-	if (--x->refs)
+	if (--x->refs == 1 && x->ended && !x->probe)
+		close_files(x); /* it is only kept to be asked for its exit code; a probe's are still waited on */
+	if (x->refs)
 		return;
-	if (x->ended_fd >= 0)
-		close(x->ended_fd);
-	if (x->master >= 0)
-		close(x->master);
+	close_files(x);
 	arena_free(&x->mem);
 	free(x);
 }
@@ -86,12 +94,12 @@ static void copy_spec(struct arena *a, const struct exec_spec *s, struct exec_sp
 	out->detach_keys = arena_dup(a, s->detach_keys);
 }
 
-/* The oldest session of the container that has ended. */
-static bool forget_ended(struct engine *en, const char *container)
+/* The oldest session of the container that has ended, or was never started, makes room for a new one. */
+static bool drop_oldest(struct engine *en, const char *container, bool ended)
 {
 	struct exec **oldest = NULL;
 	for (struct exec **p = &en->execs; *p; p = &(*p)->next)
-		if ((*p)->ended && streq((*p)->container, container))
+		if (streq((*p)->container, container) && ((*p)->ended || (!ended && !(*p)->started)))
 			oldest = p;
 	if (!oldest)
 		return false;
@@ -104,7 +112,7 @@ static bool forget_ended(struct engine *en, const char *container)
 int engine_exec_create(struct engine *en, const struct container *c, const struct exec_spec *s, char out_id[static ID_TEXT], struct err *e)
 {
 	struct keys keys;
-	size_t n = 0;
+	size_t n = 0, idle = 0;
 	if (s->cmd.n == 0)
 		return err_as(e, ERR_INVALID, "No exec command specified");
 	try(keys_parse(s->detach_keys, &keys, e));
@@ -116,16 +124,17 @@ int engine_exec_create(struct engine *en, const struct container *c, const struc
 	random_id(x->id);
 	STR_COPY(x->container, c->id);
 	copy_spec(&x->mem, s, &x->spec);
-	x->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	x->ended_fd = -1;
 	pthread_mutex_lock(&en->lock);
-	for (const struct exec *y = en->execs; y; y = y->next)
+	for (const struct exec *y = en->execs; y; y = y->next) {
 		n += streq(y->container, c->id);
-	if (n >= LIMIT_EXECS_PER_CONTAINER && forget_ended(en, c->id))
-		n--;
-	int r = n >= LIMIT_EXECS_PER_CONTAINER ? err_as(e, ERR_UNAVAILABLE, "container %s has %d exec sessions: let some end first", c->id, LIMIT_EXECS_PER_CONTAINER)
-		: x->ended_fd < 0		? err_errno(e, -errno, "eventfd")
-		: x->mem.bad			? err_nomem(e)
-						: 0;
+		idle += streq(y->container, c->id) && y->ended;
+	}
+	if (idle >= LIMIT_EXECS_KEPT)
+		n -= drop_oldest(en, c->id, true);
+	int r = x->mem.bad ? err_nomem(e) : 0;
+	if (r >= 0 && n >= LIMIT_EXECS_PER_CONTAINER && !drop_oldest(en, c->id, false))
+		r = err_as(e, ERR_UNAVAILABLE, "%d exec sessions run in container %s: let some end first", LIMIT_EXECS_PER_CONTAINER, c->id);
 	if (r < 0) {
 		exec_unref(x);
 	} else {
@@ -175,7 +184,8 @@ void engine_exec_forget(struct engine *en, const char *container)
 		}
 		*p = x->next;
 		x->ended = true;
-		eventfd_write(x->ended_fd, 1);
+		if (x->ended_fd >= 0)
+			eventfd_write(x->ended_fd, 1);
 		exec_unref(x);
 	}
 	pthread_mutex_unlock(&en->lock);
@@ -196,8 +206,9 @@ static void mark_ended(struct engine *en, struct exec *x, int code)
 	x->ended = true;
 	x->exit_code = code;
 	x->pid = 0;
+	if (x->ended_fd >= 0)
+		eventfd_write(x->ended_fd, 1);
 	pthread_mutex_unlock(&en->lock);
-	eventfd_write(x->ended_fd, 1);
 	if (en->conf.on_exec && !x->probe)
 		en->conf.on_exec(en->conf.arg, x->container, x->id, "exec_die", code);
 }
@@ -415,8 +426,12 @@ int engine_exec_start(struct engine *en, const char *exec_id, const struct conta
 	pthread_mutex_lock(&en->lock);
 	bool again = x->started;
 	x->started = true;
+	if (!again)
+		x->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	int r = again ? err_as(e, ERR_CONFLICT, "exec %s has already run", exec_id) : x->ended_fd < 0 ? err_errno(e, -errno, "eventfd") : 0;
 	pthread_mutex_unlock(&en->lock);
-	int r = again ? err_as(e, ERR_CONFLICT, "exec %s has already run", exec_id) : launch(en, x, c, detach, &io, e);
+	if (r >= 0)
+		r = launch(en, x, c, detach, &io, e);
 	if (r < 0 && !again)
 		mark_ended(en, x, e && strstr(e->msg, "permission denied") ? 126 : e && e->kind == ERR_INVALID ? 127 : 126);
 	if (r >= 0 && en->conf.on_exec)

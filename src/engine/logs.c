@@ -13,7 +13,7 @@
 #include "engine/engine_int.h"
 #include "engine/logline.h"
 
-#define BLOCK     65536
+#define BLOCK     16384 /* on the stack of every follower */
 #define LINE_MAX_ (1u << 20) /* conmon cuts at 8 KiB; anything longer is not its line */
 
 struct reader {

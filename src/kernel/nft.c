@@ -4,15 +4,24 @@
  * in which it was made: the host's is kept, a sandbox's is made for one call.
  *
  * What a transaction deletes the kernel frees later, when its last reader has left, 15 ms or more; and whoever closes a socket of netfilter
- * until then waits for it (net/netfilter/nf_tables_api.c, nft_rcv_nl_event). So the context of the host stays open, and that of a sandbox in
- * which something was deleted is closed by a thread of its own. */
+ * until then waits for it (net/netfilter/nf_tables_api.c, nft_rcv_nl_event). So the context of the host stays open, and that of a sandbox is
+ * used and closed by a thread of its own, which inherits the namespace; nobody waits for the closing.
+ *
+ * libnftables waits with select(2), which ends the program when its socket's number is 1024 or more, and nft_ctx_new() ends it when no number is
+ * left. The host's context is made by the first observation, at the start, when numbers are low; the threads have tables of descriptors of their
+ * own (tests/scenario/test_parallel.py: a crowd holds a thousand). */
 #include <errno.h>
+#include <linux/close_range.h>
 #include <nftables/libnftables.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "kernel/real.h"
 #include "net/fw_nft.h"
+
+#define NFT_STACK (1u << 20)
 
 static struct nft_ctx *open_context(struct err *e)
 {
@@ -39,33 +48,92 @@ static int run(struct nft_ctx *ctx, const char *text, struct buf *out, struct er
 	return 0;
 }
 
-static void *close_context(void *ctx)
+/* One call in a sandbox's namespace. Held by the caller until the result is there, and by the thread until the context is closed. */
+struct job {
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	unsigned refs;
+	bool done;
+	char *text;
+	struct buf out;
+	struct err err;
+	int result;
+};
+
+static void job_put(struct job *j)
 {
-	nft_ctx_free(ctx);
+	pthread_mutex_lock(&j->lock);
+	unsigned left = --j->refs;
+	pthread_mutex_unlock(&j->lock);
+	if (left)
+		return;
+	pthread_mutex_destroy(&j->lock);
+	pthread_cond_destroy(&j->cond);
+	buf_free(&j->out);
+	free(j->text);
+	free(j);
+}
+
+static void *job_main(void *arg)
+{
+	struct job *j = arg;
+	struct nft_ctx *ctx = NULL;
+	int r = close_range(3, ~0U, CLOSE_RANGE_UNSHARE) < 0 ? err_errno(&j->err, -errno, "close_range") : 0;
+	if (r >= 0)
+		ctx = open_context(&j->err);
+	r = ctx ? run(ctx, j->text, &j->out, &j->err) : -EIO;
+	pthread_mutex_lock(&j->lock);
+	j->result = r;
+	j->done = true;
+	pthread_cond_signal(&j->cond);
+	pthread_mutex_unlock(&j->lock);
+	if (ctx)
+		nft_ctx_free(ctx);
+	job_put(j);
 	return NULL;
 }
 
-static void close_later(struct nft_ctx *ctx)
+static struct job *job_start(const char *text, struct err *e)
 {
 	pthread_attr_t attr;
 	pthread_t thread;
+	struct job *j = calloc(1, sizeof(*j));
+	if (!j || !(j->text = strdup(text))) {
+		free(j);
+		(void)err_nomem(e);
+		return NULL;
+	}
+	pthread_mutex_init(&j->lock, NULL);
+	pthread_cond_init(&j->cond, NULL);
+	j->refs = 2;
 	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, NFT_STACK);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	if (pthread_create(&thread, &attr, close_context, ctx) != 0)
-		nft_ctx_free(ctx);
+	int r = pthread_create(&thread, &attr, job_main, j);
 	pthread_attr_destroy(&attr);
+	if (r == 0)
+		return j;
+	j->refs = 1;
+	job_put(j);
+	(void)err_errno(e, -r, "start a thread");
+	return NULL;
 }
 
 int nft_run(const char *text, struct buf *out, struct err *e)
 {
-	struct nft_ctx *ctx = open_context(e);
-	if (!ctx)
-		return -EIO;
-	int r = run(ctx, text, out, e);
-	if (strstr(text, "delete "))
-		close_later(ctx);
-	else
-		nft_ctx_free(ctx);
+	struct job *j = job_start(text, e);
+	if (!j)
+		return -EAGAIN;
+	pthread_mutex_lock(&j->lock);
+	while (!j->done)
+		pthread_cond_wait(&j->cond, &j->lock);
+	int r = j->result;
+	if (r >= 0 && out)
+		buf_puts(out, buf_str(&j->out));
+	if (r < 0 && e)
+		*e = j->err;
+	pthread_mutex_unlock(&j->lock);
+	job_put(j);
 	return r;
 }
 

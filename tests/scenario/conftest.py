@@ -1,4 +1,5 @@
 """Runs inside the lab (tests/lab/lab run --daemon none -- /usr/bin/python3 -m pytest tests/scenario): real daemon, real kernel, real clients."""
+import ctypes
 import http.client
 import json
 import os
@@ -225,6 +226,18 @@ def watchdog():
     signal.alarm(3600 if SOAK else 300)
     yield
     signal.alarm(0)
+
+
+@pytest.fixture(scope="module")
+def own_network():
+    """The module's tests, and the daemons that they start, are in a network namespace of their own: two daemons in one would mend each other's rules."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    assert libc.unshare(0x40000000) == 0  # CLONE_NEWNET
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    yield
+    assert libc.setns(before, 0x40000000) == 0
+    os.close(before)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 from conftest import LAB, ROOT, Client, Daemon
 
-pytestmark = pytest.mark.skipif(not shutil.which("dpkg-shlibdeps"), reason="dpkg-dev is not installed")
+pytestmark = [pytest.mark.skipif(not shutil.which("dpkg-shlibdeps"), reason="dpkg-dev is not installed"), pytest.mark.usefixtures("own_network")]
 
 
 def sh(script, **kw):

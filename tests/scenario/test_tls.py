@@ -13,6 +13,9 @@ import pytest
 from conftest import BUILD, LAB, Client, Daemon, programs, wait_until
 
 
+pytestmark = pytest.mark.usefixtures("own_network")
+
+
 def openssl(*args):
     subprocess.run(["openssl", *map(str, args)], check=True, capture_output=True)
 
@@ -30,7 +33,7 @@ def issue(ca, d, prefix, usage, days=2):
 
 
 @pytest.fixture(scope="module")
-def pki():
+def pki(own_network):
     """ours/: an authority, the server's and a client's certificate. others/: another authority and its client."""
     ours, others = LAB / "ours", LAB / "others"
     authority(ours, "ours")
