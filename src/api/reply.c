@@ -105,6 +105,11 @@ static int keep_response(struct request *rq, int status, const char *type, struc
 	return 0;
 }
 
+int reply_header(struct request *rq, const char *name, const char *value)
+{
+	return MHD_add_response_header(rq->response, name, value) == MHD_YES ? 0 : -ENOMEM;
+}
+
 int reply_json(struct request *rq, int status, json_t *j)
 {
 	if (!j)

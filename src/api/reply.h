@@ -10,3 +10,5 @@ void streams_end(struct streams *s);  /* shuts every stream's socket down and wa
 struct streams *server_streams(struct server *s);
 /* Frees an announced hijack that the client did not live to see. */
 void reply_drop_hijack(struct request *rq);
+/* Adds a header to the answer that reply_*() made. */
+int reply_header(struct request *rq, const char *name, const char *value);

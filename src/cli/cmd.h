@@ -21,7 +21,7 @@ struct command {
 	const char *alias; /* other names in the group, with blanks between */
 };
 
-extern const struct command commands_container[], commands_run[], commands_image[], commands_network[], commands_system[], commands_df[], commands_registry[], commands_volume[], commands_stats[];
+extern const struct command commands_container[], commands_run[], commands_image[], commands_network[], commands_system[], commands_df[], commands_registry[], commands_volume[], commands_stats[], commands_copy[];
 
 /* "pontoon: text" on stderr; returns the status. */
 int fail(const struct err *e, int status);

@@ -6,7 +6,7 @@
 #include "cli/globals.h"
 #include "cli/help.h"
 
-static const struct command *const tables[] = {commands_run, commands_container, commands_image, commands_registry, commands_network, commands_system, commands_df, commands_volume, commands_stats};
+static const struct command *const tables[] = {commands_run, commands_container, commands_image, commands_registry, commands_network, commands_system, commands_df, commands_volume, commands_stats, commands_copy};
 
 /* Other names count in the group only. */
 static bool named(const struct command *c, const char *group, const char *name)

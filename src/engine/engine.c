@@ -324,7 +324,7 @@ int engine_container_make(struct engine *en, const char *id, struct err *e)
 int engine_container_unmake(struct engine *en, const char *id, struct err *e)
 {
 	char path[PATH_SIZE];
-	try(rootfs_umount(en, id, e));
+	try(rootfs_umount_now(en, id, e));
 	return remove_tree(path_container(en, id, NULL, path), e);
 }
 

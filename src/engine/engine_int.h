@@ -40,6 +40,7 @@ struct engine {
 	struct tree watched, watched_ids;
 	struct engine_attach *attaches;
 	struct exec *execs;
+	struct held_root *held; /* rootfs.c */
 	struct seccomp_cache *seccomp;
 	bool stop;
 };
@@ -75,6 +76,10 @@ int rootfs_init(struct engine *en, struct err *e);
 int rootfs_mount(struct engine *en, const char *id, const struct engine_layers *l, struct err *e);
 int rootfs_umount(struct engine *en, const char *id, struct err *e);
 bool path_is_mounted(const char *path);
+/* The root stays mounted between these, whether the container runs or not. */
+int root_hold(struct engine *en, const char *id, const struct engine_layers *l, struct err *e);
+void root_release(struct engine *en, const char *id);
+int rootfs_umount_now(struct engine *en, const char *id, struct err *e); /* held or not: it is removed */
 
 /* oci.c: pure but for the clock of nothing: everything it needs is in here */
 struct oci_in {

@@ -14,6 +14,7 @@
 
 #define LINE_LIMIT (64u << 20) /* a result holds the configurations of all images of an archive */
 #define RESULT_FD  3
+#define ARGS_MOST  1024 /* two for each mount of a container */
 #define DIR_FD     4
 
 static const struct {
@@ -95,7 +96,7 @@ static int read_lines(const struct image_job *j, int fd, json_t **result, struct
 static int start(struct engine *en, const struct image_job *j, const char *name, const char *have, int result, pid_t *pid, struct err *e)
 {
 	char root[PATH_SIZE];
-	const char *argv[64] = {en->image_program, j->argv[0], "--root", root, "--job", name};
+	const char *argv[ARGS_MOST] = {en->image_program, j->argv[0], "--root", root, "--job", name};
 	size_t n = 6;
 	snprintf(root, sizeof(root), "%s/image", en->conf.data_root);
 	if (!en->image_program[0])

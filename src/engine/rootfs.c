@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "engine/engine_int.h"
 
 int rootfs_init(struct engine *en, struct err *e)
@@ -51,6 +52,28 @@ bool path_is_mounted(const char *path)
 	return statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_TYPE, &st) == 0 && (st.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) && (st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
 }
 
+struct held_root {
+	struct held_root *next;
+	char id[ID_TEXT];
+	unsigned users;
+};
+
+static struct held_root *find_held(struct engine *en, const char *id)
+{
+	struct held_root *h = en->held;
+	while (h && !streq(h->id, id))
+		h = h->next;
+	return h;
+}
+
+static bool is_held(struct engine *en, const char *id)
+{
+	pthread_mutex_lock(&en->lock);
+	bool held = find_held(en, id);
+	pthread_mutex_unlock(&en->lock);
+	return held;
+}
+
 int rootfs_mount(struct engine *en, const char *id, const struct engine_layers *l, struct err *e)
 {
 	OWN(own_buf) struct buf o = {0};
@@ -58,8 +81,11 @@ int rootfs_mount(struct engine *en, const char *id, const struct engine_layers *
 	pthread_t t;
 	snprintf(cwd, sizeof(cwd), "%s/image/layers", en->conf.data_root);
 	path_container(en, id, "merged", merged);
-	if (path_is_mounted(merged))
-		try(rootfs_umount(en, id, e));
+	if (path_is_mounted(merged)) {
+		if (is_held(en, id))
+			return 0;
+		try(rootfs_umount_now(en, id, e));
+	}
 	buf_puts(&o, "lowerdir=../init");
 	for (size_t i = l->n; i-- > 0;)
 		buf_printf(&o, ":%s/diff", l->dirs[i]);
@@ -75,6 +101,57 @@ int rootfs_mount(struct engine *en, const char *id, const struct engine_layers *
 }
 
 int rootfs_umount(struct engine *en, const char *id, struct err *e)
+{
+	return is_held(en, id) ? 0 : rootfs_umount_now(en, id, e);
+}
+
+int root_hold(struct engine *en, const char *id, const struct engine_layers *l, struct err *e)
+{
+	char merged[PATH_SIZE];
+	pthread_mutex_lock(&en->lock);
+	struct held_root *h = find_held(en, id);
+	if (h) {
+		h->users++;
+	} else if ((h = calloc(1, sizeof(*h)))) {
+		STR_COPY(h->id, id);
+		h->users = 1;
+		h->next = en->held;
+		en->held = h;
+	}
+	pthread_mutex_unlock(&en->lock);
+	if (!h)
+		return err_nomem(e);
+	/* Two who come at once may both mount it, one on the other: the last release takes all away. */
+	int r = path_is_mounted(path_container(en, id, "merged", merged)) ? 0 : rootfs_mount(en, id, l, e);
+	if (r < 0)
+		root_release(en, id);
+	return r;
+}
+
+/* A container that runs, or starts at this moment, has a bundle: then its root is its own again. */
+void root_release(struct engine *en, const char *id)
+{
+	char bundle[PATH_SIZE];
+	bool last = false;
+	struct err e = {0};
+	pthread_mutex_lock(&en->lock);
+	for (struct held_root **p = &en->held; *p; p = &(*p)->next) {
+		struct held_root *h = *p;
+		if (!streq(h->id, id))
+			continue;
+		last = --h->users == 0;
+		if (last) {
+			*p = h->next;
+			free(h);
+		}
+		break;
+	}
+	pthread_mutex_unlock(&en->lock);
+	if (last && access(path_bundle(en, id, bundle), F_OK) < 0 && rootfs_umount(en, id, &e) < 0)
+		log_warn("%s", e.msg);
+}
+
+int rootfs_umount_now(struct engine *en, const char *id, struct err *e)
 {
 	char merged[PATH_SIZE];
 	path_container(en, id, "merged", merged);

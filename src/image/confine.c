@@ -193,6 +193,8 @@ static const int pack_calls[] = {
 	SCMP_SYS(readlinkat),
 	SCMP_SYS(flistxattr),
 	SCMP_SYS(fgetxattr),
+	SCMP_SYS(fstatfs),
+	SCMP_SYS(sysinfo), /* qsort() of glibc asks for the memory there is, from 128 names on */
 };
 
 /* Asking the fetcher, and giving it descriptors: registry.c. It has been started before: no sockets are made here. */

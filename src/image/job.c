@@ -95,6 +95,11 @@ static const struct json_field result_table[] = {
 	J_END,
 };
 
+int job_tell_json(struct job *j, json_t *result, struct err *e)
+{
+	return tell(j->report, result ? json_pack("{so}", "result", result) : NULL, e);
+}
+
 int job_tell_result(struct job *j, const struct job_result *r, struct err *e)
 {
 	/* The store will say that the layers exist: so they must, after a power loss too. One sync for all files is

@@ -81,6 +81,8 @@ int job_say(struct job *j, const struct job_progress *p, uint64_t current, struc
 int job_line(struct job *j, const struct job_progress *p, int64_t current, struct err *e);
 /* A sentence without an id. */
 int job_note(struct job *j, struct err *e, const char *fmt, ...) PRINTF(3, 4);
+/* A result of another shape: of stat and the copying verbs. Takes the object. */
+int job_tell_json(struct job *j, json_t *result, struct err *e);
 int job_tell_result(struct job *j, const struct job_result *r, struct err *e);
 int job_tell_error(int report, const struct err *why);
 /* A new directory <16 hex>/diff in the job's directory; *diff is open on it. */

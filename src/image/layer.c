@@ -18,6 +18,8 @@ struct unpack {
 	uint64_t size; /* of all files so far */
 	struct tree_meta meta;
 	struct err *e;
+	const struct layer_place *place; /* NULL: it is a layer */
+	char placed[NAME_PATH];          /* the path below the place */
 };
 
 static int bad(struct unpack *u, const char *what)
@@ -67,8 +69,8 @@ static int read_meta(struct unpack *u, unsigned type)
 	/* 2^32-1 would mean "leave it as it is" to chown */
 	if (uid < 0 || uid >= UINT32_MAX || gid < 0 || gid >= UINT32_MAX)
 		return bad(u, "an owner that is not a user or group id");
-	m->uid = (uid_t)uid;
-	m->gid = (gid_t)gid;
+	m->uid = u->place && u->place->own ? u->place->uid : (uid_t)uid;
+	m->gid = u->place && u->place->own ? u->place->gid : (gid_t)gid;
 	m->mode = archive_entry_perm(u->entry) & 07777;
 	m->mtime = (struct timespec){0};
 	if (archive_entry_mtime_is_set(u->entry)) {
@@ -97,12 +99,25 @@ static int put_file(struct unpack *u)
 	return tree_file_end(u->tree, u->path, fd, &u->meta, u->e);
 }
 
+static int below_place(struct unpack *u, const char *path, char out[static NAME_PATH])
+{
+	const char *prefix = u->place->prefix;
+	if (snprintf(out, NAME_PATH, "%s%s%s", prefix, *prefix && *path ? "/" : "", path) >= NAME_PATH)
+		return bad(u, "a path that is too long");
+	return 0;
+}
+
 static int put_link(struct unpack *u, const char *target)
 {
 	char clean[NAME_PATH];
 	char q[NAME_QUOTED];
 	if (name_clean(target, clean, u->e) < 0)
 		return err_ctx(u->e, "target of the hard link %s", name_quote(u->path, q));
+	if (u->place) {
+		char below[NAME_PATH];
+		try(below_place(u, clean, below));
+		return tree_link(u->tree, u->path, below, u->e);
+	}
 	return tree_link(u->tree, u->path, clean, u->e);
 }
 
@@ -220,4 +235,46 @@ int layer_unpack_file(struct job *j, int dir, const char *name, const struct job
 		return err_errno(e, -errno, "keep %s", name);
 	*out = l;
 	return 0;
+}
+
+/* What stands there already must be of the same kind, if that was asked for. */
+static int check_kind(struct unpack *u)
+{
+	struct stat st;
+	char q[NAME_QUOTED];
+	bool dir = archive_entry_filetype(u->entry) == AE_IFDIR && !archive_entry_hardlink(u->entry);
+	if (!u->place->keep_kinds || tree_look(u->tree, u->path, &st) < 0 || S_ISDIR(st.st_mode) == dir)
+		return 0;
+	return err_as(u->e, ERR_INVALID, dir ? "cannot overwrite non-directory %s with directory" : "cannot overwrite directory %s with non-directory", name_quote(u->path, q));
+}
+
+static int put_placed(struct unpack *u, const char *path)
+{
+	if (!*path)
+		return 0; /* the place itself stays as it is */
+	u->path = path;
+	try(below_place(u, path, u->placed));
+	u->path = u->placed;
+	try(check_kind(u));
+	return put_plain(u);
+}
+
+int layer_extract(struct job *j, int fd, int root, const struct layer_place *place, struct err *e)
+{
+	OWN(own_tar) struct tar *tar = NULL;
+	OWN(own_tree) struct tree *tree = NULL;
+	struct unpack u = {.e = e, .place = place};
+	char digest[DIGEST_TEXT];
+	const char *path;
+	int r;
+	try(tar_open(j, fd, NULL, NULL, &tar, e));
+	try(tree_new(root, &j->budget, &tree, e));
+	tree_in_use(tree);
+	u.tar = tar;
+	u.tree = tree;
+	while ((r = tar_next(tar, &u.entry, &path, e)) > 0)
+		try(put_placed(&u, path));
+	try(r);
+	try(tar_end(tar, digest, e));
+	return tree_end(tree, e);
 }

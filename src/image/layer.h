@@ -20,3 +20,14 @@ int layer_unpack_file(struct job *j, int dir, const char *name, const struct job
 int layer_unpack_into(struct job *j, int fd, int diff, struct sink *tee, const struct job_progress *p, struct layer *out, struct err *e);
 /* Which extended attributes an archive may carry into and out of a layer. */
 bool layer_xattr_wanted(const char *name, bool regular);
+
+/* Where in a tree that is in use an archive's entries go. Names that mean something in a layer only (".wh.x") are names here. */
+struct layer_place {
+	const char *prefix; /* of every path; "" = none */
+	bool keep_kinds;    /* a directory is not replaced by anything else, and nothing else by a directory */
+	bool own;           /* everything gets this owner */
+	uid_t uid;
+	gid_t gid;
+};
+/* Links on the way of the prefix or a name are walked with `root` as their root, also across mounts. */
+int layer_extract(struct job *j, int fd, int root, const struct layer_place *place, struct err *e);

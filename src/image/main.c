@@ -11,18 +11,20 @@
 #include "base/map.h"
 #include "base/ref.h"
 #include "image/confine.h"
+#include "image/copy.h"
 #include "image/import.h"
 #include "image/load.h"
 #include "image/insecure.h"
 #include "image/pack.h"
 #include "image/pull.h"
+#include "image/view.h"
 
 #define REPORT 3
-#define SOURCE 4 /* of pack: the directory */
+#define SOURCE 4 /* of pack: the directory; of stat, take and put: the container's view */
 #define SOCKET 5 /* toward the fetcher */
 
-enum verb { VERB_IMPORT, VERB_LOAD, VERB_PACK, VERB_PULL, VERB_N };
-enum opt { OPT_ROOT = 1, OPT_JOB, OPT_MESSAGE, OPT_CHANGE, OPT_PLATFORM, OPT_TAG, OPT_HAVE, OPT_NAME, OPT_AS };
+enum verb { VERB_IMPORT, VERB_LOAD, VERB_PACK, VERB_PULL, VERB_STAT, VERB_TAKE, VERB_PUT, VERB_N };
+enum opt { OPT_ROOT = 1, OPT_JOB, OPT_MESSAGE, OPT_CHANGE, OPT_PLATFORM, OPT_TAG, OPT_HAVE, OPT_NAME, OPT_AS, OPT_CONTAINER, OPT_BIND, OPT_PATH, OPT_OWNER, OPT_KEEP_KINDS, OPT_READ_ONLY };
 #define BIT(o) (1u << (o))
 
 static const struct {
@@ -35,14 +37,17 @@ static const struct {
 	[VERB_LOAD] = {"load", BIT(OPT_HAVE), REPORT + 1, CONFINE_UNPACK},
 	[VERB_PACK] = {"pack", BIT(OPT_NAME) | BIT(OPT_AS), SOURCE + 1, CONFINE_PACK},
 	[VERB_PULL] = {"pull", 0, SOCKET + 1, CONFINE_ERRANDS},
+	[VERB_STAT] = {"stat", BIT(OPT_CONTAINER) | BIT(OPT_BIND) | BIT(OPT_PATH), SOURCE + 1, CONFINE_PACK},
+	[VERB_TAKE] = {"take", BIT(OPT_CONTAINER) | BIT(OPT_BIND) | BIT(OPT_PATH), SOURCE + 1, CONFINE_PACK},
+	[VERB_PUT] = {"put", BIT(OPT_CONTAINER) | BIT(OPT_BIND) | BIT(OPT_PATH) | BIT(OPT_OWNER) | BIT(OPT_KEEP_KINDS) | BIT(OPT_READ_ONLY), SOURCE + 1, CONFINE_PACK},
 };
 static_assert(ARRAY_LEN(verbs) == VERB_N, "verbs[] is missing a verb");
 
 struct options {
 	enum verb verb;
 	const char *root, *job;
-	const char *message, *platform, *tag, *have, *name, *as;
-	struct strv changes;
+	const char *message, *platform, *tag, *have, *name, *as, *container, *path, *owner, *keep_kinds, *read_only;
+	struct strv changes, binds;
 };
 
 static int usage(void)
@@ -53,9 +58,16 @@ static int usage(void)
 	      "       pontoon-image load --root DIR --job NAME [--have FILE]\n"
 	      "       pontoon-image pack --root DIR --job NAME [--name NAME] [--as PATH]\n"
 	      "       pontoon-image pull --root DIR --job NAME\n"
+	      "       pontoon-image stat|take --root DIR --job NAME --container DIR [--bind SPEC]... --path PATH\n"
+	      "       pontoon-image put --root DIR --job NAME --container DIR [--bind SPEC]... --path PATH [--owner UID:GID] [--keep-kinds yes] [--read-only yes]\n"
 	      "The archive or request comes on standard input, JSON lines go to descriptor 3: see pontoon-image(8).\n",
 		stderr);
 	return -EINVAL;
+}
+
+static bool copies(enum verb v)
+{
+	return v == VERB_STAT || v == VERB_TAKE || v == VERB_PUT;
 }
 
 static int parse(int argc, char **argv, struct options *o, struct arena *a)
@@ -70,6 +82,12 @@ static int parse(int argc, char **argv, struct options *o, struct arena *a)
 		{"have", required_argument, NULL, OPT_HAVE},
 		{"name", required_argument, NULL, OPT_NAME},
 		{"as", required_argument, NULL, OPT_AS},
+		{"container", required_argument, NULL, OPT_CONTAINER},
+		{"bind", required_argument, NULL, OPT_BIND},
+		{"path", required_argument, NULL, OPT_PATH},
+		{"owner", required_argument, NULL, OPT_OWNER},
+		{"keep-kinds", required_argument, NULL, OPT_KEEP_KINDS},
+		{"read-only", required_argument, NULL, OPT_READ_ONLY},
 		{NULL, 0, NULL, 0},
 	};
 	const char **text[] = {[OPT_ROOT] = &o->root,
@@ -79,7 +97,12 @@ static int parse(int argc, char **argv, struct options *o, struct arena *a)
 		[OPT_TAG] = &o->tag,
 		[OPT_HAVE] = &o->have,
 		[OPT_NAME] = &o->name,
-		[OPT_AS] = &o->as};
+		[OPT_AS] = &o->as,
+		[OPT_CONTAINER] = &o->container,
+		[OPT_PATH] = &o->path,
+		[OPT_OWNER] = &o->owner,
+		[OPT_KEEP_KINDS] = &o->keep_kinds,
+		[OPT_READ_ONLY] = &o->read_only};
 	int c;
 
 	for (o->verb = 0; argc > 1 && o->verb < VERB_N && !streq(argv[1], verbs[o->verb].name); o->verb++)
@@ -91,13 +114,15 @@ static int parse(int argc, char **argv, struct options *o, struct arena *a)
 	while ((c = getopt_long(argc, argv, "", table, NULL)) != -1) {
 		if (c == '?' || !((verbs[o->verb].options | BIT(OPT_ROOT) | BIT(OPT_JOB)) & BIT(c)))
 			return usage();
-		if (c == OPT_CHANGE) {
-			if (strv_add(a, &o->changes, optarg) < 0)
+		if (c == OPT_CHANGE || c == OPT_BIND) {
+			if (strv_add(a, c == OPT_BIND ? &o->binds : &o->changes, optarg) < 0)
 				return usage();
 		} else {
 			*text[c] = optarg;
 		}
 	}
+	if (copies(o->verb) && (!o->container || !o->path))
+		return usage();
 	bool name_ok = !str_empty(o->job) && !strchr(o->job, '/') && o->job[0] != '.' && strlen(o->job) <= 64;
 	return str_empty(o->root) || !name_ok || optind != argc ? usage() : 0;
 }
@@ -206,7 +231,30 @@ static int prepare(struct task *t, struct arena *a, const char *dir, struct err 
 		close(view);
 		return r;
 	}
+	if (copies(t->o->verb)) {
+		int view = -1;
+		try(view_open(t->o->container, &t->o->binds, t->o->verb == VERB_PUT, &view, e));
+		if (view == SOURCE)
+			return 0;
+		int r = dup3(view, SOURCE, O_CLOEXEC) < 0 ? err_errno(e, -errno, "dup") : 0;
+		close(view);
+		return r;
+	}
 	return t->o->have ? read_have(t->o->have, &t->have_text, &t->have, e) : 0;
+}
+
+static int put(const struct options *o, struct job *j, struct err *e)
+{
+	unsigned uid, gid;
+	struct copy_in in = {.path = o->path, .read_only = o->read_only != NULL, .place = {.keep_kinds = o->keep_kinds != NULL}};
+	if (o->owner) {
+		if (sscanf(o->owner, "%u:%u", &uid, &gid) != 2)
+			return err_as(e, ERR_INVALID, "\"%.64s\" is not UID:GID", o->owner);
+		in.place.own = true;
+		in.place.uid = uid;
+		in.place.gid = gid;
+	}
+	return copy_put(j, SOURCE, &in, e);
 }
 
 static int act(struct task *t, struct job *j, struct err *e)
@@ -221,6 +269,12 @@ static int act(struct task *t, struct job *j, struct err *e)
 		return pack_run(j, &p, e);
 	case VERB_PULL:
 		return pull_run(j, &t->pull, e);
+	case VERB_STAT:
+		return copy_stat(j, SOURCE, t->o->path, e);
+	case VERB_TAKE:
+		return copy_take(j, SOURCE, t->o->path, STDOUT_FILENO, e);
+	case VERB_PUT:
+		return put(t->o, j, e);
 	case VERB_N:
 		break;
 	}

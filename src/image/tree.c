@@ -42,6 +42,7 @@ struct dir_time {
 
 struct tree {
 	int root;
+	bool in_use;
 	int parent; /* descriptor of parent_path, -1 = none */
 	char parent_path[NAME_PATH];
 	struct job_budget *budget;
@@ -97,7 +98,7 @@ static int open_in(const struct tree *t, const char *path, uint64_t flags)
 {
 	struct open_how how = {
 		.flags = flags | O_CLOEXEC | O_DIRECTORY,
-		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
+		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | (t->in_use ? 0 : RESOLVE_NO_XDEV),
 	};
 	for (int loops = 0;;) {
 		long fd = syscall(SYS_openat2, t->root, *path ? path : ".", &how, sizeof(how));
@@ -458,4 +459,22 @@ int tree_end(struct tree *t, struct err *e)
 			return fail(-errno, "set the time of", d->path, e);
 	}
 	return 0;
+}
+
+void tree_in_use(struct tree *t)
+{
+	t->in_use = true;
+}
+
+int tree_look(const struct tree *t, const char *path, struct stat *st)
+{
+	char above[NAME_PATH];
+	const char *slash = strrchr(path, '/');
+	size_t n = slash ? (size_t)(slash - path) : 0;
+	memcpy(above, path, n);
+	above[n] = '\0';
+	OWN(own_fd) int at = open_in(t, above, O_PATH);
+	if (at < 0)
+		return at;
+	return fstatat(at, slash ? slash + 1 : path, st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }

@@ -52,3 +52,8 @@ int tree_whiteout(struct tree *t, const char *path, struct err *e);
 int tree_opaque(struct tree *t, const char *path, struct err *e);
 /* Sets the times of all directories: after the last entry. */
 int tree_end(struct tree *t, struct err *e);
+
+/* The tree is one in use: mounts in it may be crossed, and there are no whiteouts. */
+void tree_in_use(struct tree *t);
+/* What stands at the path; -errno. */
+int tree_look(const struct tree *t, const char *path, struct stat *st);
