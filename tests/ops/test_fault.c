@@ -26,6 +26,7 @@ static void pass_down(struct kernel *k)
 {
 	failing.inner->known = k->known;
 	failing.inner->dns = k->dns;
+	failing.inner->ports = k->ports;
 }
 
 static int fail_run(struct kernel *k, const struct step *s, struct err *e)
@@ -130,6 +131,7 @@ static void picture(struct buf *out)
 	const struct network *n;
 	const struct container *c;
 	const struct endpoint *ep;
+	const struct port *p;
 	const struct world *w = core_read(core);
 	for (size_t i = 0; (n = world_next(w, NOUN_NETWORK, &i));)
 		buf_printf(out, "network %s %s\n", n->id, n->name);
@@ -138,6 +140,10 @@ static void picture(struct buf *out)
 	for (size_t i = 0; (ep = world_next(w, NOUN_ENDPOINT, &i));) {
 		char ip[IP_TEXT];
 		buf_printf(out, "endpoint %s %s %s\n", ep->key, ep->id, ip_format(&ep->ip4, ip));
+	}
+	for (size_t i = 0; (p = world_next(w, NOUN_PORT, &i));) {
+		char host[IP_TEXT], ip[IP_TEXT];
+		buf_printf(out, "port %s %s:%u+%u %s:%u\n", p->key, ip_format(&p->host_ip, host), p->host_port, p->count, ip_format(&p->ip, ip), p->port);
 	}
 	core_read_end(core);
 }
@@ -170,6 +176,9 @@ static int make_container(struct err *e)
 {
 	OWN(arena_free) struct arena a = {0};
 	OWN(own_json) json_t *body = json_pack("{s:s, s:[s,s], s:{s:s}}", "Image", "alpine", "Cmd", "sleep", "3600", "HostConfig", "NetworkMode", "net1");
+	json_t *ports = json_loads("{\"80/tcp\":[{\"HostPort\":\"8080\"}],\"90/udp\":[{\"HostIp\":\"127.0.0.1\",\"HostPort\":\"9090\"}],\"81/tcp\":[{}],\"1000-1299/tcp\":[{\"HostPort\":\"2000-2299\"}]}", 0, NULL);
+	if (json_object_set_new(json_object_get(body, "HostConfig"), "PortBindings", ports) < 0)
+		return -ENOMEM;
 	struct strv warnings = {0};
 	char id[ID_TEXT];
 	return op_container_create(core, "one", body, 51, &a, id, &warnings, e);
