@@ -345,6 +345,8 @@ static int look_wanted(struct look *l, struct err *e)
 			o.file.text = NULL;
 			try(add(l, &o, e));
 		}
+		if (o.kind == K_FLOWS) /* what was settled stays so */
+			try(add(l, &o, e));
 		if (o.kind == K_LISTEN && listen_there(l->k, &l->want->v[i]))
 			try(add(l, &o, e));
 		if (o.kind == K_NSCTL || o.kind == K_HOSTCTL) {

@@ -285,6 +285,8 @@ static int inside(struct real *k, const struct kobj *o, int (*fn)(struct nl *, v
 static int add_one(struct real *k, const struct kobj *o, struct err *e)
 {
 	switch (o->kind) {
+	case K_FLOWS:
+		return conntrack_settle(k, NULL, o, e);
 	case K_LISTEN:
 		return listen_add(k, o, e);
 	case K_NETNS:
@@ -321,6 +323,8 @@ static int del_one(struct real *k, const struct step *s, struct err *e)
 {
 	const struct kobj *o = s->before;
 	switch (o->kind) {
+	case K_FLOWS:
+		return conntrack_settle(k, o, NULL, e);
 	case K_LISTEN:
 		return listen_del(k, o, e);
 	case K_NETNS:
@@ -356,6 +360,8 @@ static int del_one(struct real *k, const struct step *s, struct err *e)
 static int change_one(struct real *k, const struct kobj *was, const struct kobj *o, struct err *e)
 {
 	switch (o->kind) {
+	case K_FLOWS:
+		return conntrack_settle(k, was, o, e);
 	case K_LISTEN:
 		return listen_change(k, o, e);
 	case K_BRIDGE:

@@ -58,6 +58,8 @@ int listen_add(struct real *k, const struct kobj *o, struct err *e);
 int listen_del(struct real *k, const struct kobj *o, struct err *e);
 int listen_change(struct real *k, const struct kobj *o, struct err *e);
 bool listen_there(struct real *k, const struct kobj *o);
+/* K_FLOWS (conntrack.c); NULL: not before, no more. */
+int conntrack_settle(struct real *k, const struct kobj *was, const struct kobj *is, struct err *e);
 /* K_DNS (dns.c). */
 int dns_add(struct real *k, const struct kobj *o, struct err *e);
 int dns_del(struct real *k, const struct kobj *o, struct err *e);

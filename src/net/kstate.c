@@ -106,6 +106,8 @@ int kobj_cmp_key(const struct kobj *a, const struct kobj *b)
 	case K_NFT_ELEM:
 		r = cmp_str(a->elem.set, b->elem.set);
 		return r ? r : cmp_str(a->elem.key, b->elem.key);
+	case K_FLOWS:
+		return cmp_str(a->flows.container, b->flows.container);
 	case K_UP:
 		r = cmp_str(a->ns, b->ns);
 		return r ? r : cmp_str(a->up.link, b->up.link);
@@ -178,6 +180,8 @@ bool kobj_equal(const struct kobj *w, const struct kobj *h)
 	case K_RULE:
 		return w->rule.rank.cls == h->rule.rank.cls && w->rule.rank.seq == h->rule.rank.seq &&
 		       w->rule.rank.k == h->rule.rank.k;
+	case K_FLOWS:
+		return w->flows.n == h->flows.n && (w->flows.n == 0 || memcmp(w->flows.v, h->flows.v, w->flows.n * sizeof(*w->flows.v)) == 0);
 	case K_POLICY:
 		return streq(w->policy.value, h->policy.value);
 	case K_NFT_ELEM:
@@ -270,6 +274,9 @@ const char *kobj_text(const struct kobj *o, struct arena *a)
 	case K_NFT_ELEM:
 		s = arena_printf(a, "nft element %s { %s%s%s }", o->elem.set, o->elem.key,
 			str_empty(o->elem.value) ? "" : " : ", o->elem.value);
+		break;
+	case K_FLOWS:
+		s = arena_printf(a, "connections to published ports of %.12s", o->flows.container);
 		break;
 	case K_UP:
 		s = arena_printf(a, "%s up%s", o->up.link, where(o, a));

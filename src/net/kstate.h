@@ -30,6 +30,7 @@ enum kobj_kind {
 	K_POLICY, /* the policy of a built-in chain */
 	K_NFT_TABLE, /* the table "inet pontoon" with its fixed rules */
 	K_NFT_ELEM,  /* an element of one of its sets or maps */
+	K_FLOWS,     /* no tracked connection goes where a container's published ports did not lead, or lead no more */
 	K_UP,     /* an interface being up */
 	K_ROUTE,
 	K_DNS,     /* the embedded server's sockets on 127.0.0.11 of a sandbox, with the NAT from port 53 to theirs */
@@ -49,6 +50,13 @@ struct fw_rank {
 	int k;       /* within one unit */
 };
 
+/* A run of published ports, as it is led by NAT; host_port 0: none, the container's address alone. */
+struct flow {
+	uint8_t proto;
+	struct ip host, ip;
+	uint16_t host_port, count, port;
+};
+
 struct kobj {
 	enum kobj_kind kind;
 	struct unit unit;
@@ -56,32 +64,26 @@ struct kobj {
 	union {
 		struct {
 			uint8_t proto;
-			struct ip ip;   /* unspecified: any of its family */
-			uint16_t port, count;
-			bool dual; /* IPv6, and serves IPv4 too */
-			struct ip target; /* where the proxy leads */
-			uint16_t target_port;
+			bool dual;            /* IPv6, and serves IPv4 too */
+			struct ip ip, target; /* unspecified: any of its family; where the proxy leads */
+			uint16_t port, count, target_port;
 		} listen;
 		struct {
-			const char *name;
+			const char *name, *alias;
 			struct mac mac; /* not set: any */
 			int mtu;        /* 0: any */
-			const char *alias;
 			bool adopt; /* the user's own device: must exist, is never created or deleted */
 			bool filter; /* what passes from port to port goes through the firewall too */
 		} bridge;
 		struct {
-			const char *name;   /* host end */
-			const char *inner;  /* name in the sandbox */
+			const char *name, *inner; /* host end; name in the sandbox */
 			struct mac mac;     /* of the inner end */
 			int mtu;            /* of both; 0: any */
-			const char *master; /* bridge */
-			const char *alias;  /* of the host end */
+			const char *master, *alias; /* bridge; of the host end */
 			bool hairpin; /* as made: not compared */
 		} veth;
 		struct {
-			const char *path; /* below /proc/sys, "net/ipv4/ip_forward" */
-			const char *value;
+			const char *path, *value; /* below /proc/sys, "net/ipv4/ip_forward" */
 		} ctl;
 		struct {
 			const char *link;
@@ -89,9 +91,7 @@ struct kobj {
 			bool nodad;
 		} addr;
 		struct {
-			const char *path;
-			const char *text; /* NULL when observed: contents are the container's business; only presence is
-					     compared with an observation */
+			const char *path, *text; /* text NULL when observed: only presence is compared, contents are the container's */
 			unsigned mode;
 		} file;
 		struct {
@@ -103,24 +103,25 @@ struct kobj {
 		struct {
 			enum fw_family family;
 			enum fw_table table;
-			const char *chain;
-			const char *text; /* canonical, as iptables-save prints it, without "-A CHAIN " */
+			const char *chain, *text; /* canonical, as iptables-save prints it, without "-A CHAIN " */
 			struct fw_rank rank;
 		} rule;
 		struct {
 			enum fw_family family;
-			const char *chain; /* of table filter */
-			const char *value; /* "DROP" */
+			const char *chain, *value; /* of table filter; "DROP" */
 		} policy;
 		struct {
-			const char *set, *key;
-			const char *value; /* "": of a set; of K_NFT_TABLE: the match of marks that are let into networks, "" none */
+			const char *set, *key, *value; /* value "": of a set; of K_NFT_TABLE: the match of marks let in */
 		} elem;
+		struct {
+			const char *container;
+			const struct flow *v;
+			size_t n;
+		} flows;
 		struct {
 			const char *link;
 			bool keep;        /* the user's device: set up, never down */
-			const char *port; /* of a sandbox's end: the bridge port on the host that is to forward at once,
-					     after which the addresses are announced */
+			const char *port; /* of a sandbox's end: the port on the host that forwards at once; then it is announced */
 			struct mac mac;   /* with port: the link's own; not set: nothing is announced */
 		} up;
 		struct {

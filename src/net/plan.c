@@ -117,6 +117,7 @@ static bool on_link(const struct kobj *o, const char *ns, const char *name)
 	case K_POLICY:
 	case K_NFT_TABLE:
 	case K_NFT_ELEM:
+	case K_FLOWS:
 	case K_HOSTCTL:
 	case K_DNS:
 	case K_KIND_N:
@@ -146,6 +147,7 @@ static bool vanishes(const struct kobj *o, const struct kobj *gone)
 	case K_POLICY:
 	case K_NFT_TABLE:
 	case K_NFT_ELEM:
+	case K_FLOWS:
 	case K_UP:
 	case K_ROUTE:
 	case K_HOSTCTL:

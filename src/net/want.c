@@ -145,6 +145,27 @@ static int by_number(const void *x, const void *y)
 	return r ? r : ip_cmp(&a->host_ip, &b->host_ip);
 }
 
+static int want_flows(const struct container *ct, const struct port *const *all, size_t n, struct kstate *out, struct err *e)
+{
+	struct flow *v = arena_new(out->mem, struct flow, n + 1);
+	struct kobj o = {.kind = K_FLOWS, .unit = {UNIT_SANDBOX, ct->id}, .flows = {.container = ct->id, .v = v}};
+	if (!v)
+		return err_nomem(e);
+	for (size_t i = 0; i < n; i++) {
+		const struct port *p = all[i];
+		if (p->host_port && !port_is_nat(p))
+			continue;
+		struct flow *f = &v[o.flows.n++];
+		f->proto = p->proto;
+		f->host = p->host_ip;
+		f->ip = p->ip;
+		f->host_port = p->host_port;
+		f->count = p->count;
+		f->port = p->port;
+	}
+	return o.flows.n && kstate_add(out, &o) < 0 ? err_nomem(e) : 0;
+}
+
 /* Of a run at any address of both families, one socket serves both. */
 static int want_ports(const struct world *w, const struct netconf *c, const struct container *ct, struct kstate *out, struct err *e)
 {
@@ -160,7 +181,7 @@ static int want_ports(const struct world *w, const struct netconf *c, const stru
 		for (unsigned k = 0; p->host_port && !(twin && p->host_ip.family == AF_INET) && k < (p->count > LIMIT_PORT_RUN ? 1 : p->count); k++)
 			try(add_listen(p, twin, k, out, e));
 	}
-	return 0;
+	return want_flows(ct, all, n, out, e);
 }
 
 /* A container's namespace, its default routes and its files. In mode host there are only the files. */
