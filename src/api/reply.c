@@ -198,6 +198,7 @@ struct push {
 	pthread_t thread;
 	void (*run)(void *arg, int sock);
 	void (*hijacked)(void *arg, int sock, const void *early, size_t n);
+	int (*early)(void *arg, struct err *e); /* NULL: the stream's end is always a good one */
 	void (*done)(void *arg);
 	void *arg;
 };
@@ -222,6 +223,8 @@ static ssize_t push_read(void *cls, char *buf, size_t max)
 	do {
 		n = read(p->client, buf, max);
 	} while (n < 0 && errno == EINTR);
+	if (n == 0 && p->early && p->early(p->arg, NULL) < 0) /* what was sent is not whole: the client must not take it for that */
+		return -1;
 	return n;
 }
 
@@ -283,6 +286,7 @@ int reply_push_unless(struct request *rq, const char *type, void (*run)(void *ar
 		return err_nomem(e);
 	}
 	p->run = run;
+	p->early = early;
 	p->done = done;
 	p->arg = arg;
 	int r = push_thread(rq, p);

@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-static const struct route *const tables[] = {routes_system, routes_df, routes_outside, routes_container, routes_stream, routes_image, routes_network, routes_volume, routes_stats, routes_archive};
+static const struct route *const tables[] = {routes_system, routes_df, routes_outside, routes_container, routes_stream, routes_registry, routes_image, routes_network, routes_volume, routes_stats, routes_archive};
 
 /* "/v1.41/x" -> minor 41 and "/x". */
 static int split_version(const char **url, int *minor, struct err *e)

@@ -17,7 +17,7 @@ struct route {
 	enum body_kind body;
 };
 
-extern const struct route routes_system[], routes_container[], routes_stream[], routes_image[], routes_network[], routes_outside[], routes_df[], routes_volume[], routes_stats[], routes_archive[];
+extern const struct route routes_system[], routes_container[], routes_stream[], routes_image[], routes_registry[], routes_network[], routes_outside[], routes_df[], routes_volume[], routes_stats[], routes_archive[];
 
 /* Splits the version off, finds the row, fills rq->route, args, minor. Errors: 404 "page not found", 400 for versions. */
 int router_find(struct request *rq, const char *url, struct err *e);

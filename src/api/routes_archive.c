@@ -21,7 +21,7 @@ static const char *header_of(struct request *rq, json_t *stat)
 {
 	OWN(own_json) json_t *j = stat;
 	OWN(own_free) char *text = json_text(j);
-	return text ? base64_encode(&rq->mem, text, strlen(text)) : NULL;
+	return text ? base64_encode(&rq->mem, text, strlen(text), false) : NULL;
 }
 
 struct taking {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/fd.h"
 #include "base/ref.h"
 
@@ -15,7 +16,8 @@ struct work {
 	int r;
 	struct err e;
 	int (*run)(struct work *w, struct err *e);
-	struct image_pull pull;
+	struct image_pull pull;  /* of a push: reference and auth of it */
+	struct strv names;       /* of a save */
 	struct arena mem;
 };
 
@@ -55,7 +57,9 @@ static void work_run(void *arg, int sock)
 static int work_early(void *arg, struct err *e)
 {
 	struct work *w = arg;
-	if (w->r < 0)
+	if (w->r >= 0 || w->told) /* an error line has told it */
+		return 0;
+	if (e)
 		*e = w->e;
 	return w->r;
 }
@@ -115,3 +119,125 @@ int route_pull(struct request *rq, struct err *e)
 	w->pull.all_tags = str_empty(tag) && ref_parse(name, &r, NULL) >= 0 && !*r.tag && !*r.digest;
 	return work_start(rq, run_pull, w, e);
 }
+
+static int run_push(struct work *w, struct err *e)
+{
+	const struct image_stream s = {.progress = on_progress, .arg = w, .cancel = w->sock};
+	return op_image_push(w->rq->core, w->pull.reference, w->pull.auth, &s, &w->mem, e);
+}
+
+static int push(struct request *rq, struct err *e)
+{
+	const char *tag = request_query(rq, "tag"), *auth = request_header(rq, "X-Registry-Auth");
+	struct work *w = work_new(e);
+	if (!w)
+		return -ENOMEM;
+	w->pull.reference = str_empty(tag) ? arena_dup(&w->mem, rq->args[0]) : arena_printf(&w->mem, "%s:%s", rq->args[0], tag);
+	w->pull.auth = arena_dup(&w->mem, auth ? auth : "");
+	int r = w->mem.bad ? err_nomem(e) : op_image_push_check(rq->core, w->pull.reference, &w->mem, e);
+	if (r < 0) {
+		work_done(w);
+		return r;
+	}
+	return work_start(rq, run_push, w, e);
+}
+
+static void save_run(void *arg, int sock)
+{
+	struct work *w = arg;
+	const struct image_stream s = {.cancel = sock};
+	w->r = op_image_save(w->rq->core, &w->names, sock, &s, &w->mem, &w->e);
+}
+
+static int save(struct request *rq, const struct strv *names, struct err *e)
+{
+	struct work *w = work_new(e);
+	if (!w)
+		return -ENOMEM;
+	w->rq = rq;
+	w->names = strv_copy(&w->mem, names);
+	int r = w->mem.bad ? err_nomem(e) : op_image_save_check(rq->core, &w->names, &w->mem, e);
+	if (r < 0) {
+		work_done(w);
+		return r;
+	}
+	return reply_push_unless(rq, "application/x-tar", save_run, work_early, work_done, w, e);
+}
+
+static int save_one(struct request *rq, struct err *e)
+{
+	const char *name = rq->args[0];
+	return save(rq, &(struct strv){.v = &name, .n = 1}, e);
+}
+
+static int save_many(struct request *rq, struct err *e)
+{
+	struct strv names = {0};
+	if (request_list(rq, "names", &names) < 0)
+		return err_nomem(e);
+	if (!names.n)
+		return err_as(e, ERR_INVALID, "no image was named");
+	return save(rq, &names, e);
+}
+
+static int commit(struct request *rq, struct err *e)
+{
+	OWN(own_json) json_t *body = NULL;
+	struct strv changes = {0};
+	char id[ID_TEXT];
+	try(request_json(rq, &body, e));
+	if (request_list(rq, "changes", &changes) < 0)
+		return err_nomem(e);
+	const struct image_commit q = {
+		.container = request_query(rq, "container"), .repo = request_query(rq, "repo"), .tag = request_query(rq, "tag"), .author = request_query(rq, "author"), .message = request_query(rq, "comment"),
+		.changes = &changes, .config = json_is_object(body) && json_object_size(body) ? body : NULL, .pause = request_bool(rq, "pause", true),
+	};
+	if (str_empty(q.container))
+		return err_as(e, ERR_INVALID, "no container was named");
+	try(op_image_commit(rq->core, &q, id, e));
+	return reply_json(rq, 201, json_pack("{s:o}", "Id", json_sprintf("sha256:%s", id)));
+}
+
+/* The body is what X-Registry-Auth holds elsewhere. */
+static int login(struct request *rq, struct err *e)
+{
+	OWN(own_json) json_t *body = NULL;
+	try(request_json(rq, &body, e));
+	const char *server = json_string_value(json_object_get(body, "serveraddress"));
+	OWN(own_free) char *text = json_is_object(body) ? json_text(body) : NULL;
+	char *auth = text ? base64_encode(&rq->mem, text, strlen(text), true) : NULL;
+	if (!auth)
+		return err_as(e, ERR_INVALID, "expected credentials: username, password, serveraddress");
+	int r = op_registry_login(rq->core, server ? server : "", auth, rq->fd, e);
+	explicit_bzero(auth, strlen(auth));
+	explicit_bzero(text, strlen(text));
+	if (rq->body.data)
+		explicit_bzero(rq->body.data, rq->body.len);
+	try(r);
+	return reply_json(rq, 200, json_pack("{s:s, s:s}", "Status", "Login Succeeded", "IdentityToken", ""));
+}
+
+static int describe(struct request *rq, struct err *e)
+{
+	const char *auth = request_header(rq, "X-Registry-Auth");
+	json_t *about = NULL;
+	try(op_registry_describe(rq->core, rq->args[0], auth, rq->fd, &about, e));
+	return reply_json(rq, 200, about);
+}
+
+static int search(struct request *rq, struct err *e)
+{
+	(void)rq;
+	return err_as(e, ERR_NOT_IMPLEMENTED, "Pontoon does not search registries: look at the registry's own page, or ask it for the tags of a repository with `skopeo list-tags docker://NAME`");
+}
+
+const struct route routes_registry[] = {
+	{"POST", "/images/{}/push", push, BODY_JSON},
+	{"GET", "/images/get", save_many, BODY_JSON},
+	{"GET", "/images/search", search, BODY_JSON},
+	{"GET", "/images/{}/get", save_one, BODY_JSON},
+	{"POST", "/commit", commit, BODY_JSON},
+	{"POST", "/auth", login, BODY_JSON},
+	{"GET", "/distribution/{}/json", describe, BODY_JSON},
+	{NULL, NULL, NULL, BODY_JSON},
+};

@@ -83,7 +83,8 @@ int reply_text(struct request *rq, int status, const char *type, const char *tex
 int reply_pull(struct request *rq, const char *type, ssize_t (*read)(void *arg, char *buf, size_t max), void (*done)(void *arg), void *arg);
 /* A stream that is pushed: run() writes into sock until it has finished (EPIPE when the client has gone), on a thread of its own; done() frees. */
 int reply_push(struct request *rq, const char *type, void (*run)(void *arg, int sock), void (*done)(void *arg), void *arg);
-/* The same, but when run() ends without having written anything, early() is asked: its error becomes the answer, as if nothing had begun. */
+/* The same, but when run() has ended, early() is asked for an error that the client was not told: it becomes the answer if nothing was written, as if nothing had begun; else the stream
+ * is broken off. */
 int reply_push_unless(struct request *rq, const char *type, void (*run)(void *arg, int sock), int (*early)(void *arg, struct err *e), void (*done)(void *arg), void *arg, struct err *e);
 /* The hijack: 101 UPGRADED when the client asked for it, else a plain stream of `type`. run() has the socket for both directions. early: what the client had sent already. */
 int reply_hijack(struct request *rq, const char *type, void (*run)(void *arg, int sock, const void *early, size_t n), void (*done)(void *arg), void *arg);

@@ -1,16 +1,59 @@
 #include "base/base64.h"
 
-char *base64_encode(struct arena *a, const void *p, size_t n)
+#include <errno.h>
+#include <string.h>
+
+char *base64_encode(struct arena *a, const void *p, size_t n, bool url)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", safe[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+	const char *digits = url ? safe : plain;
 	const unsigned char *in = p;
-	char *out = n < SIZE_MAX / 2 ? arena_alloc(a, (n + 2) / 3 * 4 + 1, 1) : NULL, *at = out;
+	char *out = arena_alloc(a, (n + 2) / 3 * 4 + 1, 1);
+	size_t k = 0;
 	for (size_t i = 0; out && i < n; i += 3) {
 		unsigned v = (unsigned)in[i] << 16 | (i + 1 < n ? (unsigned)in[i + 1] << 8 : 0) | (i + 2 < n ? in[i + 2] : 0);
-		*at++ = digits[v >> 18];
-		*at++ = digits[v >> 12 & 63];
-		*at++ = i + 1 < n ? digits[v >> 6 & 63] : '=';
-		*at++ = i + 2 < n ? digits[v & 63] : '=';
+		out[k++] = digits[v >> 18];
+		out[k++] = digits[v >> 12 & 63];
+		out[k++] = i + 1 < n ? digits[v >> 6 & 63] : '=';
+		out[k++] = i + 2 < n ? digits[v & 63] : '=';
 	}
 	return out;
+}
+
+static int digit(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	return c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 : -1;
+}
+
+ssize_t base64_decode(struct arena *a, const char *text, char **out)
+{
+	size_t n = strlen(text), k = 0;
+	unsigned bits = 0, have = 0;
+	char *b = arena_alloc(a, n + 1, 1);
+	if (!b)
+		return -ENOMEM;
+	while (n && text[n - 1] == '=')
+		n--;
+	for (size_t i = 0; i < n; i++) {
+		int d = digit(text[i]);
+		if (d < 0)
+			return -EINVAL;
+		bits = (bits << 6 | (unsigned)d) & 0xffffff;
+		have += 6;
+		if (have >= 8) {
+			have -= 8;
+			b[k++] = (char)(bits >> have);
+		}
+	}
+	if (n % 4 == 1)
+		return -EINVAL;
+	b[k] = '\0';
+	*out = b;
+	return (ssize_t)k;
 }

@@ -1,6 +1,9 @@
-/* base64: bytes as text (RFC 4648), padded. */
+/* base64: RFC 4648, both alphabets. Pure. */
 #pragma once
 
 #include "base/arena.h"
 
-char *base64_encode(struct arena *a, const void *p, size_t n); /* NULL when out of memory */
+/* url: the alphabet with "-" and "_". Padded. NULL when out of memory. */
+char *base64_encode(struct arena *a, const void *p, size_t n, bool url);
+/* Either alphabet, padded or not. *out is NUL-terminated; its length, or -EINVAL, -ENOMEM. */
+ssize_t base64_decode(struct arena *a, const char *text, char **out);

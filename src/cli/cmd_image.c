@@ -1,9 +1,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/ref.h"
 #include "cli/cmd.h"
 #include "cli/progress.h"
@@ -135,6 +137,79 @@ static int run_load(const struct parsed *p, struct arena *a)
 	return r < 0 ? fail(&e, 1) : 0;
 }
 
+static const struct flag save_flags[] = {{"output", 'o', "string", "Write to this file instead of STDOUT"}, {"platform", 0, "string", NULL}};
+
+/* The archive goes to a file beside the one named and is renamed when it is whole. */
+static int save_to(int fd, const char *path, struct err *e)
+{
+	OWN(own_http) struct http h = HTTP_NONE;
+	char block[65536];
+	ssize_t n;
+	try(http_open(&h, e));
+	try(http_send(&h, "GET", path, NULL, 0, NULL, false, e));
+	if (h.status >= 400)
+		return http_error(&h, e);
+	while ((n = http_read(&h, block, sizeof(block), e)) > 0) {
+		int r = write_all(fd, block, (size_t)n);
+		if (r < 0)
+			return err_errno(e, r, "write the archive");
+	}
+	return (int)n;
+}
+
+static int run_save(const struct parsed *p, struct arena *a)
+{
+	struct err e = {0};
+	OWN(own_buf) struct buf q = {0};
+	const char *out = flag_get(p, "output");
+	if (!out && isatty(STDOUT_FILENO)) {
+		fprintf(stderr, "cowardly refusing to save to a terminal. Use the -o flag or redirect\n");
+		return 1;
+	}
+	buf_puts(&q, "/images/get?x=1");
+	for (size_t i = 0; i < p->args.n; i++)
+		add_query(&q, "names", p->args.v[i]);
+	if (!out)
+		return save_to(STDOUT_FILENO, buf_str(&q), &e) < 0 ? fail(&e, 1) : 0;
+	char *tmp = arena_printf(a, "%s.XXXXXX", out);
+	OWN(own_fd) int fd = tmp ? mkostemp(tmp, O_CLOEXEC) : -1;
+	if (fd < 0) {
+		err_errno(&e, -errno, "create a file beside %s", out);
+		return fail(&e, 1);
+	}
+	int r = save_to(fd, buf_str(&q), &e);
+	if (r >= 0 && (fchmod(fd, 0600) < 0 || rename(tmp, out) < 0))
+		r = err_errno(&e, -errno, "write %s", out);
+	if (r < 0)
+		unlink(tmp);
+	return r < 0 ? fail(&e, 1) : 0;
+}
+
+static const struct flag commit_flags[] = {{"author", 'a', "string", "Author"}, {"change", 'c', "list", "Apply a Dockerfile instruction"}, {"message", 'm', "string", "Commit message"},
+	{"pause", 'p', NULL, "Pause the container meanwhile (the default; --pause=false)"}};
+
+static int run_commit(const struct parsed *p, struct arena *a)
+{
+	struct err e = {0};
+	OWN(own_buf) struct buf q = {0};
+	OWN(own_json) json_t *j = NULL;
+	const char *ref = p->args.n > 1 ? p->args.v[1] : NULL, *slash = ref ? strrchr(ref, '/') : NULL, *colon = ref ? strrchr(slash ? slash : ref, ':') : NULL;
+	const struct strv *changes = flag_list(p, "change");
+	buf_puts(&q, "/commit?x=1");
+	add_query(&q, "container", p->args.v[0]);
+	add_query(&q, "repo", colon ? arena_dupn(a, ref, (size_t)(colon - ref)) : ref);
+	add_query(&q, "tag", colon ? colon + 1 : NULL);
+	add_query(&q, "author", flag_get(p, "author"));
+	add_query(&q, "comment", flag_get(p, "message"));
+	add_query(&q, "pause", flag_get(p, "pause"));
+	for (size_t i = 0; i < changes->n; i++)
+		add_query(&q, "changes", changes->v[i]);
+	if (q.bad || http_call("POST", buf_str(&q), NULL, &j, &e) < 0)
+		return fail(&e, 1);
+	puts(json_string_value(json_object_get(j, "Id")) ? json_string_value(json_object_get(j, "Id")) : "");
+	return 0;
+}
+
 static const struct flag prune_flags[] = {{"all", 'a', NULL, "Every image that no container has, not only those without a name"}, {"filter", 0, "filter", "Filter by conditions (until=24h)"},
 	{"force", 'f', NULL, "Do not ask"}};
 
@@ -242,6 +317,8 @@ const struct command commands_image[] = {
 	{"ls", "image", false, "[REPOSITORY[:TAG]]", "List images", FLAGS(images_flags), false, 0, 1, run_images, "list"},
 	{"import", "image", true, "file|- [REPOSITORY[:TAG]]", "Make an image of a tarball of a file system", FLAGS(import_flags), false, 1, 2, run_import, NULL},
 	{"load", "image", true, "", "Load images from a saved archive", FLAGS(load_flags), false, 0, 0, run_load, NULL},
+	{"save", "image", true, "IMAGE [IMAGE...]", "Write images to an archive", FLAGS(save_flags), false, 1, -1, run_save, NULL},
+	{"commit", "container", true, "CONTAINER [REPOSITORY[:TAG]]", "Make an image of what a container has changed", FLAGS(commit_flags), false, 1, 2, run_commit, NULL},
 	{"rmi", NULL, true, "IMAGE [IMAGE...]", "Remove images", FLAGS(rmi_flags), false, 1, -1, run_rmi, NULL},
 	{"rm", "image", false, "IMAGE [IMAGE...]", "Remove images", FLAGS(rmi_flags), false, 1, -1, run_rmi, "remove rmi"},
 	{"prune", "image", false, "", "Remove images that are not in use", FLAGS(prune_flags), false, 0, 0, run_prune, NULL},

@@ -74,6 +74,39 @@ static int run_pull(const struct parsed *p, struct arena *a)
 	return 0;
 }
 
+static const struct flag push_flags[] = {{"all-tags", 'a', NULL, "Push every tag of the repository"}, {"disable-content-trust", 0, NULL, NULL}, {"quiet", 'q', NULL, "No progress"}};
+
+static int run_push(const struct parsed *p, struct arena *a)
+{
+	struct err e = {0};
+	struct ref r;
+	char repo[REF_TEXT];
+	OWN(own_buf) struct buf q = {0};
+	struct progress shown;
+	bool all = flag_on(p, "all-tags");
+	if ((all ? ref_parse(p->args.v[0], &r, &e) : ref_parse_tagged(p->args.v[0], &r, &e)) < 0)
+		return fail(&e, 1);
+	if (all && (*r.tag || *r.digest)) {
+		err_as(&e, ERR_INVALID, "tag can't be used with --all-tags/-a");
+		return fail(&e, 1);
+	}
+	struct ref named;
+	if (!all && !flag_on(p, "quiet") && ref_parse(p->args.v[0], &named, NULL) >= 0 && !*named.tag)
+		puts("Using default tag: latest");
+	ref_repo(&r, repo);
+	buf_puts(&q, path_of(a, "images", repo, "push?tag="));
+	if (!all)
+		http_escape(&q, r.tag);
+	progress_open(&shown, stdout, flag_on(p, "quiet"));
+	int rc = transfer(buf_str(&q), p->args.v[0], &shown, a, &e);
+	progress_close(&shown);
+	if (rc < 0)
+		return fail(&e, 1);
+	if (flag_on(p, "quiet"))
+		printf("%s/%s%s%s\n", r.domain, r.path, all ? "" : ":", all ? "" : r.tag);
+	return 0;
+}
+
 /* --- login and logout --- */
 
 /* A line from the terminal, without showing it. */
@@ -174,6 +207,7 @@ static int run_logout(const struct parsed *p, struct arena *a)
 
 const struct command commands_registry[] = {
 	{"pull", "image", true, "NAME[:TAG|@DIGEST]", "Get an image from a registry", FLAGS(pull_flags), false, 1, 1, run_pull, NULL},
+	{"push", "image", true, "NAME[:TAG]", "Send an image to a registry", FLAGS(push_flags), false, 1, 1, run_push, NULL},
 	{"login", NULL, true, "[SERVER]", "Log in to a registry", FLAGS(login_flags), false, 0, 1, run_login, NULL},
 	{"logout", NULL, true, "[SERVER]", "Forget the credentials for a registry", NULL, 0, false, 0, 1, run_logout, NULL},
 	{NULL, NULL, false, NULL, NULL, NULL, 0, false, 0, 0, NULL, NULL},

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "base/base64.h"
 #include "base/fd.h"
 #include "base/ref.h"
 #include "base/spawn.h"
@@ -12,59 +13,16 @@
 #define CONFIG_MAX (4u << 20)
 #define HELPER_MAX (64u << 10)
 
-char *login_encode(const void *p, size_t n, bool url, struct arena *a)
-{
-	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", safe[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-	const char *digits = url ? safe : plain;
-	const unsigned char *in = p;
-	char *out = arena_alloc(a, (n + 2) / 3 * 4 + 1, 1);
-	size_t k = 0;
-	for (size_t i = 0; out && i < n; i += 3) {
-		unsigned v = (unsigned)in[i] << 16 | (i + 1 < n ? (unsigned)in[i + 1] << 8 : 0) | (i + 2 < n ? in[i + 2] : 0);
-		out[k++] = digits[v >> 18];
-		out[k++] = digits[v >> 12 & 63];
-		out[k++] = i + 1 < n ? digits[v >> 6 & 63] : '=';
-		out[k++] = i + 2 < n ? digits[v & 63] : '=';
-	}
-	return out;
-}
-
-static int digit(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 : -1;
-}
-
 int login_decode(const char *text, struct arena *a, const char **user, const char **password)
 {
-	size_t n = strlen(text), k = 0;
-	unsigned bits = 0, have = 0;
-	char *out = arena_alloc(a, n + 1, 1);
-	if (!out)
-		return -ENOMEM;
-	while (n && text[n - 1] == '=')
-		n--;
-	for (size_t i = 0; i < n; i++) {
-		int d = digit(text[i]);
-		if (d < 0)
-			return -EINVAL;
-		bits = (bits << 6 | (unsigned)d) & 0xffffff;
-		have += 6;
-		if (have >= 8) {
-			have -= 8;
-			out[k++] = (char)(bits >> have);
-		}
-	}
+	char *out = NULL;
+	ssize_t k = base64_decode(a, text, &out);
+	if (k < 0)
+		return (int)k;
 	while (k && !out[k - 1]) /* padding that some clients wrote */
 		k--;
-	out[k] = '\0';
 	char *colon = strchr(out, ':');
-	if (!colon || strlen(out) != k)
+	if (!colon || strlen(out) != (size_t)k)
 		return -EINVAL;
 	*colon = '\0';
 	*user = out;
@@ -260,7 +218,7 @@ int login_store(const char *server, const struct login *l, struct err *e)
 		}
 	} else {
 		const char *pair = arena_printf(&a, "%s:%s", l->username, l->identity_token ? "" : l->password);
-		json_object_set_new(entry, "auth", json_string(pair ? login_encode(pair, strlen(pair), false, &a) : NULL));
+		json_object_set_new(entry, "auth", json_string(pair ? base64_encode(&a, pair, strlen(pair), false) : NULL));
 		if (l->identity_token)
 			json_object_set_new(entry, "identitytoken", json_string(l->identity_token));
 	}
@@ -315,7 +273,7 @@ int login_header(const char *image, struct arena *a, const char **out, struct er
 	OWN(own_free) char *text = j ? json_text(j) : NULL;
 	if (!text)
 		return err_nomem(e);
-	*out = login_encode(text, strlen(text), true, a);
+	*out = base64_encode(a, text, strlen(text), true);
 	explicit_bzero(text, strlen(text));
 	return *out ? 0 : err_nomem(e);
 }

@@ -20,7 +20,7 @@
 static const struct {
 	const char *name;
 	enum err_kind kind;
-} kinds[] = {{"invalid", ERR_INVALID}, {"not_found", ERR_NOT_FOUND}, {"conflict", ERR_CONFLICT}, {"too_large", ERR_TOO_LARGE}, {"unavailable", ERR_UNAVAILABLE}, {"internal", ERR_INTERNAL}};
+} kinds[] = {{"invalid", ERR_INVALID}, {"not_found", ERR_NOT_FOUND}, {"conflict", ERR_CONFLICT}, {"too_large", ERR_TOO_LARGE}, {"unavailable", ERR_UNAVAILABLE}, {"unauthorized", ERR_UNAUTHORIZED}, {"internal", ERR_INTERNAL}};
 
 static int told_error(const json_t *j, struct err *e)
 {
@@ -183,6 +183,30 @@ int engine_image_job(struct engine *en, const struct image_job *job, struct imag
 	return 0;
 }
 
+static bool is_name(const char *s, const char *allowed, size_t most)
+{
+	return s && *s && strspn(s, allowed) == strlen(s) && strlen(s) <= most;
+}
+
+/* Layers whose archive was packed anew: what is a layer's name and what a file's, the job says, so both are looked at. */
+static int take_blobs(struct engine *en, const struct image_job_result *r, struct err *e)
+{
+	size_t i;
+	json_t *b;
+	json_array_foreach(json_object_get(r->result, "blobs"), i, b)
+	{
+		const char *dir = json_string_value(json_object_get(b, "dir")), *file = json_string_value(json_object_get(b, "file"));
+		char from[PATH_SIZE], to[PATH_SIZE];
+		if (!is_name(dir, "0123456789abcdef", 16) || !is_name(file, "blob.0123456789", 23) || !str_starts(file, "blob."))
+			return err_set(e, -EPROTO, "pontoon-image named a file that is none");
+		snprintf(from, sizeof(from), "%s/%s", r->tmp_dir, file);
+		snprintf(to, sizeof(to), "%s/image/layers/%s/blob", en->conf.data_root, dir);
+		if (rename(from, to) < 0)
+			return err_errno(e, -errno, "rename %s to %s", from, to);
+	}
+	return 0;
+}
+
 int engine_image_job_end(struct engine *en, struct image_job_result *r, bool keep, struct err *e)
 {
 	size_t i;
@@ -203,6 +227,8 @@ int engine_image_job_end(struct engine *en, struct image_job_result *r, bool kee
 		if (rename(from, to) < 0)
 			rc = err_errno(e, -errno, "rename %s to %s", from, to);
 	}
+	if (rc >= 0)
+		rc = take_blobs(en, r, e);
 	char layers[PATH_SIZE];
 	snprintf(layers, sizeof(layers), "%s/image/layers", en->conf.data_root);
 	OWN(own_fd) int fd = open(layers, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -212,4 +238,26 @@ int engine_image_job_end(struct engine *en, struct image_job_result *r, bool kee
 	if (remove_tree(r->tmp_dir, &gone) < 0)
 		log_debug("%s", gone.msg);
 	return rc;
+}
+
+static int open_dir(const char *path, int *out, struct err *e)
+{
+	int fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return err_errno(e, -errno, "open %s", path);
+	*out = fd;
+	return 0;
+}
+
+int engine_open_layers(struct engine *en, int *out, struct err *e)
+{
+	char path[PATH_SIZE];
+	snprintf(path, sizeof(path), "%s/image/layers", en->conf.data_root);
+	return open_dir(path, out, e);
+}
+
+int engine_open_upper(struct engine *en, const char *id, int *out, struct err *e)
+{
+	char path[PATH_SIZE];
+	return open_dir(path_container(en, id, "upper", path), out, e);
 }

@@ -20,6 +20,9 @@ struct image_job_result {
 int engine_image_job(struct engine *en, const struct image_job *j, struct image_job_result *out, struct err *e);
 /* Moves the named layer directories from the job's place to layers/ (fsync'd), or throws them away when keep = false. */
 int engine_image_job_end(struct engine *en, struct image_job_result *r, bool keep, struct err *e);
+/* Directories for jobs to read: that of all layers; what a container has changed. */
+int engine_open_layers(struct engine *en, int *out, struct err *e);
+int engine_open_upper(struct engine *en, const char *id, int *out, struct err *e);
 int engine_layer_remove(struct engine *en, const char *dir, struct err *e);
 /* Names of all directories under layers/; removes everything under tmp/. */
 int engine_layers_scan(struct engine *en, struct arena *a, struct strv *dirs, struct err *e);

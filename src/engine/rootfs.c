@@ -90,6 +90,7 @@ int rootfs_mount(struct engine *en, const char *id, const struct engine_layers *
 	for (size_t i = l->n; i-- > 0;)
 		buf_printf(&o, ":%s/diff", l->dirs[i]);
 	buf_printf(&o, ",upperdir=%s,workdir=%s", path_container(en, id, "upper", upper), path_container(en, id, "work", work));
+	buf_puts(&o, ",redirect_dir=off,metacopy=off"); /* the upper directory alone says what the container changed: for commit and diff */
 	if (o.bad)
 		return err_nomem(e);
 	struct mounting m = {.cwd = cwd, .options = o.data, .target = merged};

@@ -105,6 +105,66 @@ int config_make(const struct config_import *in, char **out, struct err *e)
 	return 0;
 }
 
+static const char *joined(const struct strv *v, struct arena *a)
+{
+	const char *s = "";
+	for (size_t i = 0; s && i < v->n; i++)
+		s = arena_printf(a, "%s%s%s", s, i ? " " : "", v->v[i]);
+	return s;
+}
+
+static json_t *list_in(json_t *j, const char *key)
+{
+	json_t *v = json_object_get(j, key);
+	if (json_is_array(v))
+		return v;
+	v = json_array();
+	json_object_set_new(j, key, v);
+	return v;
+}
+
+int config_make_commit(const struct config_commit *in, char **out, struct arena *a, struct err *e)
+{
+	OWN(own_json) json_t *j = NULL, *run = NULL;
+	struct run_config rc = {.hostname = "", .domainname = "", .image = ""};
+	if (json_parse(in->parent, strlen(in->parent), &j, e) < 0 || json_parse(in->config, strlen(in->config), &run, e) < 0)
+		return err_ctx(e, "image configuration");
+	json_t *rootfs = json_object_get(j, "rootfs");
+	if (!json_is_object(rootfs))
+		return err_as(e, ERR_INVALID, "image configuration: rootfs is missing");
+	change_config_init(&rc.c);
+	try(json_decode(run, run_config_table, &rc, a, e));
+	const char *by = joined(&rc.c.cmd, a);
+	for (size_t i = 0; i < in->changes->n; i++)
+		try(change_apply(&rc.c, in->changes->v[i], a, e));
+	json_t *history = json_pack("{s:s, s:s}", "created", in->created, "created_by", by ? by : "");
+	if (*in->author)
+		json_object_set_new(history, "author", json_string(in->author));
+	if (*in->message)
+		json_object_set_new(history, "comment", json_string(in->message));
+	if (!in->diff_id)
+		json_object_set_new(history, "empty_layer", json_true());
+	json_array_append_new(list_in(j, "history"), history);
+	if (in->diff_id)
+		json_array_append_new(list_in(rootfs, "diff_ids"), json_string(in->diff_id));
+	json_object_set_new(j, "created", json_string(in->created));
+	json_object_set_new(j, "container", json_string(in->container));
+	json_object_set_new(j, "config", json_encode(run_config_table, &rc));
+	json_object_del(j, "container_config");
+	json_object_del(j, "docker_version");
+	json_object_del(j, "author");
+	json_object_del(j, "comment");
+	if (*in->author)
+		json_object_set_new(j, "author", json_string(in->author));
+	if (*in->message)
+		json_object_set_new(j, "comment", json_string(in->message));
+	char *text = json_text(j);
+	if (!text || a->bad)
+		return err_nomem(e);
+	*out = text;
+	return 0;
+}
+
 struct facts {
 	const char *architecture, *variant, *os;
 	struct rootfs rootfs;

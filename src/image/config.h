@@ -14,6 +14,15 @@ struct config_import {
 };
 int config_make(const struct config_import *in, char **out, struct err *e);
 
+/* Makes the configuration of an image that a container becomes: its parent's, with the container's own run configuration, one more history entry and maybe a layer.
+ * What is not known here stays as it is. */
+struct config_commit {
+	const char *parent, *container, *config, *author, *message, *created;
+	const char *diff_id; /* NULL: the container has changed nothing */
+	const struct strv *changes; /* see change.h */
+};
+int config_make_commit(const struct config_commit *in, char **out, struct arena *a, struct err *e);
+
 /* What must be known of a foreign configuration. */
 struct config_facts {
 	struct platform platform; /* arch "" when the text does not say */

@@ -89,9 +89,30 @@ static const struct json_field layer_table[] = {
 	J_END,
 };
 
+static const struct json_field pushed_table[] = {
+	{"tag", J_STR, offsetof(struct job_pushed, tag)},
+	{"digest", J_STR, offsetof(struct job_pushed, digest)},
+	{"size", J_I64, offsetof(struct job_pushed, size)},
+	J_END,
+};
+
+static const struct json_field blob_table[] = {
+	{"dir", J_STR, offsetof(struct job_blob, dir)},
+	{"file", J_STR, offsetof(struct job_blob, file)},
+	J_END,
+};
+
+int job_aux(struct job *j, const struct job_pushed *p, struct err *e)
+{
+	return tell(j->report, json_pack("{s{sssssI}}", "aux", "Tag", p->tag, "Digest", p->digest, "Size", (json_int_t)p->size), e);
+}
+
 static const struct json_field result_table[] = {
 	{"images", J_OBJV, offsetof(struct job_result, images), 0, image_table, sizeof(struct job_image)},
 	{"layers", J_OBJV, offsetof(struct job_result, layers), 0, layer_table, sizeof(struct job_layer)},
+	{"pushed", J_OBJV, offsetof(struct job_result, pushed), J_OMIT, pushed_table, sizeof(struct job_pushed)},
+	{"blobs", J_OBJV, offsetof(struct job_result, blobs), J_OMIT, blob_table, sizeof(struct job_blob)},
+	{"about", J_RAW, offsetof(struct job_result, about), J_OMIT},
 	J_END,
 };
 
@@ -104,7 +125,7 @@ int job_tell_result(struct job *j, const struct job_result *r, struct err *e)
 {
 	/* The store will say that the layers exist: so they must, after a power loss too. One sync for all files is
 	 * much cheaper than one each. */
-	if (r->layers.n && syncfs(j->dir) < 0)
+	if ((r->layers.n || r->blobs.n) && syncfs(j->dir) < 0)
 		return err_errno(e, -errno, "write the layers to disk");
 	return tell(j->report, json_pack("{so}", "result", json_encode(result_table, r)), e);
 }
@@ -123,8 +144,9 @@ static const char *kind_name(enum err_kind k)
 		return "too_large";
 	case ERR_UNAVAILABLE:
 		return "unavailable";
-	case ERR_INTERNAL:
 	case ERR_UNAUTHORIZED:
+		return "unauthorized";
+	case ERR_INTERNAL:
 	case ERR_FORBIDDEN:
 	case ERR_NOT_MODIFIED:
 	case ERR_NOT_IMPLEMENTED:

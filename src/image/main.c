@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/map.h"
 #include "base/ref.h"
+#include "image/commit.h"
 #include "image/confine.h"
 #include "image/copy.h"
 #include "image/import.h"
@@ -17,34 +18,31 @@
 #include "image/insecure.h"
 #include "image/pack.h"
 #include "image/pull.h"
+#include "image/push.h"
+#include "image/save.h"
 #include "image/view.h"
 
 #define REPORT 3
-#define SOURCE 4 /* of pack: the directory; of stat, take and put: the container's view */
+#define SOURCE 4 /* the directory that is read; of stat, take and put: the container's view */
 #define SOCKET 5 /* toward the fetcher */
 
-enum verb { VERB_IMPORT, VERB_LOAD, VERB_PACK, VERB_PULL, VERB_STAT, VERB_TAKE, VERB_PUT, VERB_N };
 enum opt { OPT_ROOT = 1, OPT_JOB, OPT_MESSAGE, OPT_CHANGE, OPT_PLATFORM, OPT_TAG, OPT_HAVE, OPT_NAME, OPT_AS, OPT_CONTAINER, OPT_BIND, OPT_PATH, OPT_OWNER, OPT_KEEP_KINDS, OPT_READ_ONLY };
 #define BIT(o) (1u << (o))
 
-static const struct {
+struct task;
+
+/* What is read before the confinement comes from the command line and the daemon; what is read after it, from archives and registries. */
+struct verb {
 	const char *name;
 	unsigned options; /* beside --root and --job */
 	unsigned keep;    /* descriptors that stay open */
 	unsigned needs;   /* of the confinement */
-} verbs[] = {
-	[VERB_IMPORT] = {"import", BIT(OPT_MESSAGE) | BIT(OPT_CHANGE) | BIT(OPT_PLATFORM) | BIT(OPT_TAG), REPORT + 1, CONFINE_UNPACK},
-	[VERB_LOAD] = {"load", BIT(OPT_HAVE), REPORT + 1, CONFINE_UNPACK},
-	[VERB_PACK] = {"pack", BIT(OPT_NAME) | BIT(OPT_AS), SOURCE + 1, CONFINE_PACK},
-	[VERB_PULL] = {"pull", 0, SOCKET + 1, CONFINE_ERRANDS},
-	[VERB_STAT] = {"stat", BIT(OPT_CONTAINER) | BIT(OPT_BIND) | BIT(OPT_PATH), SOURCE + 1, CONFINE_PACK},
-	[VERB_TAKE] = {"take", BIT(OPT_CONTAINER) | BIT(OPT_BIND) | BIT(OPT_PATH), SOURCE + 1, CONFINE_PACK},
-	[VERB_PUT] = {"put", BIT(OPT_CONTAINER) | BIT(OPT_BIND) | BIT(OPT_PATH) | BIT(OPT_OWNER) | BIT(OPT_KEEP_KINDS) | BIT(OPT_READ_ONLY), SOURCE + 1, CONFINE_PACK},
+	int (*prepare)(struct task *t, const char *dir, struct err *e); /* before the confinement; NULL */
+	int (*act)(struct task *t, struct job *j, struct err *e);
 };
-static_assert(ARRAY_LEN(verbs) == VERB_N, "verbs[] is missing a verb");
 
 struct options {
-	enum verb verb;
+	const struct verb *verb;
 	const char *root, *job;
 	const char *message, *platform, *tag, *have, *name, *as, *container, *path, *owner, *keep_kinds, *read_only;
 	struct strv changes, binds;
@@ -57,18 +55,15 @@ static int usage(void)
 	      "[--repo-tag R[:T]]\n"
 	      "       pontoon-image load --root DIR --job NAME [--have FILE]\n"
 	      "       pontoon-image pack --root DIR --job NAME [--name NAME] [--as PATH]\n"
-	      "       pontoon-image pull --root DIR --job NAME\n"
 	      "       pontoon-image stat|take --root DIR --job NAME --container DIR [--bind SPEC]... --path PATH\n"
 	      "       pontoon-image put --root DIR --job NAME --container DIR [--bind SPEC]... --path PATH [--owner UID:GID] [--keep-kinds yes] [--read-only yes]\n"
+	      "       pontoon-image pull|push|save|commit|inspect|auth --root DIR --job NAME\n"
 	      "The archive or request comes on standard input, JSON lines go to descriptor 3: see pontoon-image(8).\n",
 		stderr);
 	return -EINVAL;
 }
 
-static bool copies(enum verb v)
-{
-	return v == VERB_STAT || v == VERB_TAKE || v == VERB_PUT;
-}
+static const struct verb *find_verb(const char *name);
 
 static int parse(int argc, char **argv, struct options *o, struct arena *a)
 {
@@ -105,14 +100,13 @@ static int parse(int argc, char **argv, struct options *o, struct arena *a)
 		[OPT_READ_ONLY] = &o->read_only};
 	int c;
 
-	for (o->verb = 0; argc > 1 && o->verb < VERB_N && !streq(argv[1], verbs[o->verb].name); o->verb++)
-		;
-	if (argc < 2 || o->verb == VERB_N)
+	o->verb = argc > 1 ? find_verb(argv[1]) : NULL;
+	if (!o->verb)
 		return usage();
 	argc--;
 	argv++;
 	while ((c = getopt_long(argc, argv, "", table, NULL)) != -1) {
-		if (c == '?' || !((verbs[o->verb].options | BIT(OPT_ROOT) | BIT(OPT_JOB)) & BIT(c)))
+		if (c == '?' || !((o->verb->options | BIT(OPT_ROOT) | BIT(OPT_JOB)) & BIT(c)))
 			return usage();
 		if (c == OPT_CHANGE || c == OPT_BIND) {
 			if (strv_add(a, c == OPT_BIND ? &o->binds : &o->changes, optarg) < 0)
@@ -121,7 +115,7 @@ static int parse(int argc, char **argv, struct options *o, struct arena *a)
 			*text[c] = optarg;
 		}
 	}
-	if (copies(o->verb) && (!o->container || !o->path))
+	if ((o->verb->options & BIT(OPT_PATH)) && (!o->container || !o->path))
 		return usage();
 	bool name_ok = !str_empty(o->job) && !strchr(o->job, '/') && o->job[0] != '.' && strlen(o->job) <= 64;
 	return str_empty(o->root) || !name_ok || optind != argc ? usage() : 0;
@@ -172,16 +166,42 @@ static int make_job_dir(const struct options *o, struct arena *a, const char **o
 
 struct task {
 	const struct options *o;
+	struct arena *arena;
 	struct platform host;
 	struct import import;
 	struct buf have_text;
 	struct map have;
 	struct pull_request pull_request;
+	struct push_request push_request;
+	struct save_request save_request;
+	struct commit_request commit_request;
 	struct pull pull;
+	struct push push;
 };
 
+static int prepare_import_task(struct task *t, const char *dir UNUSED, struct err *e)
+{
+	return prepare_import(t->o, &t->host, &t->import, t->arena, e);
+}
+
+static int prepare_load(struct task *t, const char *dir UNUSED, struct err *e)
+{
+	return t->o->have ? read_have(t->o->have, &t->have_text, &t->have, e) : 0;
+}
+
+/* The view takes the directory's place. */
+static int prepare_view(struct task *t UNUSED, const char *dir UNUSED, struct err *e)
+{
+	int view = -1;
+	try(tar_tree_view(SOURCE, &view, e));
+	int r = dup3(view, SOURCE, O_CLOEXEC) < 0 ? err_errno(e, -errno, "dup") : 0;
+	close(view);
+	return r;
+}
+
 /* Starts the fetcher; what it is told is wiped here. */
-static int open_registry(const struct request_registry *q, const struct ref *ref, bool push, const struct strv *mounts, const char *dir, struct registry **out, struct err *e)
+static int open_registry(
+	const struct request_registry *q, const struct ref *ref, bool push, const struct strv *mounts, const char *dir, struct registry **out, struct err *e)
 {
 	static struct auth auth;
 	struct fetcher_conf c = {.domain = ref->domain, .repo = ref->path, .push = push, .insecure = insecure_allows(&q->insecure, ref->domain), .stall = FETCHER_STALL, .auth = &auth};
@@ -196,12 +216,12 @@ static int open_registry(const struct request_registry *q, const struct ref *ref
 	return r;
 }
 
-static int prepare_pull(struct task *t, struct arena *a, const char *dir, struct err *e)
+static int prepare_pull(struct task *t, const char *dir, struct err *e)
 {
 	struct pull_request *q = &t->pull_request;
 	struct ref *r = &t->pull.ref;
 	*q = (struct pull_request){.registry = {.reference = "", .auth = ""}, .platform = ""};
-	try(request_read(STDIN_FILENO, pull_table, q, a, e));
+	try(request_read(STDIN_FILENO, pull_table, q, t->arena, e));
 	try(q->all_tags ? ref_parse(q->registry.reference, r, e) : ref_parse_tagged(q->registry.reference, r, e));
 	if (*r->digest && !ref_is_sha256(r->digest))
 		return err_as(e, ERR_INVALID, "unsupported digest algorithm: %.100s", r->digest);
@@ -213,38 +233,94 @@ static int prepare_pull(struct task *t, struct arena *a, const char *dir, struct
 	return open_registry(&q->registry, r, false, NULL, dir, &t->pull.registry, e);
 }
 
-/* What came from the command line and from the daemon is read before the confinement, what came from the archive after it. */
-static int prepare(struct task *t, struct arena *a, const char *dir, struct err *e)
+/* The reference is only a server's: no repository is asked for. */
+static int prepare_auth(struct task *t, const char *dir, struct err *e)
 {
-	struct utsname uts;
-	if (uname(&uts) < 0)
-		return err_errno(e, -errno, "uname");
-	t->host = platform_of_machine(uts.machine);
-	if (t->o->verb == VERB_IMPORT)
-		try(prepare_import(t->o, &t->host, &t->import, a, e));
-	if (t->o->verb == VERB_PULL)
-		return prepare_pull(t, a, dir, e);
-	if (t->o->verb == VERB_PACK) { /* the view takes the directory's place */
-		int view = -1;
-		try(tar_tree_view(SOURCE, &view, e));
-		int r = dup3(view, SOURCE, O_CLOEXEC) < 0 ? err_errno(e, -errno, "dup") : 0;
-		close(view);
-		return r;
-	}
-	if (copies(t->o->verb)) {
-		int view = -1;
-		try(view_open(t->o->container, &t->o->binds, t->o->verb == VERB_PUT, &view, e));
-		if (view == SOURCE)
-			return 0;
-		int r = dup3(view, SOURCE, O_CLOEXEC) < 0 ? err_errno(e, -errno, "dup") : 0;
-		close(view);
-		return r;
-	}
-	return t->o->have ? read_have(t->o->have, &t->have_text, &t->have, e) : 0;
+	struct pull_request *q = &t->pull_request;
+	*q = (struct pull_request){.registry = {.reference = "", .auth = ""}, .platform = ""};
+	try(request_read(STDIN_FILENO, pull_table, q, t->arena, e));
+	try(ref_parse(q->registry.reference, &t->pull.ref, e));
+	*t->pull.ref.path = '\0';
+	t->pull.request = q;
+	return open_registry(&q->registry, &t->pull.ref, false, NULL, dir, &t->pull.registry, e);
 }
 
-static int put(const struct options *o, struct job *j, struct err *e)
+/* Tokens must let in to where layers are mounted from. */
+static int mounts_of(const struct push_request *q, struct arena *a, struct strv *out, struct err *e)
 {
+	const struct stored_image *im = q->images.v;
+	for (size_t i = 0; i < q->images.n; i++)
+		for (size_t k = 0; k < im[i].layers.n; k++) {
+			const char *from = ((const struct stored_layer *)im[i].layers.v)[k].from;
+			if (!str_empty(from) && !strv_has(out, from) && strv_add(a, out, from) < 0)
+				return err_nomem(e);
+		}
+	return 0;
+}
+
+static int prepare_push(struct task *t, const char *dir, struct err *e)
+{
+	struct push_request *q = &t->push_request;
+	struct strv mounts = {};
+	*q = (struct push_request){.registry = {.reference = "", .auth = ""}};
+	try(request_read(STDIN_FILENO, push_table, q, t->arena, e));
+	try(ref_parse(q->registry.reference, &t->push.ref, e));
+	try(mounts_of(q, t->arena, &mounts, e));
+	try(prepare_view(t, dir, e));
+	t->push.request = q;
+	t->push.layers = SOURCE;
+	return open_registry(&q->registry, &t->push.ref, true, &mounts, dir, &t->push.registry, e);
+}
+
+static int prepare_save(struct task *t, const char *dir, struct err *e)
+{
+	try(request_read(STDIN_FILENO, save_table, &t->save_request, t->arena, e));
+	return prepare_view(t, dir, e);
+}
+
+static int prepare_copy(struct task *t, const char *dir UNUSED, struct err *e)
+{
+	int view = -1;
+	try(view_open(t->o->container, &t->o->binds, t->o->verb->options & BIT(OPT_OWNER), &view, e));
+	if (view == SOURCE)
+		return 0;
+	int r = dup3(view, SOURCE, O_CLOEXEC) < 0 ? err_errno(e, -errno, "dup") : 0;
+	close(view);
+	return r;
+}
+
+static int prepare_commit(struct task *t, const char *dir, struct err *e)
+{
+	struct commit_request *q = &t->commit_request;
+	*q = (struct commit_request){.parent = "", .container = "", .config = "{}", .author = "", .message = "", .tag = ""};
+	try(request_read(STDIN_FILENO, commit_table, q, t->arena, e));
+	return prepare_view(t, dir, e);
+}
+
+static int act_import(struct task *t, struct job *j, struct err *e)
+{
+	return import_run(j, &t->import, e);
+}
+static int act_load(struct task *t, struct job *j, struct err *e)
+{
+	return load_run(j, &t->have, e);
+}
+static int act_pack(struct task *t, struct job *j, struct err *e)
+{
+	const struct pack p = {.source = SOURCE, .out = STDOUT_FILENO, .name = t->o->name ? t->o->name : ".", .as = t->o->as ? t->o->as : ""};
+	return pack_run(j, &p, e);
+}
+static int act_stat(struct task *t, struct job *j, struct err *e)
+{
+	return copy_stat(j, SOURCE, t->o->path, e);
+}
+static int act_take(struct task *t, struct job *j, struct err *e)
+{
+	return copy_take(j, SOURCE, t->o->path, STDOUT_FILENO, e);
+}
+static int act_put(struct task *t, struct job *j, struct err *e)
+{
+	const struct options *o = t->o;
 	unsigned uid, gid;
 	struct copy_in in = {.path = o->path, .read_only = o->read_only != NULL, .place = {.keep_kinds = o->keep_kinds != NULL}};
 	if (o->owner) {
@@ -256,45 +332,74 @@ static int put(const struct options *o, struct job *j, struct err *e)
 	}
 	return copy_put(j, SOURCE, &in, e);
 }
-
-static int act(struct task *t, struct job *j, struct err *e)
+static int act_pull(struct task *t, struct job *j, struct err *e)
 {
-	const struct pack p = {.source = SOURCE, .out = STDOUT_FILENO, .name = t->o->name ? t->o->name : ".", .as = t->o->as ? t->o->as : ""};
-	switch (t->o->verb) {
-	case VERB_IMPORT:
-		return import_run(j, &t->import, e);
-	case VERB_LOAD:
-		return load_run(j, &t->have, e);
-	case VERB_PACK:
-		return pack_run(j, &p, e);
-	case VERB_PULL:
-		return pull_run(j, &t->pull, e);
-	case VERB_STAT:
-		return copy_stat(j, SOURCE, t->o->path, e);
-	case VERB_TAKE:
-		return copy_take(j, SOURCE, t->o->path, STDOUT_FILENO, e);
-	case VERB_PUT:
-		return put(t->o, j, e);
-	case VERB_N:
-		break;
-	}
-	return err_set(e, -EINVAL, "unknown verb");
+	return pull_run(j, &t->pull, e);
+}
+static int act_push(struct task *t, struct job *j, struct err *e)
+{
+	return push_run(j, &t->push, e);
+}
+static int act_save(struct task *t, struct job *j, struct err *e)
+{
+	return save_run(j, &t->save_request, SOURCE, STDOUT_FILENO, e);
+}
+static int act_commit(struct task *t, struct job *j, struct err *e)
+{
+	return commit_run(j, &t->commit_request, SOURCE, e);
+}
+static int act_inspect(struct task *t, struct job *j, struct err *e)
+{
+	return pull_describe(j, &t->pull, e);
+}
+static int act_auth(struct task *t, struct job *j, struct err *e)
+{
+	return pull_login(j, &t->pull, e);
 }
 
-static int run(struct task *t, struct arena *a, struct err *e)
+static const struct verb verbs[] = {
+	{"import", BIT(OPT_MESSAGE) | BIT(OPT_CHANGE) | BIT(OPT_PLATFORM) | BIT(OPT_TAG), REPORT + 1, CONFINE_UNPACK, prepare_import_task, act_import},
+	{"load", BIT(OPT_HAVE), REPORT + 1, CONFINE_UNPACK, prepare_load, act_load},
+	{"pack", BIT(OPT_NAME) | BIT(OPT_AS), SOURCE + 1, CONFINE_PACK, prepare_view, act_pack},
+	{"stat", BIT(OPT_CONTAINER) | BIT(OPT_BIND) | BIT(OPT_PATH), SOURCE + 1, CONFINE_PACK, prepare_copy, act_stat},
+	{"take", BIT(OPT_CONTAINER) | BIT(OPT_BIND) | BIT(OPT_PATH), SOURCE + 1, CONFINE_PACK, prepare_copy, act_take},
+	{"put", BIT(OPT_CONTAINER) | BIT(OPT_BIND) | BIT(OPT_PATH) | BIT(OPT_OWNER) | BIT(OPT_KEEP_KINDS) | BIT(OPT_READ_ONLY), SOURCE + 1, CONFINE_PACK, prepare_copy, act_put},
+	{"pull", 0, SOCKET + 1, CONFINE_ERRANDS, prepare_pull, act_pull},
+	{"push", 0, SOCKET + 1, CONFINE_ERRANDS, prepare_push, act_push},
+	{"save", 0, SOURCE + 1, CONFINE_UNPACK, prepare_save, act_save},
+	{"commit", 0, SOURCE + 1, CONFINE_PACK, prepare_commit, act_commit},
+	{"inspect", 0, SOCKET + 1, CONFINE_ERRANDS, prepare_pull, act_inspect},
+	{"auth", 0, SOCKET + 1, CONFINE_ERRANDS, prepare_auth, act_auth},
+};
+
+static const struct verb *find_verb(const char *name)
 {
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		if (streq(verbs[i].name, name))
+			return &verbs[i];
+	return NULL;
+}
+
+static int run(struct task *t, struct err *e)
+{
+	const struct verb *v = t->o->verb;
+	struct utsname uts;
 	struct job job;
 	const char *dir = NULL;
 
-	try(make_job_dir(t->o, a, &dir, e));
-	try(prepare(t, a, dir, e));
-	try(confine(dir, verbs[t->o->verb].keep, verbs[t->o->verb].needs, e));
+	if (uname(&uts) < 0)
+		return err_errno(e, -errno, "uname");
+	t->host = platform_of_machine(uts.machine);
+	try(make_job_dir(t->o, t->arena, &dir, e));
+	if (v->prepare)
+		try(v->prepare(t, dir, e));
+	try(confine(dir, v->keep, v->needs, e));
 	int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		return err_errno(e, -errno, "open the job's directory");
 	job_init(&job, STDIN_FILENO, REPORT, root);
 	job.host = t->host;
-	int r = act(t, &job, e);
+	int r = v->act(t, &job, e);
 	if (r < 0)
 		job_clear(&job);
 	close(root);
@@ -316,8 +421,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "pontoon-image: descriptor %d is not open: it tells the result\n", REPORT);
 		return 2;
 	}
-	struct task t = {.o = &o};
-	int r = run(&t, &a, &e);
+	struct task t = {.o = &o, .arena = &a};
+	int r = run(&t, &e);
 	if (r < 0)
 		job_tell_error(REPORT, &e);
 	map_free(&t.have);

@@ -2,13 +2,8 @@
 
 #include "base/ref.h"
 
-#define INDEX_OCI "application/vnd.oci.image.index.v1+json"
 #define INDEX_DOCKER "application/vnd.docker.distribution.manifest.list.v2+json"
-#define MANIFEST_OCI "application/vnd.oci.image.manifest.v1+json"
-#define MANIFEST_DOCKER "application/vnd.docker.distribution.manifest.v2+json"
 #define MANIFEST_SCHEMA1 "application/vnd.docker.distribution.manifest.v1"
-#define CONFIG_OCI "application/vnd.oci.image.config.v1+json"
-#define CONFIG_DOCKER "application/vnd.docker.container.image.v1+json"
 #define NAME_FULL "io.containerd.image.name"
 #define NAME_REF "org.opencontainers.image.ref.name"
 #define REFERENCE "vnd.docker.reference.type"
@@ -174,10 +169,10 @@ static int read_descs(const struct json_vec *in, struct arena *a, struct manifes
 
 bool manifest_is_index(const struct manifest_desc *d)
 {
-	return streq(d->media_type, INDEX_OCI) || streq(d->media_type, INDEX_DOCKER);
+	return streq(d->media_type, MANIFEST_TYPE_INDEX) || streq(d->media_type, INDEX_DOCKER);
 }
 
-const char MANIFEST_ACCEPT[] = INDEX_OCI ", " INDEX_DOCKER ", " MANIFEST_OCI ", " MANIFEST_DOCKER ", " MANIFEST_SCHEMA1 "+prettyjws";
+const char MANIFEST_ACCEPT[] = MANIFEST_TYPE_INDEX ", " INDEX_DOCKER ", " MANIFEST_TYPE_OCI ", " MANIFEST_TYPE_DOCKER ", " MANIFEST_SCHEMA1 "+prettyjws";
 
 enum manifest_kind manifest_kind_of(const char *content_type, const char *text, size_t len)
 {
@@ -186,9 +181,9 @@ enum manifest_kind manifest_kind_of(const char *content_type, const char *text, 
 	snprintf(type, sizeof(type), "%.*s", (int)strcspn(content_type, "; \t"), content_type);
 	if (str_starts(type, MANIFEST_SCHEMA1))
 		return MANIFEST_OLD;
-	if (streq(type, INDEX_OCI) || streq(type, INDEX_DOCKER))
+	if (streq(type, MANIFEST_TYPE_INDEX) || streq(type, INDEX_DOCKER))
 		return MANIFEST_INDEX;
-	if (streq(type, MANIFEST_OCI) || streq(type, MANIFEST_DOCKER))
+	if (streq(type, MANIFEST_TYPE_OCI) || streq(type, MANIFEST_TYPE_DOCKER))
 		return MANIFEST_IMAGE;
 	if (json_parse(text, len, &j, NULL) < 0)
 		return MANIFEST_UNKNOWN;
@@ -270,7 +265,7 @@ int manifest_read_image(const char *text, size_t len, struct arena *a, struct ma
 			LIMIT_LAYERS);
 	if (read_desc(m.config, a, &r.config, e) < 0 || read_descs(&m.layers, a, &r.layers, e) < 0)
 		return err_ctx(e, "image manifest");
-	if (!streq(r.config.media_type, CONFIG_OCI) && !streq(r.config.media_type, CONFIG_DOCKER))
+	if (!streq(r.config.media_type, MANIFEST_CONFIG_OCI) && !streq(r.config.media_type, MANIFEST_CONFIG_DOCKER))
 		return err_as(e, ERR_INVALID, "image manifest: its config is \"%.100s\": not a container image",
 			r.config.media_type);
 	*out = r;

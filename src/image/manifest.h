@@ -37,6 +37,13 @@ enum manifest_kind { MANIFEST_UNKNOWN, MANIFEST_IMAGE, MANIFEST_INDEX, MANIFEST_
 enum manifest_kind manifest_kind_of(const char *content_type, const char *text, size_t len);
 /* For an Accept header: all that can be read, and what is only recognised. */
 extern const char MANIFEST_ACCEPT[];
+#define MANIFEST_TYPE_INDEX    "application/vnd.oci.image.index.v1+json"
+#define MANIFEST_TYPE_OCI      "application/vnd.oci.image.manifest.v1+json"
+#define MANIFEST_TYPE_DOCKER   "application/vnd.docker.distribution.manifest.v2+json"
+#define MANIFEST_CONFIG_OCI    "application/vnd.oci.image.config.v1+json"
+#define MANIFEST_CONFIG_DOCKER "application/vnd.docker.container.image.v1+json"
+#define MANIFEST_LAYER_TAR     "application/vnd.oci.image.layer.v1.tar"
+#define MANIFEST_LAYER_DOCKER  "application/vnd.docker.image.rootfs.diff.tar.gzip"
 bool manifest_is_index(const struct manifest_desc *d);
 int manifest_read_index(const char *text, size_t len, struct arena *a, struct manifest_descs *out, struct err *e);
 

@@ -239,3 +239,82 @@ int pull_run(struct job *j, const struct pull *pull, struct err *e)
 	arena_free(&p.arena);
 	return r;
 }
+
+static json_t *platform_json(const struct platform *p)
+{
+	json_t *j = json_pack("{s:s, s:s}", "architecture", p->arch, "os", *p->os ? p->os : "linux");
+	if (*p->variant)
+		json_object_set_new(j, "variant", json_string(p->variant));
+	return j;
+}
+
+static int platforms_of(struct pulling *p, const struct outcome *o, const struct buf *text, json_t *out, struct err *e)
+{
+	struct manifest_descs all;
+	struct manifest_image m;
+	struct config_facts facts;
+	OWN(own_buf) struct buf config = {};
+	switch (manifest_kind_of(o->type, buf_str(text), text->len)) {
+	case MANIFEST_INDEX:
+		try(manifest_read_index(buf_str(text), text->len, &p->arena, &all, e));
+		for (size_t i = 0; i < all.n; i++)
+			if (!all.v[i].attestation)
+				json_array_append_new(out, platform_json(&all.v[i].platform));
+		return 0;
+	case MANIFEST_IMAGE:
+		try(manifest_read_image(buf_str(text), text->len, &p->arena, &m, e));
+		try(get_config(p, &m, &config, &facts, e));
+		json_array_append_new(out, platform_json(&facts.platform));
+		return 0;
+	case MANIFEST_OLD:
+	case MANIFEST_UNKNOWN:
+		break;
+	}
+	return 0;
+}
+
+static int describe(struct pulling *p, struct err *e)
+{
+	OWN(own_buf) struct buf text = {};
+	OWN(own_json) json_t *platforms = json_array();
+	char digest[DIGEST_TEXT];
+	struct outcome o;
+	const struct ref *r = &p->pull->ref;
+	try(get_manifest(p, *r->digest ? r->digest : r->tag, &text, digest, &o, e));
+	try(platforms_of(p, &o, &text, platforms, e));
+	OWN(own_json) json_t *j = json_pack("{s:{s:s, s:s, s:I}, s:O}", "Descriptor", "mediaType", o.type, "digest", digest, "size", (json_int_t)text.len, "Platforms", platforms);
+	OWN(own_free) char *about = j ? json_text(j) : NULL;
+	const struct job_result result = {.about = about};
+	return about ? job_tell_result(p->job, &result, e) : err_nomem(e);
+}
+
+int pull_describe(struct job *j, const struct pull *pull, struct err *e)
+{
+	struct pulling p = {.job = j, .pull = pull};
+	int r = describe(&p, e);
+	arena_free(&p.arena);
+	return r;
+}
+
+int pull_login(struct job *j, const struct pull *pull, struct err *e)
+{
+	OWN(own_arena) struct arena a = {};
+	struct errand m = {.method = ERRAND_GET, .url = "/v2/", .accept = "", .type = "", .most = 65536};
+	struct outcome o;
+	const struct job_result nothing = {};
+	OWN(own_fd) int fd = openat(j->dir, "answer", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_errno(e, -errno, "create a file");
+	unlinkat(j->dir, "answer", 0);
+	try(registry_send(pull->registry, &m, fd, e));
+	int r;
+	while ((r = registry_next(pull->registry, -1, &a, &o, e)) >= 0 && !(r > 0 && o.done))
+		;
+	try(r);
+	if (o.unauthorized || o.status == 403)
+		return err_as(e, ERR_UNAUTHORIZED, "login attempt to %s failed: %s", pull->ref.domain, *o.error ? o.error : "denied");
+	try(outcome_failed(&o, e));
+	if (o.status != 200)
+		return err_set(e, -EIO, "login attempt to %s failed: it answered with status %lld: is it a registry?", pull->ref.domain, (long long)o.status);
+	return job_tell_result(j, &nothing, e);
+}

@@ -23,3 +23,7 @@ struct pull {
 	struct registry *registry;
 };
 int pull_run(struct job *j, const struct pull *p, struct err *e);
+/* What the reference names, without getting it: the answer of GET /distribution/NAME/json is the result's "about". */
+int pull_describe(struct job *j, const struct pull *p, struct err *e);
+/* Does the registry let in who is asking? */
+int pull_login(struct job *j, const struct pull *p, struct err *e);

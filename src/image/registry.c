@@ -37,8 +37,12 @@ int registry_open(const struct fetcher_conf *c, const char *dir, int at, struct 
 		fetcher_run(3, dir, c);
 	}
 	close(pair[1]);
-	r->sock = dup3(pair[0], at, O_CLOEXEC);
-	close(pair[0]);
+	r->sock = pair[0];
+	if (r->sock != at) {
+		int moved = dup3(r->sock, at, O_CLOEXEC);
+		close(r->sock);
+		r->sock = moved;
+	}
 	if (r->sock < 0)
 		return err_errno(e, -errno, "dup");
 	try(registry_next(r, -1, &a, &hello, e));

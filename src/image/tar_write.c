@@ -214,6 +214,14 @@ int tar_write_zeros(struct tar_writer *w, uint64_t n, struct err *e)
 	return pad(w, e);
 }
 
+int tar_write_skip(struct tar_writer *w, uint64_t n, struct err *e)
+{
+	if (n == 0)
+		return 0;
+	try(take(w, n, e));
+	return pad(w, e);
+}
+
 int tar_write_text(struct tar_writer *w, const char *path, const void *p, size_t n, struct err *e)
 {
 	const struct tar_entry t = {.path = path, .mode = S_IFREG | 0644, .size = n};

@@ -39,6 +39,8 @@ static inline struct tar_writer tar_writer_to(struct sink *s)
 int tar_write_entry(struct tar_writer *w, const struct tar_entry *t, struct err *e);
 int tar_write_data(struct tar_writer *w, const void *p, size_t n, struct err *e);
 int tar_write_zeros(struct tar_writer *w, uint64_t n, struct err *e); /* a hole */
+/* The next n bytes have been put into the sink by somebody else. */
+int tar_write_skip(struct tar_writer *w, uint64_t n, struct err *e);
 /* A regular file with this content, owner 0:0. */
 int tar_write_text(struct tar_writer *w, const char *path, const void *p, size_t n, struct err *e);
 /* The two blocks of zeros at the end; the sink is the caller's to end. */

@@ -155,7 +155,7 @@ static int run_locked(struct core *c, const struct image_run *r, struct arena *a
 	if (rc < 0)
 		return rc;
 	bool made = json_array_size(json_object_get(res.result, "images")) > 0;
-	rc = engine_image_job_end(c->engine, &res, made, e); /* layers in place first */
+	rc = engine_image_job_end(c->engine, &res, true, e); /* layers in place first */
 	if (rc >= 0 && (made || !r->result))
 		rc = keep(c, r, res.result, a, e);
 	if (rc >= 0 && r->result)

@@ -63,6 +63,24 @@ struct image_pull {
 	struct image_stream stream;
 };
 int op_image_pull(struct core *c, const struct image_pull *p, struct arena *a, const char **told, struct err *e);
+/* reference: "localhost:5000/a:1", or without a tag: all tags of the repository. */
+int op_image_push(struct core *c, const char *reference, const char *auth, const struct image_stream *stream, struct arena *a, struct err *e);
+/* NOT_FOUND when there is nothing to push or save: known before anything is told. */
+int op_image_push_check(struct core *c, const char *reference, struct arena *a, struct err *e);
+int op_image_save_check(struct core *c, const struct strv *names, struct arena *a, struct err *e);
+/* Writes the archive to out. */
+int op_image_save(struct core *c, const struct strv *names, int out, const struct image_stream *stream, struct arena *a, struct err *e);
+struct image_commit {
+	const char *container, *repo, *tag, *author, *message; /* "" = none */
+	const struct strv *changes;
+	const json_t *config; /* in the place of the container's own; NULL */
+	bool pause;
+};
+int op_image_commit(struct core *c, const struct image_commit *q, char out_id[static ID_TEXT], struct err *e);
+/* Credentials tried at the server: UNAUTHORIZED when it refuses. auth: as in X-Registry-Auth. */
+int op_registry_login(struct core *c, const char *server, const char *auth, int cancel, struct err *e);
+/* What a registry has for a name, as GET /distribution/NAME/json answers. */
+int op_registry_describe(struct core *c, const char *reference, const char *auth, int cancel, json_t **out, struct err *e);
 int op_image_import(struct core *c, const struct image_source *s, const char *repo, const char *tag, const char *message, const char *platform, const struct strv *changes, char out_id[static ID_TEXT], struct err *e);
 /* loaded: the lines for the client ("Loaded image: x:y"), in a. */
 int op_image_load(struct core *c, const struct image_source *s, struct arena *a, struct strv *loaded, struct err *e);

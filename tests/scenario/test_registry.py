@@ -6,11 +6,12 @@ import os
 import socket
 import subprocess
 import sys
+import tarfile
 import threading
 import warnings
 
 import pytest
-from conftest import ROOT, wait_until
+from conftest import LAB, ROOT, Client, programs, wait_until
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -236,3 +237,172 @@ def test_kill9_leaves_no_half_image(daemon, slow):
     assert daemon.api("POST", "/images/create?fromImage=%s/slow&tag=1" % slow.name)[0] == 200
     assert daemon.api("GET", "/images/%s/slow:1/json" % slow.name)[0] == 200
     forget(daemon, slow.name + "/slow:1")
+
+
+def content(tar_path):
+    """What an archive of `save` holds: its names, manifest.json."""
+    with tarfile.open(tar_path) as t:
+        return {m.name: t.extractfile(m).read() for m in t if m.isfile()}
+
+
+def test_push(cli, daemon, registry, layers):
+    image, target = registry.name + "/lab/hello:1", registry.name + "/lab/copy-%s:2" % cli.name
+    registry.put_image("lab/hello", "1", layers)
+    cli.out("pull", image)
+    cli.out("tag", image, target)
+    out = cli.out("push", target)
+    repo = target.rsplit(":", 1)[0]
+    for word in ("The push refers to repository [%s]" % repo, "2: digest: sha256:", " size: "):
+        assert word in out, out
+    assert out.count("Mounted from lab/") + out.count("Layer already exists") == 2, out
+    m, d = registry.manifest("lab/copy-%s" % cli.name, "2")
+    assert (m["schemaVersion"], m["mediaType"], len(m["layers"])) == (2, MANIFEST, 2)
+    assert "2: digest: %s size: " % d in out
+    assert "%s@%s" % (repo, d) in json.loads(cli.out("image", "inspect", target))[0]["RepoDigests"]
+    assert cli.out("push", target).count("Layer already exists") == 2
+    # what was made here is packed for the registry, once
+    box = cli.out("run", "-d", image, "sh", "-c", "echo new >/etc/new; rm /etc/hello")
+    assert cli.out("wait", box) == "0"
+    made = registry.name + "/lab/made-%s" % cli.name
+    cli.out("commit", "-m", "a message", "-a", "somebody", "-c", "ENV A=b", box, made)
+    out = cli.out("push", made)
+    assert "Pushed" in out and "Using default tag: latest" in out, out
+    assert cli.out("push", made).count("Layer already exists") == 3
+    cli.out("rm", box)
+    forget(daemon, made, target, image)
+    assert cli.out("run", "--rm", made, "sh", "-c", "cat /etc/new; echo $A; ls /etc/hello 2>&1 || true").split("\n")[:2] == ["new", "b"]
+    forget(daemon, made)
+    r = cli("push", registry.name + "/lab/nothing-here")
+    assert r.rc == 1 and "An image does not exist locally with the tag: %s/lab/nothing-here" % registry.name in r.err
+
+
+def test_stock_dockerd_takes_what_we_push_and_save(daemon, registry, layers, tmp_path):
+    """And we what it saves and pushes: the other end of every format."""
+    docker = dict(programs()).get("docker20")
+    if not (ROOT / "build/tools/usr/sbin/dockerd").exists() or not docker:
+        pytest.skip("dockerd is not unpacked")
+    image = registry.name + "/lab/hello:1"
+    registry.put_image("lab/hello", "1", layers)
+    ours = Client("docker20", docker, daemon)
+    where = LAB / "peer"
+    # in the lab's own network: its registry is on loopback there
+    peer = subprocess.Popen(["bash", str(ROOT / "tests/lab/dockerd"), str(where), "--iptables=false", "--bridge=none"], env=dict(os.environ, DOCKERD_NETNS="keep"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        theirs = Client("docker20", docker, type("Peer", (), {"env": lambda self: dict(os.environ, DOCKER_HOST="unix://%s/s" % where)})())
+        assert wait_until(lambda: theirs("version").rc == 0, 60), (where / "dockerd.log").read_text()[-2000:]
+        ours.out("pull", image)
+        box = ours.out("run", "-d", image, "sh", "-c", "echo made >/etc/made; rm /etc/hello; mkdir -p /d/e; ln /etc/made /d/hard; ln -s x /d/link; chmod 4711 /d/hard")
+        assert ours.out("wait", box) == "0"
+        ours.out("commit", box, registry.name + "/lab/both:1")
+        ours.out("push", registry.name + "/lab/both:1")
+        ours.out("save", "-o", str(tmp_path / "ours.tar"), image, registry.name + "/lab/both:1")
+        saved = theirs.out("load", "-i", str(tmp_path / "ours.tar"))
+        assert "Loaded image: " + image in saved and "Loaded image: %s/lab/both:1" % registry.name in saved, saved
+        for name in (image, registry.name + "/lab/both:1"):
+            assert json.loads(theirs.out("image", "inspect", name))[0]["Id"] == json.loads(ours.out("image", "inspect", name))[0]["Id"]
+        theirs.out("rmi", "-f", registry.name + "/lab/both:1")
+        theirs.out("pull", registry.name + "/lab/both:1")
+        both, id = (json.loads(c.out("image", "inspect", registry.name + "/lab/both:1"))[0] for c in (ours, theirs))
+        assert (both["Id"], both["RepoDigests"], both["RootFS"]) == (id["Id"], id["RepoDigests"], id["RootFS"])
+        theirs.out("tag", registry.name + "/lab/both:1", registry.name + "/lab/theirs:1")
+        theirs.out("push", registry.name + "/lab/theirs:1")
+        theirs.out("save", "-o", str(tmp_path / "theirs.tar"), registry.name + "/lab/theirs:1", image)
+        ours.out("rm", box)
+        forget(daemon, registry.name + "/lab/both:1", image)
+        ours.out("pull", registry.name + "/lab/theirs:1")
+        assert json.loads(ours.out("image", "inspect", registry.name + "/lab/theirs:1"))[0]["Id"] == both["Id"]
+        forget(daemon, registry.name + "/lab/theirs:1")
+        ours.out("load", "-i", str(tmp_path / "theirs.tar"))
+        assert json.loads(ours.out("image", "inspect", registry.name + "/lab/theirs:1"))[0]["Id"] == both["Id"]
+        assert ours.out("run", "--rm", registry.name + "/lab/theirs:1", "sh", "-c", "cat /etc/made /d/hard; ls /etc").split()[:2] == ["made", "made"]
+        forget(daemon, registry.name + "/lab/theirs:1", image)
+    finally:
+        peer.terminate()
+        peer.wait(60)
+
+
+def test_save_and_load(cli, daemon, registry, layers, tmp_path):
+    image = registry.name + "/lab/hello:1"
+    d = registry.put_image("lab/hello", "1", layers)
+    cli.out("pull", image)
+    cli.out("tag", image, "saved:1")
+    cli.out("tag", image, "saved:2")
+    one, two, all_of_it = (str(tmp_path / n) for n in ("one", "two", "all"))
+    cli.out("save", "-o", one, "saved:1")
+    with open(two, "wb") as f:
+        p = cli.spawn("save", "saved:1", stdout=f)
+        assert p.wait(60) == 0
+    with open(one, "rb") as a, open(two, "rb") as b:
+        assert a.read() == b.read(), "two archives of the same differ"
+    cli.out("save", "-o", all_of_it, "saved", image)
+    files = content(all_of_it)
+    row, = json.loads(files["manifest.json"])
+    assert sorted(row["RepoTags"]) == sorted(["saved:1", "saved:2", image])
+    assert [files[p] for p in row["Layers"]] == layers
+    assert set(n for n in files if n.startswith("blobs/")) == {"blobs/sha256/" + digest(x)[7:] for n, x in files.items() if n.startswith("blobs/")}
+    assert json.loads(files["oci-layout"]) == {"imageLayoutVersion": "1.0.0"}
+    id = json.loads(cli.out("image", "inspect", "saved:1"))[0]["Id"]
+    forget(daemon, "saved:1", "saved:2", image)
+    assert daemon.api("GET", "/images/%s/json" % id)[0] == 404
+    out = cli.out("load", "-i", all_of_it)
+    for name in ("saved:1", "saved:2", image):
+        assert "Loaded image: " + name in out
+        assert json.loads(cli.out("image", "inspect", name))[0]["Id"] == id
+    assert cli.out("run", "--rm", "saved:2", "cat", "/etc/hello") == "hello from a layer"
+    # what came from an archive is saved as it came
+    again = str(tmp_path / "again")
+    cli.out("save", "-o", again, "saved", image)
+    with open(all_of_it, "rb") as a, open(again, "rb") as b:
+        assert a.read() == b.read()
+    # by its id it has no name
+    cli.out("save", "-o", again, id)
+    assert json.loads(content(again)["manifest.json"])[0]["RepoTags"] in ([], None)
+    # the layout alone is enough for us
+    layout = str(tmp_path / "layout")
+    with tarfile.open(all_of_it) as src, tarfile.open(layout, "w") as dst:
+        for m in src:
+            if m.name != "manifest.json":
+                dst.addfile(m, src.extractfile(m))
+    forget(daemon, "saved:1", "saved:2", image)
+    assert "Loaded image: saved:2" in cli.out("load", "-i", layout)
+    r = cli("save", "-o", str(tmp_path / "none"), "nosuch:1")
+    assert r.rc == 1 and "No such image: nosuch:1" in r.err and not (tmp_path / "none").exists()
+    forget(daemon, "saved:1", "saved:2", image)
+
+
+def test_commit(cli, daemon, registry, layers):
+    image = registry.name + "/lab/hello:1"
+    registry.put_image("lab/hello", "1", layers)
+    cli.out("pull", image)
+    before = json.loads(cli.out("image", "inspect", image))[0]
+    box = cli.out("run", "-d", "-e", "OWN=1", "-w", "/etc", image, "sh", "-c", "echo x >/new; rm /etc/hello; mkdir /etc/sub; echo ready; while :; do sleep 1; done")
+    assert wait_until(lambda: "ready" in cli.out("logs", box))
+    id = cli.out("commit", "--author", "A <a@b>", "--message", "why", "--change", 'CMD ["cat","/new"]', "--change", "LABEL k=v", "--change", "EXPOSE 80", box, "committed:1")
+    j = json.loads(cli.out("image", "inspect", "committed:1"))[0]
+    assert (j["Id"], j["Author"], j["Comment"]) == (id, "A <a@b>", "why")
+    assert j["RootFS"]["Layers"][:2] == before["RootFS"]["Layers"] and len(j["RootFS"]["Layers"]) == 3
+    c = j["Config"]
+    assert (c["Cmd"], c["Labels"], c["ExposedPorts"], c["WorkingDir"]) == (["cat", "/new"], {"k": "v"}, {"80/tcp": {}}, "/etc") and "OWN=1" in c["Env"]
+    assert json.loads(cli.out("inspect", box))[0]["State"]["Status"] == "running"
+    assert cli.out("run", "--rm", "committed:1") == "x"
+    assert set(cli.out("run", "--rm", "committed:1", "ls", "/etc").split()) == {"hostname", "hosts", "resolv.conf", "sub"}
+    rows = cli.out("history", "--no-trunc", "--format", "{{.CreatedBy}}|{{.Comment}}", "committed:1").splitlines()
+    assert rows[0].startswith("sh -c echo x >/new") and rows[0].endswith("|why") and rows[1:] == ["layer 1|", "layer 0|"], rows
+    # paused it stays paused; stopped it can be committed too
+    cli.out("pause", box)
+    cli.out("commit", box, "committed:2")
+    assert json.loads(cli.out("inspect", box))[0]["State"]["Status"] == "paused"
+    cli.out("unpause", box)
+    cli.out("kill", box)
+    cli.out("commit", "--pause=false", box, "committed:3")
+    assert cli.out("run", "--rm", "committed:3", "cat", "/new") == "x"
+    # a container that changed nothing adds no layer
+    idle = cli.out("create", image, "true")
+    cli.out("commit", idle, "committed:4")
+    assert json.loads(cli.out("image", "inspect", "committed:4"))[0]["RootFS"] == before["RootFS"]
+    r = cli("commit", "nosuch")
+    assert r.rc == 1 and "No such container: nosuch" in r.err
+    r = cli("commit", "--change", "FOO bar", idle)
+    assert r.rc == 1 and "unknown instruction: FOO" in r.err
+    cli.out("rm", box, idle)
+    forget(daemon, *("committed:%d" % i for i in range(1, 5)), image)
