@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -347,4 +349,24 @@ ssize_t fd_recv(int sock, void *p, size_t n, int *fds, size_t *nfds)
 	}
 	*nfds = got;
 	return r;
+}
+
+/* The kernel gives out the lowest free number: while the first of the kept ones is free, hardly any other is in use. */
+int fd_room(struct err *e)
+{
+	static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER; /* two at once would take each other's for somebody's */
+	struct rlimit l;
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0)
+		return err_errno(e, -errno, "getrlimit");
+	long eighth = (long)(l.rlim_cur / 8), kept = eighth < 48 ? 48 : eighth < LIMIT_FDS_KEPT ? eighth : LIMIT_FDS_KEPT, first = (long)l.rlim_cur - kept;
+	OWN(own_fd) int any = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	pthread_mutex_lock(&one);
+	int fd = any < 0 ? -1 : fcntl(any, F_DUPFD_CLOEXEC, first);
+	if (fd >= 0)
+		close(fd);
+	pthread_mutex_unlock(&one);
+	if (fd == first)
+		return 0;
+	return err_as(e, ERR_UNAVAILABLE, "too many open files: of the %ld that pontoond may open, the last %ld are kept for ending and removing containers: raise its limit (LimitNOFILE)",
+		(long)l.rlim_cur, kept);
 }

@@ -23,3 +23,6 @@ int remove_tree_at(int at, const char *path, struct err *e);
 /* SCM_RIGHTS over a connected unix socket: at most LIMIT_FDS_PER_MESSAGE descriptors with n bytes of data. */
 int fd_send(int sock, const void *p, size_t n, const int *fds, size_t nfds);
 ssize_t fd_recv(int sock, void *p, size_t n, int *fds, size_t *nfds); /* *nfds: capacity in, count out */
+/* Whether something new may begin: the highest descriptor numbers are kept for what must go on, ends, removals and taking back. If they are in use,
+ * -EMFILE and a text that says what to do. */
+int fd_room(struct err *e);

@@ -2,6 +2,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "model/health.h"
 #include "net/join.h"
 #include "net/links.h"
@@ -243,6 +244,8 @@ int op_container_create(struct core *c, const char *name, const json_t *body, in
 	random_id(n.id);
 	n.spec = arena_new(&n.mem, struct container_spec, 1);
 	int r = n.spec ? spec_parse(body, &n.mem, n.spec, e) : err_nomem(e);
+	if (r >= 0)
+		r = fd_room(e);
 	if (r >= 0)
 		r = judge(&n, e);
 	if (r >= 0)

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/fd.h"
 #include "net/driver.h"
 #include "net/join.h"
 #include "net/network_make.h"
@@ -27,6 +28,7 @@ int op_network_create(struct core *c, const struct network_spec *s, char out_id[
 	struct network_facts f = {.id = id, .created = clock_real_ns()};
 	enum link_kind link = LINK_NONE;
 	random_id(id);
+	try(fd_room(e));
 	try(op_begin(c, "network create", &op, e));
 	op.durable = true;
 	op.about = id;
@@ -169,6 +171,7 @@ int op_network_connect(struct core *c, const char *term, const char *container, 
 	int r = world_find_network(core_read(c), term, &n, e);
 	core_read_end(c);
 	try(r);
+	try(fd_room(e));
 	try(container_lock(c, container, id, e));
 	struct ports_try ports = {0};
 	do

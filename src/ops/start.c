@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "net/join.h"
 #include "net/links.h"
@@ -295,9 +296,11 @@ int container_start_locked(struct core *c, const char *id, struct err *e)
 		return r;
 	struct phases t = {.begun = clock_mono_ns()};
 	struct ports_try ports = {0};
-	do
-		r = attach(c, id, &intent, &ports, e);
-	while (r < 0 && ports_again(c, id, &ports, r));
+	do {
+		r = fd_room(e);
+		if (r >= 0)
+			r = attach(c, id, &intent, &ports, e);
+	} while (r < 0 && ports_again(c, id, &ports, r));
 	t.attached = clock_mono_ns();
 	if (r >= 0) {
 		r = run_process(c, id, intent, &t, e);

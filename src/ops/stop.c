@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "model/restart.h"
 #include "net/join.h"
@@ -369,6 +370,7 @@ int op_container_top(struct core *c, const char *term, const char *ps_args, json
 int op_exec_create(struct core *c, const char *term, const struct exec_spec *s, char out_id[static ID_TEXT], struct err *e)
 {
 	const struct container *ct;
+	try(fd_room(e));
 	try(op_container_get_running(c, term, &ct, e));
 	int r = engine_exec_create(c->engine, ct, s, out_id, e);
 	if (r >= 0)

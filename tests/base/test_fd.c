@@ -276,5 +276,24 @@ TEST(du_counts_what_is_below)
 	CHECK_INT(remove_tree(dir, &e), 0);
 }
 
-TESTS(T(writes_are_whole), T(files_are_read_up_to_a_limit), T(rewriting_keeps_the_file_and_its_mode), T(a_failed_write_leaves_nothing),
+TEST(the_last_descriptors_are_kept)
+{
+	struct rlimit was, low = {.rlim_cur = 480};
+	int fds[480], n = 0;
+	REQUIRE(getrlimit(RLIMIT_NOFILE, &was) == 0);
+	low.rlim_max = was.rlim_max;
+	REQUIRE(setrlimit(RLIMIT_NOFILE, &low) == 0);
+	while (fd_room(&e) >= 0 && n < 480)
+		fds[n++] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	CHECK_INT(fds[n - 1], 419); /* an eighth of 480 stays */
+	CHECK_INT(e.kind, ERR_UNAVAILABLE);
+	CHECK(strstr(e.msg, "too many open files: of the 480 that pontoond may open, the last 60 are kept"));
+	close(fds[--n]);
+	CHECK_INT(fd_room(&e), 0);
+	while (n > 0)
+		close(fds[--n]);
+	setrlimit(RLIMIT_NOFILE, &was);
+}
+
+TESTS(T(the_last_descriptors_are_kept), T(writes_are_whole), T(files_are_read_up_to_a_limit), T(rewriting_keeps_the_file_and_its_mode), T(a_failed_write_leaves_nothing),
 	T(directories_are_made_on_the_way), T(deep_trees_go), T(a_link_is_removed_and_not_followed), T(mounts_are_not_crossed), T(descriptors_pass_through_a_socket), T(du_counts_what_is_below));
