@@ -286,3 +286,36 @@ def test_crash_between_a_device_and_its_mark(host):
     h.cli.out("network", "connect", "bridge", "stays")
     assert h.daemon.doctor() == []
     h.sh("ip link del br-bbbbbbbbbbbb; ip link del br-cccccccccccc; ip link del people")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_two_routed_hosts(host, backend):
+    """Networks in mode routed on two hosts, a static route each: published ports and pings under the containers' own addresses."""
+    hosts = [host(f"r{i}-{backend}", "--firewall-backend", backend) for i in (1, 2)]
+    one, two = hosts
+    subprocess.run(["ip", "link", "add", "lan0", "netns", str(one.holder.pid), "type", "veth", "peer", "name", "lan0", "netns", str(two.holder.pid)], check=True)
+    for i, h in enumerate(hosts, 1):
+        h.sh(f"ip addr add 192.0.2.{i}/24 dev lan0; ip addr add fd00:99::{i}/64 dev lan0 nodad; ip link set lan0 up")
+        h.sh(f"ip route add 10.10{3 - i}.0.0/24 via 192.0.2.{3 - i}; ip -6 route add fd00:10{3 - i}::/64 via fd00:99::{3 - i}")
+        h.cli.out("network", "create", "--subnet", f"10.10{i}.0.0/24", "--ipv6", "--subnet", f"fd00:10{i}::/64", "-o", "com.docker.network.bridge.gateway_mode_ipv4=routed",
+                  "-o", "com.docker.network.bridge.gateway_mode_ipv6=routed", "routed")
+        h.run("server", "--network", "routed", "-p", "80", command=("sh", "-c", "nc -ll -p 80 -e sh -c 'echo $SOCAT; netstat -tn | grep :80' & nc -ll -p 90 -e echo closed & sleep 1h"))
+        h.run("hidden")
+    for near, far, i in ((one, two, 2), (two, one, 1)):
+        own = near.address("server", "routed"), near.address("server", "routed", six=True)
+        for six, target in enumerate((f"10.10{i}.0.2", f"fd00:10{i}::2")):
+            assert near.reaches("server", target, 5) if not six else near.cli("exec", "server", "ping", "-6", "-c1", "-W5", target).rc == 0
+            text = [""]
+
+            def asks():
+                text[0] = near.cli("exec", "server", "timeout", "2", "nc", target, "80").out
+                return own[six] in text[0]
+
+            assert wait_until(asks), ("its own address arrives", own[six], text[0])
+            assert near.cli("exec", "server", "timeout", "1", "nc", target, "90").out == "", "not published"
+            assert wait_until(lambda: near.sh(f"timeout 2 busybox nc {target} 80 </dev/null || :")), "from the host itself"
+        assert not near.reaches("server", far.address("hidden")), "a network in mode nat has no way in"
+        port = json.loads(near.cli.out("inspect", "server"))[0]["NetworkSettings"]["Ports"]["80/tcp"]
+        assert port and all(p["HostPort"] == "" for p in port), port
+    for h in hosts:
+        assert h.daemon.doctor() == []
