@@ -27,6 +27,11 @@ def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
+def opened(pid):
+    """What the descriptors are, to be shown when there are more than there were."""
+    return sorted(re.sub(r"\d+", "N", os.readlink(f"/proc/{pid}/fd/{f}")) for f in os.listdir(f"/proc/{pid}/fd") if os.path.lexists(f"/proc/{pid}/fd/{f}"))
+
+
 def memory(pid):
     return sum(int(l.split()[1]) for l in open(f"/proc/{pid}/smaps_rollup") if l.startswith(("Private_Dirty", "Private_Clean")))
 
@@ -125,6 +130,7 @@ def test_random_rounds(daemon):
                     m.want(204, "DELETE", f"/containers/{c}?force=1")
                 m.containers.clear()
                 m.check()
+                before = [opened(p) for p in (daemon.proc.pid, relay_pid(daemon))]
                 half = [(descriptors(p), memory(p)) for p in (daemon.proc.pid, relay_pid(daemon))]
             if i % 50 == 49 or i == ROUNDS - 1:
                 wait_until(lambda: daemon.doctor() == [])
@@ -135,7 +141,7 @@ def test_random_rounds(daemon):
         m.containers.clear()
     m.check()
     # Descriptors go with requests that end after their answer; what is looked at in the background takes memory for a moment.
-    assert wait_until(lambda: all(descriptors(p) <= h[0] for p, h in zip((daemon.proc.pid, relay_pid(daemon)), half))), (half, [os.listdir(f"/proc/{p}/fd") for p in (daemon.proc.pid, relay_pid(daemon))])
+    assert wait_until(lambda: all(descriptors(p) <= h[0] for p, h in zip((daemon.proc.pid, relay_pid(daemon)), half))), "\n".join(map(str, (before, [opened(p) for p in (daemon.proc.pid, relay_pid(daemon))])))
     sanitized = os.environ.get("PONTOON_BUILD", "").endswith("sanitized")  # it keeps what is freed
     assert sanitized or wait_until(lambda: all(memory(p) <= h[1] + 1024 for p, h in zip((daemon.proc.pid, relay_pid(daemon)), half))), (half, memory(daemon.proc.pid), memory(relay_pid(daemon)))
     for n in m.networks:
