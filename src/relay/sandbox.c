@@ -33,24 +33,58 @@ size_t sandbox_ask(struct sandbox *s, struct conn *conn, const struct sockaddr_i
 	return 0;
 }
 
+/* A batch of questions and their answers, one behind the other. There is one for all: it is used up before the next. */
+static struct {
+	struct mmsghdr in[DATAGRAMS], out[DATAGRAMS];
+	struct iovec in_iov[DATAGRAMS], out_iov[DATAGRAMS];
+	struct sockaddr_in from[DATAGRAMS];
+	uint8_t questions[DATAGRAMS][LIMIT_RELAY_QUERY + 64]; /* not a power of two: their beginnings would share few lines of the processor's cache */
+	uint8_t answers[DNS_MAX + DATAGRAMS * 512];
+	unsigned nout;
+	size_t used;
+} batch;
+
+/* A full send buffer is a lost datagram, like any. syscalls: sendmmsg */
+static void send_answers(int fd)
+{
+	for (unsigned done = 0; done < batch.nout;) {
+		int n = sendmmsg(fd, batch.out + done, batch.nout - done, MSG_DONTWAIT | MSG_NOSIGNAL);
+		done += n > 0 ? (unsigned)n : 1;
+	}
+	batch.nout = 0;
+	batch.used = 0;
+}
+
+static void answer_one(struct sandbox *s, unsigned i)
+{
+	const struct msghdr *in = &batch.in[i].msg_hdr;
+	if (in->msg_flags & MSG_TRUNC || in->msg_namelen != sizeof(batch.from[i]) || batch.from[i].sin_family != AF_INET)
+		return; /* no question is that long */
+	uint8_t *out = batch.answers + batch.used;
+	size_t n = sandbox_ask(s, NULL, &batch.from[i], batch.questions[i], batch.in[i].msg_len, out);
+	if (!n) /* later, or never */
+		return;
+	batch.out_iov[batch.nout] = (struct iovec){out, n};
+	batch.out[batch.nout] = (struct mmsghdr){.msg_hdr = {.msg_name = &batch.from[i], .msg_namelen = sizeof(batch.from[i]), .msg_iov = &batch.out_iov[batch.nout], .msg_iovlen = 1}};
+	batch.nout++;
+	batch.used += n;
+	if (sizeof(batch.answers) - batch.used < DNS_MAX)
+		send_answers(s->udp.fd);
+}
+
+/* syscalls: recvmmsg */
 static void udp_ready(struct source *src, uint32_t events)
 {
-	static uint8_t out[DNS_MAX];
 	struct sandbox *s = CONTAINER(src, struct sandbox, udp);
-	uint8_t p[LIMIT_RELAY_QUERY];
 	(void)events;
 	for (unsigned i = 0; i < DATAGRAMS; i++) {
-		struct sockaddr_in from;
-		socklen_t len = sizeof(from);
-		ssize_t n = recvfrom(src->fd, p, sizeof(p), MSG_DONTWAIT | MSG_TRUNC, (struct sockaddr *)&from, &len);
-		if (n < 0)
-			return;
-		if ((size_t)n > sizeof(p) || len != sizeof(from) || from.sin_family != AF_INET)
-			continue; /* no question is that long */
-		size_t answered = sandbox_ask(s, NULL, &from, p, (size_t)n, out);
-		if (answered) /* a full send buffer is a lost datagram, like any */
-			(void)sendto(src->fd, out, answered, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&from, sizeof(from));
+		batch.in_iov[i] = (struct iovec){batch.questions[i], LIMIT_RELAY_QUERY};
+		batch.in[i].msg_hdr = (struct msghdr){.msg_name = &batch.from[i], .msg_namelen = sizeof(batch.from[i]), .msg_iov = &batch.in_iov[i], .msg_iovlen = 1};
 	}
+	int n = recvmmsg(src->fd, batch.in, DATAGRAMS, MSG_DONTWAIT, NULL);
+	for (int i = 0; i < n; i++)
+		answer_one(s, (unsigned)i);
+	send_answers(src->fd);
 }
 
 static void drop_view(struct sandbox *s)
