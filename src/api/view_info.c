@@ -162,10 +162,18 @@ static void info_daemon(const struct view *v, json_t *j)
 	}
 }
 
-static json_t *registry(void)
+static json_t *registry(const struct strv *insecure)
 {
-	return json_pack("{s:[], s:[], s:[s], s:{s:{s:s, s:[], s:b, s:b}}, s:[]}", "AllowNondistributableArtifactsCIDRs", "AllowNondistributableArtifactsHostnames", "InsecureRegistryCIDRs", "127.0.0.0/8",
+	json_t *j = json_pack("{s:[], s:[], s:[s], s:{s:{s:s, s:[], s:b, s:b}}, s:[]}", "AllowNondistributableArtifactsCIDRs", "AllowNondistributableArtifactsHostnames", "InsecureRegistryCIDRs", "127.0.0.0/8",
 		"IndexConfigs", "docker.io", "Name", "docker.io", "Mirrors", "Secure", 1, "Official", 1, "Mirrors");
+	for (size_t i = 0; i < insecure->n; i++) {
+		const char *s = insecure->v[i];
+		if (strchr(s, '/'))
+			json_array_append_new(json_object_get(j, "InsecureRegistryCIDRs"), json_string(s));
+		else
+			json_object_set_new(json_object_get(j, "IndexConfigs"), s, json_pack("{s:s, s:[], s:b, s:b}", "Name", s, "Mirrors", "Secure", 0, "Official", 0));
+	}
+	return j;
 }
 
 static json_t *runtimes(const struct engine_conf *conf, const struct engine_info *ei)
@@ -234,7 +242,7 @@ json_t *view_info(const struct view *v, const struct world *w, struct arena *a)
 	json_object_set_new(j, "Debug", json_boolean(conf->debug));
 	json_object_set_new(j, "LoggingDriver", json_string("json-file"));
 	json_object_set_new(j, "IndexServerAddress", json_string("https://index.docker.io/v1/"));
-	json_object_set_new(j, "RegistryConfig", registry());
+	json_object_set_new(j, "RegistryConfig", registry(&conf->insecure_registries));
 	json_object_set_new(j, "GenericResources", json_null());
 	json_object_set_new(j, "DockerRootDir", text(conf->data_root));
 	json_object_set_new(j, "Labels", daemon_labels(&conf->labels));

@@ -73,6 +73,9 @@ static void merge(struct used *u, const struct config_daemon *first)
 	u->core.live_restore = n->live_restore;
 	u->core.shutdown_timeout = n->shutdown_timeout;
 	u->core.engine.runtimes = n->engine.runtimes;
+	u->core.insecure_registries = n->insecure_registries;
+	u->core.max_downloads = n->max_downloads;
+	u->core.max_uploads = n->max_uploads;
 }
 
 static void set_level(const struct config_daemon *c)

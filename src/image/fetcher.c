@@ -377,6 +377,8 @@ static void attempt(struct fetcher *f, struct transfer *t)
 	curl_easy_setopt(t->easy, CURLOPT_HEADERDATA, t);
 	curl_easy_setopt(t->easy, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(t->easy, CURLOPT_WRITEDATA, t);
+	if (t->m.method == ERRAND_PATCH) /* on a connection in use curl would send the bytes again by itself, and some registries would append them */
+		curl_easy_setopt(t->easy, CURLOPT_FRESH_CONNECT, 1L);
 	set_method(t);
 	set_headers(f, t, url);
 	if (t->mem.bad || curl_multi_add_handle(f->multi, t->easy) != CURLM_OK) {

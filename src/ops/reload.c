@@ -23,6 +23,12 @@ int core_reload(struct core *c, const struct core_conf *next, struct err *e)
 	(void)kvs_set(&a, &ev.attributes, "name", name);
 	(void)kvs_set(&a, &ev.attributes, "debug", next->debug ? "true" : "false");
 	(void)kvs_set(&a, &ev.attributes, "default-runtime", next->engine.default_runtime);
+	OWN(own_buf) struct buf hosts = {0};
+	for (size_t i = 0; i < next->insecure_registries.n; i++)
+		buf_printf(&hosts, "%s\"%s\"", i ? "," : "", next->insecure_registries.v[i]);
+	(void)kvs_set(&a, &ev.attributes, "insecure-registries", arena_printf(&a, "[%s]", buf_str(&hosts)));
+	(void)kvs_set(&a, &ev.attributes, "max-concurrent-downloads", arena_printf(&a, "%lld", (long long)next->max_downloads));
+	(void)kvs_set(&a, &ev.attributes, "max-concurrent-uploads", arena_printf(&a, "%lld", (long long)next->max_uploads));
 	(void)kvs_set(&a, &ev.attributes, "labels", list(&a, &next->labels, "="));
 	(void)kvs_set(&a, &ev.attributes, "live-restore", next->live_restore ? "true" : "false");
 	(void)kvs_set(&a, &ev.attributes, "runtimes", list(&a, &next->engine.runtimes, ":"));

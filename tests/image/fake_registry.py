@@ -20,7 +20,7 @@ class Registry:
         self.blobs, self.manifests, self.uploads = {}, {}, {}
         self.asked = []     # (method, path, headers)
         self.hooks = []     # each: f(handler) -> True when it has answered
-        self.mount = True
+        self.mount, self.begun = True, 0
         self.lock = threading.Lock()
         registry = self
 
@@ -167,7 +167,8 @@ class Registry:
             if self.mount and h.query.get("mount") in self.blobs:
                 return h.answer(201, Location="/v2/%s/blobs/%s" % (repo, h.query["mount"]), Docker_Content_Digest=h.query["mount"])
             with self.lock:
-                uid = str(len(self.uploads))
+                self.begun += 1
+                uid = str(self.begun)
                 self.uploads[uid] = b""
             return h.answer(202, Location="http://%s/v2/%s/blobs/uploads/%s?state=s%s" % (self.name, repo, uid, uid), Range="0-0")
         uid = what.split("/")[1]

@@ -2,6 +2,7 @@
 """pontoon-image and registries: well-behaved, weak and hostile ones (fake_registry.py), in a network namespace of the test's own, on its loopback.
 Usage: test_registry.py PROGRAM [TEST]... Prints TAP."""
 import base64
+import fcntl
 import gzip
 import json
 import os
@@ -44,11 +45,13 @@ class Job:
         self.dir = self.root + "/tmp/j"
         r, w = os.pipe()
 
+        want = {3: w, **(fds or {})}
+
         def setup():
-            os.dup2(w, 3)
-            if fds:
-                for there, here in fds.items():
-                    os.dup2(here, there)
+            high = {there: fcntl.fcntl(here, fcntl.F_DUPFD, 100) for there, here in want.items()}
+            for there, here in high.items():
+                os.dup2(here, there)
+                os.close(here)
         self.proc = subprocess.Popen([PROGRAM, verb, "--root", self.root, "--job", "j"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, close_fds=False, preexec_fn=setup)
         os.close(w)
         self.report = os.fdopen(r)
@@ -633,6 +636,187 @@ def the_fetcher_is_confined():
     eq(os.readlink("/proc/%s/ns/net" % child), os.readlink("/proc/self/ns/net"))
     go.set()
     j.end().ok()
+
+
+# --- push, save: what the daemon keeps is a directory of layers ---
+
+def store(*layers):
+    """layers: (plain tar, its blob as kept). Returns the directory and the rows of a request."""
+    top = tempfile.mkdtemp(prefix="layers.", dir=WORK)
+    rows = []
+    for i, (plain, kept) in enumerate(layers):
+        name = "%016x" % i
+        os.makedirs("%s/%s/diff" % (top, name))
+        with open("%s/%s/blob" % (top, name), "wb") as f:
+            f.write(kept)
+        rows.append({"diff_id": digest(plain), "dir": name})
+    return top, rows
+
+
+def zstd(data):
+    return subprocess.run(["zstd", "-q"], input=data, capture_output=True, check=True).stdout
+
+
+def push(registry, *layers, tags=("1",), repo="r", change=None, **request):
+    top, rows = store(*layers)
+    conf = config([p for p, _ in layers])
+    for r in rows:
+        r.update(change or {})
+    q = dict(reference="%s/%s" % (registry.name, repo), images=[{"id": digest(conf)[7:], "config": conf.decode(), "tags": list(tags), "layers": rows}], **request)
+    fd = os.open(top, os.O_PATH | os.O_DIRECTORY)
+    j = Job("push", q, fds={4: fd}).end()
+    os.close(fd)
+    j.layers_dir = top
+    return j
+
+
+@test
+def what_a_push_sends():
+    r = Registry()
+    layers = [(L[0], gzip.compress(L[0])), (L[1], zstd(L[1])), (L[2], L[2])]
+    j = push(r, *layers, tags=("1", "2")).ok()
+    t, m = r.manifests["r", "1"]
+    eq((t, r.manifests["r", "2"][1] == m), (MANIFEST, True))
+    m = json.loads(m)
+    eq((m["schemaVersion"], m["mediaType"], r.blobs[m["config"]["digest"]]), (2, MANIFEST, config(L[:3])))
+    eq([gzip.decompress(r.blobs[x["digest"]]) for x in m["layers"]], L[:3])
+    eq([len(r.blobs[x["digest"]]) for x in m["layers"]], [x["size"] for x in m["layers"]])
+    eq(m["layers"][0]["digest"], digest(layers[0][1]))
+    eq(j.result["pushed"], [{"tag": t, "digest": digest(r.manifests["r", t][1]), "size": len(r.manifests["r", t][1])} for t in ("1", "2")])
+    # what was packed anew is handed back, to be kept
+    eq([b["dir"] for b in j.result["blobs"]], ["%016x" % 1, "%016x" % 2])
+    for b, plain in zip(j.result["blobs"], L[1:3]):
+        with open(j.dir + "/" + b["file"], "rb") as f:
+            eq(gzip.decompress(f.read()), plain)
+    eq(j.said(digest(L[0])[7:19]), ["Preparing", "Pushing", "Pushed"])
+    eq([x["aux"]["Digest"] for x in j.lines if "aux" in x], [digest(r.manifests["r", "1"][1])] * 2)
+    assert {"status": "The push refers to repository [%s/r]" % r.name} in j.lines
+    # the second time nothing is sent
+    n = len(r.asked)
+    j = push(r, *layers).ok()
+    eq(j.said(digest(L[0])[7:19]), ["Preparing", "Layer already exists"])
+    eq([m for m, _, _ in r.asked[n:] if m not in ("HEAD", "PUT")], [])
+    # and what we push we pull
+    eq([x["diff_id"] for x in sorted(pull(r).ok().result["layers"], key=lambda x: x["diff_id"])], sorted(digest(x) for x in L[:3]))
+
+
+@test
+def mounts():
+    r = Registry()
+    kept = gzip.compress(L[0])
+    r.blob(kept)
+    r.hooks.append(lambda h: h.command == "HEAD" and h.refuse(404, "BLOB_UNKNOWN"))
+    j = push(r, (L[0], kept), change={"from": "other/repo"}).ok()
+    eq(j.said(digest(L[0])[7:19]), ["Preparing", "Mounted from other/repo"])
+    assert any("mount=%s&from=other/repo" % digest(kept) in p for m, p, _ in r.asked if m == "POST"), r.asked
+    r.mount = False
+    r.blobs.clear()
+    eq(push(r, (L[0], kept), change={"from": "other/repo"}).ok().said(digest(L[0])[7:19]), ["Preparing", "Pushing", "Pushed"])
+
+
+@test
+def pushes_with_credentials():
+    r = Registry()
+    t = Tokens(r)
+    push(r, (L[0], gzip.compress(L[0])), auth=auth(username="me", password="secret"), change={"from": "other/repo"}).ok()
+    assert "scope=repository%3Ar%3Apull%2Cpush&scope=repository%3Aother%2Frepo%3Apull" in t.requests[-1][1], t.requests
+    push(r, (L[1], gzip.compress(L[1]))).fails("internal", "unauthorized: authentication required")
+    r.hooks[:] = [wants_basic()]
+    push(r, (L[2], gzip.compress(L[2])), auth=auth(username="me", password="secret")).ok()
+    r.hooks[:] = [lambda h: h.command in ("POST", "PUT") and h.refuse(403, "DENIED", "requested access to the resource is denied")]
+    push(r, (L[3], gzip.compress(L[3]))).fails("internal", "denied: requested access to the resource is denied")
+
+
+@test
+def uploads_go_on_where_they_broke():
+    r = Registry()
+    kept = gzip.compress(BIG)
+    breaks = [1000000, 500000, 0]
+
+    def hook(h):
+        if h.command != "PATCH" or not breaks or int(h.headers["Content-Length"]) < 10000: # the configuration goes well
+            return False
+        n = breaks.pop(0)
+        uid = h.route.rsplit("/", 1)[1]
+        r.uploads[uid] += h.rfile.read(n)
+        h.connection.shutdown(socket.SHUT_RDWR)
+        h.close_connection = True
+        return True
+    r.hooks.append(hook)
+    j = push(r, (BIG, kept), stall=10).ok()
+    eq(r.blobs[digest(kept)], kept)
+    assert "Retrying" in j.said(digest(BIG)[7:19])
+    starts = [h["Content-Range"].split("-")[0] for m, _, h in r.asked if m == "PATCH" and int(h["Content-Length"]) > 10000]
+    eq(starts, ["0", "1000000", "1500000", "1500000"])
+    # the upload is forgotten meanwhile: from the beginning
+    r.blobs.clear()
+    breaks[:] = [1000]
+    r.hooks.append(lambda h: h.command == "GET" and "uploads" in h.route and h.refuse(404, "BLOB_UPLOAD_UNKNOWN"))
+    push(r, (BIG, kept), stall=10).ok()
+    eq(r.blobs[digest(kept)], kept)
+    # and never: it ends
+    breaks[:] = [0] * 100
+    r.blobs.clear()
+    push(r, (BIG, kept), stall=10).fails("internal", "PATCH")
+    assert len(breaks) > 90
+
+
+@test
+def registries_that_lie_about_a_push():
+    r = Registry()
+    one = (L[0], gzip.compress(L[0]))
+    r.hooks.append(lambda h: h.command == "POST" and h.answer(202))
+    push(r, one).fails("invalid", "no Location")
+    r.hooks[:] = [lambda h: h.command == "POST" and h.answer(202, Location="file:///etc/passwd")]
+    push(r, one).fails("internal")
+    r.hooks[:] = [lambda h: h.command == "PUT" and "uploads" in h.route and h.read_body() is not None and h.answer(201, Docker_Content_Digest="sha256:" + "0" * 64)]
+    push(r, one).fails("invalid", "the registry stored", "as sha256:000")
+    r.hooks[:] = [lambda h: h.command == "PUT" and "manifests" in h.route and h.read_body() is not None and h.answer(201, Docker_Content_Digest="sha256:" + "0" * 64)]
+    push(r, one).fails("invalid", "the registry stored the manifest")
+    r.hooks[:] = [lambda h: h.command == "PUT" and "manifests" in h.route and h.read_body() is not None and h.refuse(400, "MANIFEST_INVALID", "no")]
+    push(r, one).fails("internal", "status 400 MANIFEST_INVALID: no")
+    r.hooks[:] = [lambda h: h.command == "HEAD" and h.answer(500)]
+    push(r, one, stall=2).fails("internal", "status 500")
+    # the address to send to leads elsewhere: no credentials go there
+    other = Registry("127.0.0.2")
+    r.hooks[:] = [wants_basic(), lambda h: h.command == "POST" and h.answer(202, Location="http://%s/up?x=1" % other.name)]
+    other.hooks.append(lambda h: h.read_body() is not None and h.answer(202 if h.command == "PATCH" else 201, Location="http://%s/up?x=2" % other.name))
+    push(r, (L[4], gzip.compress(L[4])), auth=auth(username="me", password="secret")).ok()
+    assert other.asked and all("Authorization" not in h for _, _, h in other.asked), other.asked
+
+
+@test
+def what_is_kept_is_damaged():
+    r = Registry()
+    push(r, (L[0], zstd(L[1]))).fails("internal", "the archive of layer " + digest(L[0])[:19] + " is damaged")
+    push(r, (L[0], zstd(L[0])[:-9])).fails("invalid", "the zstd data is broken")
+    for bad in ("../" + "0" * 16, "/etc", "nosuch"):
+        j = push(r, (L[0], L[0]), change={"dir": bad})
+        assert j.code == 1, j.lines
+    eq(r.blobs, {})
+
+
+@test
+def logins_and_descriptions():
+    r = Registry()
+    d = r.image("r", "1", L[:1], architecture="arm64")
+    ask = lambda verb, **q: Job(verb, dict(reference=r.name + "/r:1", **q)).end()  # noqa: E731
+    eq(ask("inspect").ok().result["about"], {"Descriptor": {"mediaType": MANIFEST, "digest": d, "size": len(r.manifests["r", "1"][1])}, "Platforms": [{"architecture": "arm64", "os": "linux"}]})
+    top = r.index("r", "1", [(d, "linux", "arm64", "v8"), (d, "linux", "amd64", "")])
+    about = ask("inspect").ok().result["about"]
+    eq((about["Descriptor"]["digest"], about["Platforms"]), (top, [{"architecture": "arm64", "os": "linux", "variant": "v8"}, {"architecture": "amd64", "os": "linux"}]))
+    ask("auth").ok()
+    r.hooks.append(wants_basic())
+    ask("auth", auth=auth(username="me", password="secret")).ok()
+    ask("auth", auth=auth(username="me", password="no")).fails("unauthorized", "login attempt to %s failed: unauthorized" % r.name)
+    ask("auth").fails("unauthorized", "no basic auth credentials")
+    ask("inspect").fails("internal", "no basic auth credentials")
+    t = Tokens(r)
+    r.hooks[:] = [t.hook]
+    ask("auth", auth=auth(username="me", password="secret")).ok()
+    ask("auth", auth=auth(username="me", password="no")).fails("unauthorized", "incorrect username or password")
+    r.hooks[:] = [lambda h: h.answer(404, b"nothing")]
+    ask("auth").fails("internal", "is it a registry?")
 
 
 def main():

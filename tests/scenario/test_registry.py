@@ -1,4 +1,5 @@
 """Images and registries: Debian's docker-registry on the lab's loopback, stock clients and ours."""
+import base64
 import gzip
 import http.client
 import json
@@ -406,3 +407,119 @@ def test_commit(cli, daemon, registry, layers):
     assert r.rc == 1 and "unknown instruction: FOO" in r.err
     cli.out("rm", box, idle)
     forget(daemon, *("committed:%d" % i for i in range(1, 5)), image)
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory):
+    r = RealRegistry(tmp_path_factory.mktemp("registry") / "locked", user=("me", "open sesame"))
+    yield r
+    r.stop()
+
+
+@pytest.fixture
+def own_config(tmp_path, monkeypatch):
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "config"))
+    return tmp_path / "config/config.json"
+
+
+def test_login(cli, daemon, locked, layers, own_config):
+    image = locked.name + "/lab/secret:1"
+    forget(daemon, image)
+    r = cli("pull", image)
+    assert r.rc == 1 and "no basic auth credentials" in r.err, r
+    r = cli("login", "-u", "me", "--password-stdin", locked.name, stdin="wrong\n")
+    assert r.rc == 1 and "unauthorized" in r.err and not (own_config.exists() and "me" in own_config.read_text()), r
+    r = cli("login", "-u", "me", "--password-stdin", locked.name, stdin="open sesame\n", ok=True)
+    assert "Login Succeeded" in r.out
+    entry = json.loads(own_config.read_text())["auths"][locked.name]
+    assert base64.b64decode(entry["auth"]) == b"me:open sesame"
+    assert own_config.stat().st_mode & 0o077 == 0
+    box = daemon.api("POST", "/images/create?fromSrc=-&repo=%s/lab/secret&tag=1" % locked.name, layers[0], {"Content-Type": "application/x-tar"})
+    assert box[0] == 200
+    cli.out("push", image)
+    forget(daemon, image)
+    cli.out("pull", image)
+    forget(daemon, image)
+    # `run` has the credentials too, and other registries do not get them
+    assert cli("run", "--rm", image, "/bin/busybox", "echo", "in", ok=True).out == "in\n"
+    forget(daemon, image)
+    assert "Removing login credentials for " + locked.name in cli.out("logout", locked.name)
+    assert not json.loads(own_config.read_text()).get("auths")
+    assert cli("pull", image).rc == 1
+    for f in daemon.dir.glob("log"):
+        assert "sesame" not in f.read_text(errors="replace")
+
+
+def test_credential_helpers(daemon, locked, layers, own_config, tmp_path, monkeypatch):
+    """credsStore and credHelpers: programs that keep secrets; here one that keeps them in a file."""
+    ours = Client("pontoon", dict(programs())["pontoon"], daemon)
+    helper = tmp_path / "docker-credential-test"
+    helper.write_text("""#!/usr/bin/python3
+import json, os, sys
+path = %r
+kept = json.load(open(path)) if os.path.exists(path) else {}
+text = sys.stdin.read()
+if sys.argv[1] == "store":
+    kept[json.loads(text)["ServerURL"]] = json.loads(text)
+elif sys.argv[1] == "get":
+    if text not in kept:
+        print("credentials not found in native keychain")
+        sys.exit(1)
+    print(json.dumps(kept[text]))
+elif sys.argv[1] == "erase":
+    kept.pop(text, None)
+json.dump(kept, open(path, "w"))
+""" % str(tmp_path / "kept"))
+    helper.chmod(0o755)
+    monkeypatch.setenv("PATH", "%s:%s" % (tmp_path, os.environ["PATH"]))
+    for key in ({"credsStore": "test"}, {"credHelpers": {locked.name: "test"}}):
+        own_config.parent.mkdir(exist_ok=True)
+        own_config.write_text(json.dumps(dict(key, other="stays")))
+        assert ours("pull", locked.name + "/lab/x:1").rc == 1
+        ours("login", "-u", "me", "--password-stdin", locked.name, stdin="open sesame", ok=True)
+        text = own_config.read_text()
+        assert json.loads(text)["other"] == "stays" and "auth\"" not in text, text
+        assert json.loads((tmp_path / "kept").read_text())[locked.name]["Secret"] == "open sesame"
+        r = ours("pull", locked.name + "/lab/x:1")
+        assert "not found" in r.err and "credentials" not in r.err, r
+        ours.out("logout", locked.name)
+        assert json.loads((tmp_path / "kept").read_text()) == {}
+    own_config.write_text("{broken")
+    r = ours("pull", locked.name + "/lab/x:1")
+    assert r.rc == 1 and "is not a JSON object" in r.err and "broken" not in r.err
+
+
+def test_what_a_registry_has(daemon, registry, layers):
+    d = registry.put_image("lab/hello", "1", layers)
+    status, j = daemon.api("GET", "/distribution/%s/lab/hello:1/json" % registry.name)
+    assert (status, j["Descriptor"]["digest"], j["Descriptor"]["mediaType"], j["Platforms"]) == (200, d, MANIFEST, [{"architecture": "amd64", "os": "linux"}])
+    assert daemon.api("GET", "/distribution/%s/lab/nosuch/json" % registry.name)[0] == 404
+    status, j = daemon.api("GET", "/images/search?term=alpine")
+    assert status == 501 and "does not search registries" in j["message"]
+    status, j = daemon.api("POST", "/auth", {"username": "me", "password": "x", "serveraddress": "not a server"})
+    assert status == 400 and "invalid registry address" in j["message"]
+
+
+def test_insecure_registries_are_reloaded(daemon, registry):
+    """Without TLS only where that was allowed: a name that is not loopback's."""
+    conf = LAB / "daemon.json"
+    before = conf.read_text()
+    host = "10.99.0.1:%d" % registry.port
+    relay = subprocess.Popen(["python3", "-c", "import socket,sys,threading\ns=socket.create_server(('10.99.0.1',%d))\ndef pump(a,b):\n  try:\n    while d:=a.recv(65536): b.sendall(d)\n    b.shutdown(1)\n  except OSError: pass\nwhile 1:\n  c,_=s.accept(); d=socket.create_connection(('127.0.0.1',%d))\n  [threading.Thread(target=pump,args=x,daemon=True).start() for x in ((c,d),(d,c))]" % (registry.port, registry.port)])
+    try:
+        def up():
+            with socket.socket() as s:
+                return s.connect_ex(("10.99.0.1", registry.port)) == 0
+        assert wait_until(up)
+        status, j = daemon.api("POST", "/images/create?fromImage=%s/lab/nosuch&tag=1" % host)
+        assert status == 500 and "server gave HTTP response to HTTPS client" in j["message"], j
+        conf.write_text(json.dumps({"insecure-registries": ["10.99.0.0/24"]}))
+        daemon.proc.send_signal(1)
+        assert wait_until(lambda: "10.99.0.0/24" in daemon.api("GET", "/info")[1]["RegistryConfig"]["InsecureRegistryCIDRs"])
+        status, j = daemon.api("POST", "/images/create?fromImage=%s/lab/nosuch&tag=1" % host)
+        assert status == 404 and "not found" in j["message"], j
+    finally:
+        relay.kill()
+        relay.wait()
+        conf.write_text(before)
+        daemon.proc.send_signal(1)
