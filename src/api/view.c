@@ -41,13 +41,13 @@ static void image_of_old(const struct view *v, const struct image *img, json_t *
 	static const struct config none = {.stop_timeout = -1};
 	if (v->minor < 51)
 		json_object_set_new(j, "DockerVersion", text(json_string_value(version)));
-	if (v->minor < 45) {
+	if (v->minor < 45)
 		json_object_set_new(j, "Container", text(json_string_value(container)));
-		json_t *nothing = json_encode(config_table, &none);
-		json_object_set_new(nothing, "Env", json_null());
-		json_object_set_new(nothing, "Labels", json_null());
-		json_object_set_new(j, "ContainerConfig", nothing);
-	}
+	/* Docker leaves it out from 1.45 on; docker-compose 1.29, which takes any version, cannot recreate a container without it. */
+	json_t *nothing = json_encode(config_table, &none);
+	json_object_set_new(nothing, "Env", json_null());
+	json_object_set_new(nothing, "Labels", json_null());
+	json_object_set_new(j, "ContainerConfig", nothing);
 	if (v->minor < 44)
 		json_object_set_new(j, "VirtualSize", json_integer(img->size));
 }

@@ -51,7 +51,7 @@ def differences(want, got, path):
 
 
 @pytest.fixture(scope="module")
-def answers(busybox):
+def answers(own_network, busybox):
     d = Daemon("golden").start("--bridge", "docker0")
     try:
         yield api_scene.play(d.sock, busybox.read_bytes())

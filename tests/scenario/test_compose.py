@@ -4,6 +4,7 @@ import shutil
 import subprocess
 
 import pytest
+from conftest import QUICK
 
 PROJECT = """
 version: "2.4"
@@ -56,3 +57,95 @@ def test_project(compose, daemon):
     compose("down", "-t", "0")
     assert daemon.api("GET", "/networks/youtube-dl_default")[0] == 404
     assert daemon.api("GET", "/containers/json?all=1")[1] == [] and daemon.doctor() == []
+
+
+SHOP = """
+version: "2.4"
+services:
+  db:
+    image: alpine
+    command: sh -c "trap 'exit 0' TERM; while :; do sleep 0.05; done"
+    volumes: ["data:/data"]
+    environment: {MODE: prod}
+    healthcheck: {test: ["CMD", "test", "-d", "/data"], interval: 0.3s, retries: 3}
+    networks: {back: {aliases: [store]}}
+    restart: unless-stopped
+    mem_limit: 64m
+    stop_signal: SIGTERM
+  web:
+    image: alpine
+    command: nc -ll -p 80 -e echo served
+    depends_on: {db: {condition: service_healthy}}
+    networks: [back, front]
+    ports: ["127.0.0.1:18081:80"]
+    extra_hosts: ["other:192.0.2.9"]
+    labels: {tier: front}
+    tmpfs: ["/scratch"]
+networks:
+  front: {}
+  back: {internal: true}
+volumes:
+  data: {}
+"""
+
+
+@pytest.fixture
+def shop(daemon, tmp_path):
+    if not shutil.which("docker-compose"):
+        pytest.skip("docker-compose is not installed")
+    file = tmp_path / "docker-compose.yml"
+    file.write_text(SHOP)
+
+    def run(*args, ok=True, **kw):
+        p = subprocess.run(["docker-compose", "-p", "shop", *args], cwd=tmp_path, env=daemon.env(), capture_output=True, text=True, timeout=180, **kw)
+        assert (p.returncode == 0) == ok, p.stdout + p.stderr
+        return p.stdout + p.stderr
+
+    run.file = file
+    yield run
+    run("down", "-v", "-t", "0", "--remove-orphans")
+    daemon.clean()
+
+
+@pytest.mark.skipif(QUICK, reason="played in the other run")
+def test_everyday_compose(shop, daemon):
+    text = shop("up", "-d")
+    assert "Creating volume" in text and 'Creating network "shop_back"' in text
+    one = lambda name: daemon.api("GET", f"/containers/{name}/json")[1]
+    db, web = one("shop_db_1"), one("shop_web_1")
+    assert db["State"]["Health"]["Status"] == "healthy" and db["HostConfig"]["Memory"] == 64 << 20 and "MODE=prod" in db["Config"]["Env"]
+    assert set(web["NetworkSettings"]["Networks"]) == {"shop_back", "shop_front"} and web["NetworkSettings"]["Ports"]["80/tcp"][0]["HostPort"] == "18081"
+    assert daemon.api("GET", "/networks/shop_back")[1]["Internal"] is True and db["Mounts"][0]["Name"] == "shop_data"
+    # names, extra hosts, exec with a status, a file in the volume
+    assert "1 packets received" in shop("exec", "-T", "web", "ping", "-c1", "-W2", "store")
+    assert web["HostConfig"]["ExtraHosts"] == ["other:192.0.2.9"]
+    shop("exec", "-T", "db", "sh", "-c", "echo kept > /data/file")
+    # what it says of itself
+    assert "Up (healthy)" in shop("ps") and set(shop("ps", "-q").split()) == {db["Id"], web["Id"]} and shop("port", "web", "80").strip() == "127.0.0.1:18081"
+    # stop and start
+    shop("stop", "-t", "5", "db")
+    assert one("shop_db_1")["State"]["ExitCode"] == 0
+    shop("start", "db")
+    # a change makes a new container of the service, with its volume; the others stay
+    shop.file.write_text(SHOP.replace("MODE: prod", "MODE: test"))
+    assert "Recreating" in shop("up", "-d", "-t", "0")
+    again = one("shop_db_1")
+    assert again["Id"] != db["Id"] and "MODE=test" in again["Config"]["Env"] and "kept" in shop("exec", "-T", "db", "cat", "/data/file")
+    # several of one service, and one to be thrown away
+    shop("up", "-d", "-t", "0", "--scale", "db=3")
+    assert len(daemon.api("GET", "/networks/shop_back")[1]["Containers"]) == 4
+    assert "thrown" in shop("run", "--rm", "-T", "--no-deps", "db", "echo", "thrown")
+    # what is left behind
+    shop("down", "-t", "0")
+    assert daemon.api("GET", "/volumes/shop_data")[0] == 200
+    shop("up", "-d", "db")
+    assert "kept" in shop("exec", "-T", "db", "cat", "/data/file")
+    shop("down", "-v", "-t", "0")
+    assert daemon.api("GET", "/volumes/shop_data")[0] == 404 and daemon.api("GET", "/containers/json?all=1")[1] == [] and daemon.doctor() == []
+
+
+def test_logs_and_foreground(shop, daemon):
+    shop.file.write_text(SHOP.replace("nc -ll -p 80 -e echo served", 'sh -c "for i in 1 2 3; do echo tick $$i; sleep 0.1; done"'))
+    text = shop("up", "--abort-on-container-exit", "-t", "0")
+    assert "tick 1" in text and "tick 3" in text and "exited with code 0" in text
+    assert "tick 2" in shop("logs", "web") and "tick 3" in shop("logs", "--tail=1", "web") and "tick 1" not in shop("logs", "--tail=1", "web")
