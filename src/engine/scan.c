@@ -11,19 +11,21 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "engine/engine_int.h"
 
 struct list {
 	struct arena *a;
+	struct map by_id; /* one more than the place in v */
 	struct engine_found *v;
 	size_t n, cap;
 };
 
 static struct engine_found *found(struct list *l, const char *id)
 {
-	for (size_t i = 0; i < l->n; i++)
-		if (streq(l->v[i].id, id))
-			return &l->v[i];
+	uintptr_t at = (uintptr_t)map_gets(&l->by_id, id);
+	if (at)
+		return &l->v[at - 1];
 	if (l->n == l->cap) {
 		size_t cap = l->cap ? l->cap * 2 : 16;
 		struct engine_found *v = arena_new(l->a, struct engine_found, cap);
@@ -35,6 +37,9 @@ static struct engine_found *found(struct list *l, const char *id)
 		l->cap = cap;
 	}
 	STR_COPY(l->v[l->n].id, id);
+	const char *key = arena_dup(l->a, id);
+	if (!key || map_puts(&l->by_id, key, (void *)(l->n + 1)) < 0)
+		return NULL;
 	return &l->v[l->n++];
 }
 
@@ -110,16 +115,24 @@ static void look(const struct engine *en, struct engine_found *f)
 	f->running = !f->exited && is_monitor_of(f->monitor_pid, f->id) && f->pid > 0;
 }
 
+static int scan_dirs(const struct engine *en, struct list *l, struct err *e)
+{
+	char dir[PATH_SIZE];
+	snprintf(dir, sizeof(dir), "%s/containers", en->conf.data_root);
+	try(each_entry(dir, l, mark_dir, e));
+	try(each_entry(en->root_rt, l, mark_bundle, e));
+	return each_entry(en->root_exit, l, mark_exit, e);
+}
+
 int engine_scan(struct engine *en, struct arena *a, struct engine_found **out, size_t *n, struct err *e)
 {
 	struct list l = {.a = a};
-	char dir[PATH_SIZE];
-	snprintf(dir, sizeof(dir), "%s/containers", en->conf.data_root);
-	try(each_entry(dir, &l, mark_dir, e));
-	try(each_entry(en->root_rt, &l, mark_bundle, e));
-	try(each_entry(en->root_exit, &l, mark_exit, e));
-	for (size_t i = 0; i < l.n; i++)
+	int r = scan_dirs(en, &l, e);
+	map_free(&l.by_id);
+	for (size_t i = 0; r >= 0 && i < l.n; i++)
 		look(en, &l.v[i]);
+	if (r < 0)
+		return r;
 	*out = l.v;
 	*n = l.n;
 	return 0;

@@ -33,6 +33,7 @@ const void *world_get(const struct world *w, enum noun noun, const char *key);
 const struct network *world_network(const struct world *w, const char *id);
 const struct network *world_network_by_name(const struct world *w, const char *name);
 const struct container *world_container(const struct world *w, const char *id);
+const struct container *world_container_by_prefix(const struct world *w, const char *prefix); /* the first whose id starts with it */
 const struct container *world_container_by_name(const struct world *w, const char *name);
 const struct endpoint *world_endpoint(const struct world *w, const char *container, const char *network);
 const struct image *world_image(const struct world *w, const char *id);

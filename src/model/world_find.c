@@ -283,6 +283,12 @@ const struct container **world_containers_with_links(const struct world *w, stru
 	return v;
 }
 
+const struct container *world_container_by_prefix(const struct world *w, const char *prefix)
+{
+	size_t i = 0;
+	return *prefix ? next(w, NOUN_CONTAINER, ORDER_KEY, (struct probe){.text = prefix}, &i) : NULL;
+}
+
 /* The only thing whose key starts with the prefix; *matches counts them. */
 static const void *by_prefix(const struct world *w, enum noun noun, const char *prefix, size_t *matches)
 {

@@ -151,9 +151,11 @@ void core_close(struct core *c)
 	free(c);
 }
 
+#define STOP_STACK (256u << 10)
+
 struct stop_job {
 	struct core *core;
-	char id[ID_TEXT];
+	const char *id;
 };
 
 static void *stop_one(void *arg)
@@ -163,33 +165,48 @@ static void *stop_one(void *arg)
 	int r = container_stop_wait(j->core, j->id, j->core->conf->shutdown_timeout, NULL, &e);
 	if (r < 0 && r != -EALREADY && r != -ENOENT)
 		log_error("shutdown: stop %.12s: %s", j->id, e.msg);
-	free(j);
 	return NULL;
 }
 
+static int running_ids(struct core *c, struct arena *a, struct strv *out)
+{
+	const struct container *ct;
+	const struct world *w = core_read(c);
+	int r = 0;
+	for (size_t i = 0; r >= 0 && (ct = world_next(w, NOUN_CONTAINER, &i));)
+		if (container_is_running(ct))
+			r = strv_add(a, out, ct->id);
+	core_read_end(c);
+	return r;
+}
+
+/* All at once: each may take its whole time-out. Those that get no thread are stopped one after the other. */
 void core_shutdown(struct core *c)
 {
 	OWN(arena_free) struct arena a = {0};
-	const struct container *ct;
+	struct strv ids = {0};
 	size_t n = 0;
 	c->ending = true;
 	restarts_stop(c);
 	if (c->conf->live_restore)
 		return;
-	const struct world *w = core_read(c);
-	pthread_t *threads = arena_new(&a, pthread_t, world_count(w, NOUN_CONTAINER) + 1);
-	for (size_t i = 0; threads && (ct = world_next(w, NOUN_CONTAINER, &i));) {
-		struct stop_job *j = container_is_running(ct) ? calloc(1, sizeof(*j)) : NULL;
-		if (!j)
-			continue;
-		j->core = c;
-		STR_COPY(j->id, ct->id);
-		if (pthread_create(&threads[n], NULL, stop_one, j) == 0)
-			n++;
-		else
-			free(j);
+	if (running_ids(c, &a, &ids) < 0)
+		log_error("shutdown: out of memory: not all containers are stopped");
+	pthread_t *threads = arena_new(&a, pthread_t, ids.n + 1);
+	struct stop_job *jobs = arena_new(&a, struct stop_job, ids.n + 1), left = {.core = c};
+	pthread_attr_t attr;
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STOP_STACK);
+	for (; threads && jobs && n < ids.n; n++) {
+		jobs[n] = (struct stop_job){.core = c, .id = ids.v[n]};
+		if (pthread_create(&threads[n], &attr, stop_one, &jobs[n]) != 0)
+			break;
 	}
-	core_read_end(c);
+	pthread_attr_destroy(&attr);
+	for (size_t i = n; i < ids.n; i++) {
+		left.id = ids.v[i];
+		(void)stop_one(&left);
+	}
 	for (size_t i = 0; i < n; i++)
 		pthread_join(threads[i], NULL);
 }

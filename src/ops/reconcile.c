@@ -109,11 +109,8 @@ static bool intent_names(const struct store_intent *it, size_t n, const char *co
 static bool runs_by_store(void *arg, const char *id)
 {
 	const struct core *c = arg;
-	const struct container *ct;
-	for (size_t i = 0; (ct = world_next(c->world, NOUN_CONTAINER, &i));)
-		if (strncmp(ct->id, id, strlen(id)) == 0)
-			return container_is_running(ct) && streq(ct->boot_id, c->boot_id);
-	return false;
+	const struct container *ct = world_container_by_prefix(c->world, id);
+	return ct && container_is_running(ct) && streq(ct->boot_id, c->boot_id);
 }
 
 static int settle_all(struct core *c, struct arena *a, const struct store_intent *it, size_t nit, struct err *e)
@@ -134,12 +131,13 @@ static int settle_all(struct core *c, struct arena *a, const struct store_intent
 		if (engine_delete(c->engine, found[i].id, true, &one) < 0 || engine_container_unmake(c->engine, found[i].id, &one) < 0)
 			complain("leftover container", &one);
 	}
+	OWN(map_free) struct map by_id = {0};
+	for (size_t i = 0; i < n; i++)
+		if (map_puts(&by_id, found[i].id, &found[i]) < 0)
+			return err_nomem(e);
 	for (size_t k = 0; k < ids.n; k++) {
 		struct err one = {0};
-		const struct engine_found *f = NULL;
-		for (size_t i = 0; i < n && !f; i++)
-			if (streq(found[i].id, ids.v[k]))
-				f = &found[i];
+		const struct engine_found *f = map_gets(&by_id, ids.v[k]);
 		const struct container *ct = world_container(c->world, ids.v[k]);
 		bool unfinished = intent_names(it, nit, ids.v[k]) && !container_is_running(ct);
 		if (settle_container(c, ct, f, unfinished, &one) < 0)

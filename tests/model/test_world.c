@@ -577,6 +577,8 @@ TEST(terms)
 	CHECK_INT(world_find_container(w, "aaaa", &c, &e), -EINVAL);
 	CHECK_STR(e.msg, "Multiple IDs found with provided prefix: aaaa");
 	CHECK(world_find_container(w, "", &c, &e) < 0 && e.kind == ERR_NOT_FOUND);
+	CHECK(world_container_by_prefix(w, "aaaa05") && streq(world_container_by_prefix(w, "aaaa05")->id, b));
+	CHECK(world_container_by_prefix(w, "aaaa") && !world_container_by_prefix(w, "ab") && !world_container_by_prefix(w, ""));
 	CHECK(world_find_container(w, "nope", &c, &e) < 0);
 	CHECK_STR(e.msg, "No such container: nope");
 	world_put(w, network_new(a, "bridge", DRIVER_BRIDGE), NULL);

@@ -239,19 +239,83 @@ static bool fail_each_step(const char *name, int (*verb)(struct err *e), bool re
 	}
 }
 
+/* syncs: flushes of the store at most. A `run --rm` is a create, a start, an end (which leaves it to the removal) and a removal. */
+static const struct {
+	const char *name;
+	int (*verb)(struct err *e);
+	bool retried;
+	unsigned syncs;
+} verbs[] = {{"network create", make_network, false, 1}, {"create", make_container, false, 1}, {"start", start, false, 1}, {"connect", join, false, 1}, {"disconnect", leave, false, 1},
+	{"stop", stop, true, 1}, {"start again", start, false, 1}, {"remove by force", drop_container, true, 2}, {"network remove", drop_network, false, 1}};
+
+struct cost {
+	unsigned steps, syncs;
+};
+
+static unsigned syncs_so_far(void)
+{
+	pthread_mutex_lock(&core->op_lock);
+	unsigned n = store_syncs(core->store);
+	pthread_mutex_unlock(&core->op_lock);
+	return n;
+}
+
+static bool count_costs(struct cost out[static ARRAY_LEN(verbs)])
+{
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
+		struct err e = {0};
+		unsigned before = syncs_so_far();
+		failing.steps = 0;
+		failing.at = UINT_MAX;
+		int r = verbs[i].verb(&e);
+		failing.at = 0;
+		out[i] = (struct cost){failing.steps, syncs_so_far() - before};
+		if (r < 0) {
+			printf("# %s: %s\n", verbs[i].name, e.msg);
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool make_others(unsigned networks, unsigned containers)
+{
+	for (unsigned i = 0; i < networks + containers; i++) {
+		OWN(arena_free) struct arena a = {0};
+		OWN(own_json) json_t *body = json_pack("{s:s, s:[s]}", "Image", "alpine", "Cmd", "true");
+		struct strv warnings = {0};
+		struct err e = {0};
+		char id[ID_TEXT], name[16];
+		snprintf(name, sizeof(name), "other%u", i);
+		struct network_spec s = {.name = name, .enable_v4 = -1};
+		if ((i < networks ? op_network_create(core, &s, id, &e) : op_container_create(core, name, body, 51, &a, id, &warnings, &e)) < 0) {
+			printf("# %s: %s\n", name, e.msg);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* What an operation does to the kernel and to the disk has nothing to do with how much else there is. */
+static void costs_do_not_grow(void)
+{
+	struct cost alone[ARRAY_LEN(verbs)], beside[ARRAY_LEN(verbs)];
+	REQUIRE(count_costs(alone) && make_others(4, 60) && count_costs(beside));
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
+		printf("# %s: steps %u, beside others %u; syncs %u, %u\n", verbs[i].name, alone[i].steps, beside[i].steps, alone[i].syncs, beside[i].syncs);
+		CHECK_INT(beside[i].steps, alone[i].steps);
+		CHECK(alone[i].syncs <= verbs[i].syncs && beside[i].syncs <= verbs[i].syncs);
+	}
+}
+
 TEST(every_verb_every_step)
 {
-	static const struct {
-		const char *name;
-		int (*verb)(struct err *e);
-		bool retried;
-	} verbs[] = {{"network create", make_network, false}, {"create", make_container, false}, {"start", start, false}, {"connect", join, false}, {"disconnect", leave, false}, {"stop", stop, true},
-		{"start again", start, false}, {"remove by force", drop_container, true}, {"network remove", drop_network, false}};
 	if (!enter_lab())
 		SKIP("needs root and namespaces");
 	REQUIRE(open_core());
 	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
 		REQUIRE(fail_each_step(verbs[i].name, verbs[i].verb, verbs[i].retried));
+	costs_do_not_grow();
 	core_close(core);
 	config_free(&config);
 	char cmd[256];
