@@ -192,6 +192,26 @@ static int doctor(struct request *rq, struct err *e)
 	return reply_json(rq, 200, json_pack("{s:b, s:o}", "Repaired", repair, "Differences", list));
 }
 
+static json_t *exposure_row(const struct exposure *x)
+{
+	char host[IP_TEXT], ip[IP_TEXT];
+	const struct port *p = &x->port;
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:s, s:i, s:s, s:s, s:s}", "Container", x->container, "ID", x->id, "Network", x->network,
+		"Protocol", port_proto_name(p->proto), "HostIP", ip_format(&p->host_ip, host), "HostPort", (int)p->host_port, "Count", (int)p->count, "IP", ip_format(&p->ip, ip), "Port",
+		(int)p->port, "Scope", port_scope_name(p->scope), "From", x->from, "DecidedBy", x->decider);
+}
+
+static int exposure(struct request *rq, struct err *e)
+{
+	struct exposure *v;
+	size_t n;
+	try(op_exposure(rq->core, &rq->mem, &v, &n, e));
+	json_t *list = json_array();
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, exposure_row(&v[i]));
+	return reply_json(rq, 200, list);
+}
+
 const struct route routes_system[] = {
 	{"GET", "/_ping", ping, BODY_JSON},
 	{"GET", "/version", version, BODY_JSON},
@@ -199,5 +219,6 @@ const struct route routes_system[] = {
 	{"GET", "/events", events, BODY_JSON},
 	{"GET", "/pontoon/doctor", doctor, BODY_JSON},
 	{"POST", "/pontoon/doctor", doctor, BODY_JSON},
+	{"GET", "/pontoon/exposure", exposure, BODY_JSON},
 	{NULL, NULL, NULL, BODY_JSON},
 };

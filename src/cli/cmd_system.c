@@ -299,6 +299,44 @@ static int run_doctor(const struct parsed *p, struct arena *a)
 	return json_array_size(list) > 0 && !repair;
 }
 
+/* --- exposure --- */
+
+static const struct flag exposure_flags[] = {{"format", 0, "string", "json, a template, or a template with `table ` in front"}};
+static const struct column exposure_columns[] = {{"CONTAINER", "Container"}, {"NETWORK", "Network"}, {"PUBLISHED", "Published"}, {"TO", "To"}, {"SCOPE", "Scope"}, {"REACHABLE FROM", "From"}, {"DECIDED BY", "DecidedBy"}};
+
+/* "0.0.0.0:8080-8089/tcp", "[::1]:53/udp" */
+static json_t *place_text(const json_t *x, const char *ip, const char *port)
+{
+	const char *at = text_of(x, ip);
+	json_int_t first = json_integer_value(json_object_get(x, port)), count = json_integer_value(json_object_get(x, "Count"));
+	bool v6 = strchr(at, ':') != NULL;
+	if (!first)
+		return json_string("-");
+	if (count > 1)
+		return json_sprintf("%s%s%s:%lld-%lld/%s", v6 ? "[" : "", at, v6 ? "]" : "", (long long)first, (long long)(first + count - 1), text_of(x, "Protocol"));
+	return json_sprintf("%s%s%s:%lld/%s", v6 ? "[" : "", at, v6 ? "]" : "", (long long)first, text_of(x, "Protocol"));
+}
+
+static int run_exposure(const struct parsed *p, struct arena *a)
+{
+	struct err e = {0};
+	OWN(own_json) json_t *list = NULL;
+	size_t i;
+	json_t *x;
+	if (http_call("GET", "/pontoon/exposure", NULL, &list, &e) < 0)
+		return fail(&e, 1);
+	json_t **v = arena_new(a, json_t *, json_array_size(list) + 1);
+	if (!v)
+		return fail(&e, 1);
+	json_array_foreach(list, i, x)
+	{
+		json_object_set_new(x, "Published", place_text(x, "HostIP", "HostPort"));
+		json_object_set_new(x, "To", place_text(x, "IP", "Port"));
+		v[i] = x;
+	}
+	return print_rows(v, json_array_size(list), exposure_columns, ARRAY_LEN(exposure_columns), flag_get(p, "format"), &e) < 0 ? fail(&e, 1) : 0;
+}
+
 const struct command commands_system[] = {
 	{"inspect", NULL, true, "NAME|ID [NAME|ID...]", "Show everything about containers, images, networks and volumes", FLAGS(inspect_flags), false, 1, -1, run_inspect, NULL},
 	{"inspect", "container", false, "CONTAINER [CONTAINER...]", "Show everything about containers", FLAGS(inspect_flags), false, 1, -1, run_inspect_container, NULL},
@@ -308,6 +346,7 @@ const struct command commands_system[] = {
 	{"version", NULL, true, "", "Show versions", FLAGS(format_flags), false, 0, 0, run_version, NULL},
 	{"info", "system", true, "", "Show what the daemon is and has", FLAGS(format_flags), false, 0, 0, run_info, NULL},
 	{"events", "system", true, "", "Print what happens", FLAGS(events_flags), false, 0, 0, run_events, NULL},
+	{"exposure", "system", true, "", "List every published port: from where it is reachable, and which rule decides", FLAGS(exposure_flags), false, 0, 0, run_exposure, NULL},
 	{"doctor", "system", true, "", "Compare the kernel's network with what it should be", FLAGS(doctor_flags), false, 0, 0, run_doctor, NULL},
 	{NULL, NULL, false, NULL, NULL, NULL, 0, false, 0, 0, NULL, NULL},
 };

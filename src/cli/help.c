@@ -22,6 +22,7 @@ static const struct {
 	{"doctor", "pontoon doctor && echo 'the network is as it should be'\n  pontoon doctor --repair"},
 	{"events", "pontoon events --filter type=network --since 1h\n  pontoon events --format json --until 0s --since 10m"},
 	{"exec", "pontoon exec -it web sh\n  pontoon exec -u 1000 -w /tmp -e A=b web env"},
+	{"exposure", "pontoon exposure\n  pontoon exposure --format '{{.Published}} {{.Scope}}: {{.From}}'"},
 	{"history", "pontoon history --no-trunc alpine"},
 	{"images", "pontoon images --format '{{.Repository}}:{{.Tag}} {{.Size}}'"},
 	{"import", "tar c -C rootfs . | pontoon import -c 'CMD [\"/bin/sh\"]' - base:1"},

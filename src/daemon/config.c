@@ -75,6 +75,7 @@ static const struct conf_row rows[] = {
 	{"--max-concurrent-downloads", NULL, "max-concurrent-downloads", CONF_INT, C(core.max_downloads), "3", "layers that one pull fetches at once", true},
 	{"--max-concurrent-uploads", NULL, "max-concurrent-uploads", CONF_INT, C(core.max_uploads), "5", "layers that one push sends at once", true},
 	{"--mtu", NULL, "mtu", CONF_INT, C(mtu), "0", "MTU of the default bridge"},
+	{"--publish-scope", NULL, "publish-scope", CONF_STR, C(publish_scope), "any", "whom published ports serve: any, lan, local or host-firewall; a network or a container may say otherwise"},
 	{"--pidfile", "-p", "pidfile", CONF_STR, C(pidfile), PONTOON_PIDFILE, "file for the daemon's process id"},
 	{"--relay-program", NULL, "relay-program", CONF_STR, C(core.relay.program), "", "path of pontoon-relay"},
 	{"--relay-uid", NULL, "relay-uid", CONF_INT, C(relay_uid), "0", "user and group id of pontoon-relay (0: the user pontoon-relay)"},
@@ -399,6 +400,8 @@ static void digest_network(struct config_daemon *c)
 	digest_bridge(c, n);
 	n->accept_mark = str_empty(c->accept_mark) ? "" : read_mark(c, c->accept_mark);
 	n->no_raw = no_raw && streq(no_raw, "1");
+	if (port_scope_parse(c->publish_scope, &n->publish_scope) < 0)
+		wrong(c, "invalid publish-scope \"%s\": it is any, lan, local or host-firewall", c->publish_scope);
 	if (ip_parse(c->host_binding, &n->host_binding) < 0)
 		wrong(c, "ip: \"%s\" is not an IP address", c->host_binding);
 	need_ip_list(c, "dns", &c->dns);

@@ -12,7 +12,7 @@ struct config_daemon {
 	const char *pidfile, *config_file, *log_level, *group;
 	bool validate, version, help;
 	/* as given, before they are parsed into core */
-	const char *bip, *fixed_cidr, *bridge, *default_gateway, *bip6, *fixed_cidr6, *default_gateway6, *accept_mark, *host_binding;
+	const char *bip, *fixed_cidr, *bridge, *default_gateway, *bip6, *fixed_cidr6, *default_gateway6, *accept_mark, *host_binding, *publish_scope;
 	struct strv dns, add_runtime, labels, host_gateway_ip, address_pools, network_opts;
 	int64_t mtu, shutdown_timeout, relay_uid;
 	bool tls, tlsverify;

@@ -52,6 +52,13 @@ int kernel_host_routes(struct kernel *k, struct arena *a, struct prefix **out, s
 	return k->routes ? k->routes(k, a, out, n, e) : 0;
 }
 
+int kernel_host_addrs(struct kernel *k, struct arena *a, struct host_addr **out, size_t *n, struct err *e)
+{
+	*out = NULL;
+	*n = 0;
+	return k->addrs ? k->addrs(k, a, out, n, e) : 0;
+}
+
 int kernel_link_kind(struct kernel *k, const char *name, enum link_kind *out, struct err *e)
 {
 	*out = LINK_NONE;
@@ -97,6 +104,11 @@ static int faulty_routes(struct kernel *ops, struct arena *a, struct prefix **ou
 	return kernel_host_routes(((struct faulty *)ops)->inner, a, out, n, e);
 }
 
+static int faulty_addrs(struct kernel *ops, struct arena *a, struct host_addr **out, size_t *n, struct err *e)
+{
+	return kernel_host_addrs(((struct faulty *)ops)->inner, a, out, n, e);
+}
+
 static int faulty_link(struct kernel *ops, const char *name, enum link_kind *out, struct err *e)
 {
 	return kernel_link_kind(((struct faulty *)ops)->inner, name, out, e);
@@ -114,7 +126,7 @@ struct kernel *kernel_faulty(struct kernel *inner, unsigned n, bool after)
 	struct faulty *f = calloc(1, sizeof(*f));
 	if (!f)
 		return NULL;
-	*f = (struct faulty){.ops = {.run = faulty_run, .observe = faulty_observe, .routes = faulty_routes, .link = faulty_link, .free = faulty_free}, .inner = inner, .fail_at = n, .after = after};
+	*f = (struct faulty){.ops = {.run = faulty_run, .observe = faulty_observe, .routes = faulty_routes, .addrs = faulty_addrs, .link = faulty_link, .free = faulty_free}, .inner = inner, .fail_at = n, .after = after};
 	return &f->ops;
 }
 

@@ -34,6 +34,7 @@ struct kernel {
 	int (*observe)(struct kernel *k, unsigned parts, struct arena *a, const struct kstate *want, const struct world *known, struct kstate *out, struct err *e);
 	/* Facts of the host, see kernel_host_routes and kernel_link_kind; may be NULL in fakes: a host without any. */
 	int (*routes)(struct kernel *k, struct arena *a, struct prefix **out, size_t *n, struct err *e);
+	int (*addrs)(struct kernel *k, struct arena *a, struct host_addr **out, size_t *n, struct err *e);
 	int (*link)(struct kernel *k, const char *name, enum link_kind *out, struct err *e);
 	void (*free)(struct kernel *k);
 	const struct kernel_dns *dns; /* set by the owner; NULL: nobody, K_DNS fails */
@@ -56,6 +57,8 @@ int kernel_undo(struct kernel *k, const struct plan *p, struct err *e);
 
 /* On-link IPv4 routes of the host that are not our networks' own; into the arena. */
 int kernel_host_routes(struct kernel *k, struct arena *a, struct prefix **out, size_t *n, struct err *e);
+/* Every address of the host, ours included; into the arena. */
+int kernel_host_addrs(struct kernel *k, struct arena *a, struct host_addr **out, size_t *n, struct err *e);
 /* What is there under a device's name, unless Pontoon made it (its alias says so): then LINK_NONE. */
 int kernel_link_kind(struct kernel *k, const char *name, enum link_kind *out, struct err *e);
 /* A live dockerd in this network namespace: docker0 exists without our alias and a process named dockerd whose netns is ours. CONFLICT naming pid. */

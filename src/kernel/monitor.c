@@ -10,6 +10,7 @@
  *             longer a port is damage; what our own operation took away, the world does not want any more.
  *   addresses the same: one that has gone and that a network has as its gateway.
  *   forwarding
+ *             While a published port is for some clients only, any address that comes or goes.
  *
  * When the kernel had to drop notifications (ENOBUFS), or more came than is remembered, everything is compared. With nftables nothing
  * ever wakes this up but a change.
@@ -62,6 +63,7 @@ struct monitor {
 	struct ip gone[NOTES_MAX]; /* addresses */
 	size_t ngone;
 	bool no_forwarding;
+	bool addresses; /* came or went, anybody's */
 	struct stamper stamper; /* the real one's is used under the network lock only */
 	struct stamp polled;    /* legacy tables as they were at the last judgement */
 };
@@ -141,6 +143,7 @@ static void note_link(struct monitor *m, const struct nlmsghdr *h)
 static void note_address(struct monitor *m, const struct nlmsghdr *h)
 {
 	struct rtnl_addr a;
+	m->addresses = true;
 	if (h->nlmsg_type != RTM_DELADDR || rtnl_addr_read(h, &a) < 0)
 		return;
 	if (m->ngone == NOTES_MAX)
@@ -181,6 +184,7 @@ static void note_links(struct monitor *m, const struct nlmsghdr *h)
 	case RTM_DELLINK:
 		note_link(m, h);
 		break;
+	case RTM_NEWADDR:
 	case RTM_DELADDR:
 		note_address(m, h);
 		break;
@@ -219,7 +223,7 @@ static void drain_all(struct monitor *m)
 
 static bool anything(const struct monitor *m)
 {
-	return m->lost_rules || m->lost_links || m->ngens || m->n || m->ngone || m->no_forwarding;
+	return m->lost_rules || m->lost_links || m->ngens || m->n || m->ngone || m->no_forwarding || m->addresses;
 }
 
 static int open_groups(struct nl *nl, int protocol, const int *groups, size_t n, struct err *e)
@@ -360,9 +364,9 @@ unsigned monitor_take(struct monitor *m, const struct world *w)
 	drain_all(m);
 	if (m->rules.sock && rules_changed(m))
 		parts |= KERNEL_RULES;
-	if (links_changed(m, w))
+	if (links_changed(m, w) || (m->addresses && world_limited_ports(w)))
 		parts |= KERNEL_ALL;
-	m->lost_rules = m->lost_links = m->no_forwarding = false;
+	m->lost_rules = m->lost_links = m->no_forwarding = m->addresses = false;
 	m->ngens = m->n = m->ngone = 0;
 	return parts;
 }

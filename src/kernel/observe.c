@@ -436,6 +436,25 @@ int observe_link_named(struct nl *nl, const char *name, struct rtnl_link *out, s
 	return 0;
 }
 
+int observe_addrs(struct kernel *ops, struct arena *a, struct host_addr **out, size_t *n, struct err *e)
+{
+	struct real *k = (struct real *)ops;
+	struct table t = {.a = a};
+	size_t count = 0;
+	try(dump(&k->nl, rtnl_addr_dump, take_addr, &t, &t.naddrs, e));
+	struct host_addr *v = arena_new(a, struct host_addr, t.naddrs + 1);
+	if (!v)
+		return err_nomem(e);
+	for (size_t i = 0; i < t.naddrs; i++) {
+		char name[IF_NAMESIZE];
+		if (if_indextoname((unsigned)t.addrs[i].index, name)) /* else it has just gone */
+			v[count++] = (struct host_addr){t.addrs[i].addr, arena_dup(a, name), (uint32_t)t.addrs[i].index};
+	}
+	*out = v;
+	*n = count;
+	return a->bad ? err_nomem(e) : 0;
+}
+
 int observe_link(struct kernel *ops, const char *name, enum link_kind *out, struct err *e)
 {
 	struct real *k = (struct real *)ops;

@@ -434,7 +434,7 @@ int kernel_new(const struct netconf *conf, struct kernel **out, struct err *e)
 	struct real *k = calloc(1, sizeof(*k));
 	if (!k)
 		return err_nomem(e);
-	k->ops = (struct kernel){.run = real_run, .observe = real_observe, .routes = observe_routes, .link = observe_link, .free = real_free};
+	k->ops = (struct kernel){.run = real_run, .observe = real_observe, .routes = observe_routes, .addrs = observe_addrs, .link = observe_link, .free = real_free};
 	k->conf = conf;
 	k->stamper = (struct stamper)STAMPER_NONE;
 	int r = nl_open(&k->nl, e);

@@ -68,6 +68,7 @@ bool dns_there(struct real *k, const char *ns); /* and the NAT leads to them */
 int observe_routes(struct kernel *k, struct arena *a, struct prefix **out, size_t *n, struct err *e);
 /* The link of this name; index 0: there is none. */
 int observe_link_named(struct nl *nl, const char *name, struct rtnl_link *out, struct err *e);
+int observe_addrs(struct kernel *k, struct arena *a, struct host_addr **out, size_t *n, struct err *e);
 int observe_link(struct kernel *k, const char *name, enum link_kind *out, struct err *e);
 int netfilter_on_bridges(struct err *e); /* the kernel can show bridged packets to the firewall, after this; host.c */
 int sysctl_write(const char *path, const char *value, struct err *e); /* below /proc/sys of the calling thread's namespace */

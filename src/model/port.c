@@ -42,7 +42,8 @@ struct port *port_copy(const struct port *p)
 bool port_equal(const struct port *a, const struct port *b)
 {
 	return streq(a->key, b->key) && streq(a->network, b->network) && a->proto == b->proto && a->count == b->count &&
-	       ip_eq(&a->host_ip, &b->host_ip) && a->host_port == b->host_port && ip_eq(&a->ip, &b->ip) && a->port == b->port;
+	       ip_eq(&a->host_ip, &b->host_ip) && a->host_port == b->host_port && ip_eq(&a->ip, &b->ip) && a->port == b->port &&
+	       a->scope == b->scope;
 }
 
 int port_order(const void *x, const void *y)
@@ -69,6 +70,26 @@ int port_proto_parse(const char *s, uint8_t *out)
 	for (size_t i = 0; i < ARRAY_LEN(protocols); i++) {
 		if (strcasecmp(protocols[i].name, s) == 0) {
 			*out = protocols[i].proto;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static const char *const scopes[] = {
+	[SCOPE_ANY] = "any", [SCOPE_LAN] = "lan", [SCOPE_LOCAL] = "local", [SCOPE_HOST_FIREWALL] = "host-firewall"};
+static_assert(ARRAY_LEN(scopes) == SCOPE_N, "scopes[] is missing one");
+
+const char *port_scope_name(enum port_scope s)
+{
+	return scopes[s];
+}
+
+int port_scope_parse(const char *s, enum port_scope *out)
+{
+	for (int i = 0; i < SCOPE_N; i++) {
+		if (streq(scopes[i], s)) {
+			*out = (enum port_scope)i;
 			return 0;
 		}
 	}

@@ -8,6 +8,11 @@
 
 #define PORT_KEY (ID_TEXT + 12)
 
+/* Whom a port of the host serves: anybody; who has an address of a subnet that is on-link where he comes in; this host
+ * alone; or whom the host's own INPUT rules let pass: then it is not led there by NAT but by the proxy. */
+enum port_scope { SCOPE_ANY, SCOPE_LAN, SCOPE_LOCAL, SCOPE_HOST_FIREWALL, SCOPE_N };
+#define PUBLISH_SCOPE "com.pontoon.publish_scope" /* option of a network, label of a container */
+
 struct port {
 	struct thing thing;
 	char key[PORT_KEY];
@@ -15,6 +20,7 @@ struct port {
 	char network[ID_TEXT]; /* of the endpoint */
 	int64_t seq;           /* order within the container */
 	uint8_t proto;         /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP */
+	enum port_scope scope;
 	uint16_t count;
 	struct ip host_ip;  /* unspecified: any address of this family */
 	uint16_t host_port; /* 0: nothing of the host's leads there, the port is only opened (mode routed) */
@@ -29,6 +35,13 @@ bool port_equal(const struct port *a, const struct port *b); /* in everything */
 int port_order(const void *a, const void *b);                /* for qsort of pointers: by protocol, port, family, host's address and port */
 const char *port_proto_name(uint8_t proto);                  /* "tcp", "udp", "sctp" */
 int port_proto_parse(const char *s, uint8_t *out);           /* in any case; -EINVAL */
+const char *port_scope_name(enum port_scope s);              /* "any", "lan", "local", "host-firewall" */
+int port_scope_parse(const char *s, enum port_scope *out);   /* -EINVAL */
+/* Only for some, by their address? */
+static inline bool port_is_limited(const struct port *p)
+{
+	return p->host_port && (p->scope == SCOPE_LAN || p->scope == SCOPE_LOCAL);
+}
 static inline unsigned port_last(const struct port *p)
 {
 	return (unsigned)p->host_port + p->count - 1;
@@ -36,5 +49,5 @@ static inline unsigned port_last(const struct port *p)
 /* Is the host port led to the container by the firewall, not only by the proxy? */
 static inline bool port_is_nat(const struct port *p)
 {
-	return p->host_port && p->host_ip.family == p->ip.family;
+	return p->host_port && p->host_ip.family == p->ip.family && p->scope != SCOPE_HOST_FIREWALL;
 }

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "model/port.h"
+
 #define HOSTNAME_MOST 64       /* what the kernel takes */
 #define DURATION_LEAST 1000000 /* of health checks: 1 ms in ns */
 
@@ -212,12 +214,20 @@ static int check_lists(const struct host_config *h, struct err *e)
 	return 0;
 }
 
+static int check_scope(const struct config *c, struct err *e)
+{
+	const char *s = kvs_get(&c->labels, PUBLISH_SCOPE);
+	enum port_scope scope;
+	return s && port_scope_parse(s, &scope) < 0 ? invalid(e, "invalid value of label " PUBLISH_SCOPE ": \"%s\" (any, lan, local or host-firewall)", s) : 0;
+}
+
 int spec_check(
 	struct container_spec *s, const struct spec_host *host, struct arena *a, struct strv *warnings, struct err *e)
 {
 	struct check c = {.s = s, .host = host, .a = a, .warnings = warnings};
 	try(check_modes(&c, e));
 	try(check_config(&s->config, e));
+	try(check_scope(&s->config, e));
 	try(check_restart(&s->host, e));
 	try(check_lists(&s->host, e));
 	try(check_bindings(&s->host, a, e));

@@ -61,6 +61,7 @@ const struct tag **world_tags_of_image(const struct world *w, struct arena *a, c
 size_t world_containers_of_image(const struct world *w, const char *image);
 /* Published ports of a container by their seq, in an array from the arena. */
 const struct port **world_ports_of_container(const struct world *w, struct arena *a, const char *container, size_t *n);
+size_t world_limited_ports(const struct world *w); /* how many are for some clients only, by their address */
 /* A port that has one of these `count` ports of the host, at the same address, or any where one of the two is
  * unspecified; NULL. O(log n) for each specific address that ports are published at. */
 const struct port *world_port_overlapping(

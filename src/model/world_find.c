@@ -367,3 +367,9 @@ int world_find_volume(const struct world *w, const char *name, const struct volu
 	*out = v;
 	return 0;
 }
+
+size_t world_limited_ports(const struct world *w)
+{
+	size_t n = index_count_order(&w->now, NOUN_PORT, ORDER_LIMITED);
+	return w->base ? n + index_count_order(&w->base->now, NOUN_PORT, ORDER_LIMITED) - index_count_order(&w->hidden, NOUN_PORT, ORDER_LIMITED) : n;
+}

@@ -115,7 +115,7 @@ static int cmp_subnet6(const void *probe, const struct tree_node *n)
 	return cmp_subnet(probe, net, &net->v6);
 }
 
-static int cmp_links(const void *probe, const struct tree_node *n)
+static int cmp_by_key(const void *probe, const struct tree_node *n)
 {
 	const struct probe *p = probe;
 	return p->edge ? p->edge : strcmp(p->key, thing_of(n, ORDER_LINKS)->key);
@@ -138,7 +138,7 @@ static const tree_cmp orders[NOUN_N][ORDER_N] = {
 		[ORDER_SUBNET4] = cmp_subnet4, [ORDER_SUBNET6] = cmp_subnet6},
 	[NOUN_CONTAINER] =
 		{[ORDER_KEY] = cmp_key, [ORDER_SEQ] = cmp_seq, [ORDER_NAME] = cmp_name, [ORDER_USER] = cmp_user,
-			[ORDER_LINKS] = cmp_links},
+			[ORDER_LINKS] = cmp_by_key},
 	[NOUN_ENDPOINT] = {[ORDER_KEY] = cmp_key,
 		[ORDER_NETWORK] = cmp_network,
 		[ORDER_JOINED] = cmp_joined,
@@ -147,7 +147,7 @@ static const tree_cmp orders[NOUN_N][ORDER_N] = {
 	[NOUN_IMAGE] = {[ORDER_KEY] = cmp_key},
 	[NOUN_TAG] = {[ORDER_KEY] = cmp_key, [ORDER_TAGGED] = cmp_tagged},
 	[NOUN_LAYER] = {[ORDER_KEY] = cmp_key},
-	[NOUN_PORT] = {[ORDER_KEY] = cmp_key, [ORDER_HOST] = cmp_host},
+	[NOUN_PORT] = {[ORDER_KEY] = cmp_key, [ORDER_HOST] = cmp_host, [ORDER_LIMITED] = cmp_by_key},
 	[NOUN_VOLUME] = {[ORDER_KEY] = cmp_key},
 };
 
@@ -159,6 +159,8 @@ static bool place(const struct thing *t, int order, struct probe *p)
 		return true;
 	if (t->noun == NOUN_PORT) {
 		const struct port *port = (const struct port *)t;
+		if (order == ORDER_LIMITED)
+			return port_is_limited(port);
 		p->seq = index_host_seq(port->proto, port->host_port);
 		p->ip = &port->host_ip;
 		return port->host_port != 0;

@@ -25,6 +25,7 @@ enum {
 	ORDER_TAGGED = 1, /* tags by image */
 
 	ORDER_HOST = 1, /* ports of the host by protocol, address and number */
+	ORDER_LIMITED = ORDER_LINKS, /* those with scope lan or local, by key */
 	ORDER_N = 5
 };
 

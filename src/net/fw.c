@@ -15,6 +15,8 @@
  * Published ports stand before what closes a network's part, oldest network first, so that one that comes moves none (class 1 of
  * DOCKER, class 3 of nat's DOCKER, after the RETURNs). Their place follows from the text alone, since a listing says no more.
  *
+ * A publish scope is kept in table raw, before NAT and before the proxy's listener: what comes from elsewhere is dropped there.
+ *
  * Dockerd 20.10 reaches the same order by inserting everything at the top and then moving the two jumps back up. */
 #include "net/fw.h"
 
@@ -28,7 +30,7 @@
  * reach containers directly, %M a mark. `host` rows stand once, those with %T once an interface, those of `when` PORT_... once a
  * published port, LINK once a port that a link opens, the others once a network. Of a port: %A the container's address, %P its port or ports there, %H the
  * host's address (of a link: that of the container that has it), %O the port or ports there, %Q the protocol, %L where DNAT leads. */
-enum when { ALWAYS, PROXY_ON, PROXY_OFF, PORT_OPEN, PORT_ANYWHERE, PORT_AT, PORT_ANYWHERE_OFF, PORT_AT_OFF, PORT_LOOPBACK, LINK, ON_MARK, ON_HAIRPIN, ON_RETURN, ON_ISOLATED, ON_ISOLATED_OFF, ON_MASQ,
+enum when { ALWAYS, PROXY_ON, PROXY_OFF, PORT_OPEN, PORT_ANYWHERE, PORT_AT, PORT_ANYWHERE_OFF, PORT_AT_OFF, PORT_LOOPBACK, PORT_LOCAL, PORT_LOCAL_AT, PORT_LAN, PORT_LAN_AT, LINK, ON_LIMITED, ON_LINK_FROM, ON_MARK, ON_HAIRPIN, ON_RETURN, ON_ISOLATED, ON_ISOLATED_OFF, ON_MASQ,
 	ON_SNAT, ON_ICC, ON_NO_ICC, ON_EXTERNAL, ON_INTERNAL, ON_RAW, ON_TRUSTED, ON_ROUTED, ON_CLOSED, ON_UNPROTECTED };
 enum { F4 = 1 << FW_V4, F6 = 1 << FW_V6 };
 
@@ -44,7 +46,7 @@ struct shape {
 
 #define ISOLATE_1 "DOCKER-ISOLATION-STAGE-1"
 #define ISOLATE_2 "DOCKER-ISOLATION-STAGE-2"
-
+#define LAN       "DOCKER-LAN"
 
 /* In mode nat it is the raw row that keeps others out, whatever the policy of FORWARD; in mode routed, and where the raw
  * row lets somebody pass, the DROP in DOCKER. The comment tells the row of --bridge-accept-fwmark from an administrator's. The IPv6 rows of an internal network let link-local traffic inside the bridge pass: it is not of the subnet.
@@ -99,18 +101,29 @@ static const struct shape shapes[] = {
 	{F4 | F6, FW_RAW, "PREROUTING", "-d %N -i %T -m addrtype ! --dst-type LOCAL -m comment --comment %C -j ACCEPT", 2, 0,
 		false, ON_TRUSTED},
 	{F4 | F6, FW_RAW, "PREROUTING", "-d %N ! -i %D -m addrtype ! --dst-type LOCAL -j DROP", 2, 1, false, ON_RAW},
+	/* Publish scopes. What comes from the container's own network reaches it anyway. */
+	{F4 | F6, FW_RAW, "PREROUTING", "! -i %D -p %Q -m %Q --dport %O -m addrtype ! --src-type LOCAL --dst-type LOCAL -j DROP", 3, 0, false, PORT_LOCAL},
+	{F4 | F6, FW_RAW, "PREROUTING", "-d %H ! -i %D -p %Q -m %Q --dport %O -m addrtype ! --src-type LOCAL -j DROP", 3, 0, false, PORT_LOCAL_AT},
+	{F4 | F6, FW_RAW, "PREROUTING", "! -i %D -p %Q -m %Q --dport %O -m addrtype --dst-type LOCAL -j " LAN, 3, 0, false, PORT_LAN},
+	{F4 | F6, FW_RAW, "PREROUTING", "-d %H ! -i %D -p %Q -m %Q --dport %O -j " LAN, 3, 0, false, PORT_LAN_AT},
+	{F4 | F6, FW_RAW, LAN, "-m addrtype --src-type LOCAL -j RETURN", 1, 0, true, ON_LIMITED},
+	{F6, FW_RAW, LAN, "-s fe80::/10 -j RETURN", 1, 1, true, ON_LIMITED},
+	{F4 | F6, FW_RAW, LAN, "-s %N -i %D -j RETURN", 2, 0, true, ON_LINK_FROM},
+	{F4 | F6, FW_RAW, LAN, "-j DROP", 9, 0, true, ON_LIMITED},
 };
 
 static const struct {
 	enum fw_table table;
 	const char *name;
 	bool keep;
+	enum when when;
 } chains[] = {
-	{FW_FILTER, "DOCKER", false},
-	{FW_FILTER, ISOLATE_1, false},
-	{FW_FILTER, ISOLATE_2, false},
-	{FW_FILTER, "DOCKER-USER", true},
-	{FW_NAT, "DOCKER", false},
+	{FW_FILTER, "DOCKER", false, ALWAYS},
+	{FW_FILTER, ISOLATE_1, false, ALWAYS},
+	{FW_FILTER, ISOLATE_2, false, ALWAYS},
+	{FW_FILTER, "DOCKER-USER", true, ALWAYS},
+	{FW_NAT, "DOCKER", false, ALWAYS},
+	{FW_RAW, LAN, false, ON_LIMITED},
 };
 
 /* Colon-separated. */
@@ -139,6 +152,12 @@ static bool applies(enum when when, const struct network *n, enum fw_family f, c
 	case PORT_ANYWHERE_OFF:
 	case PORT_AT_OFF:
 	case PORT_LOOPBACK:
+	case PORT_LOCAL:
+	case PORT_LOCAL_AT:
+	case PORT_LAN:
+	case PORT_LAN_AT:
+	case ON_LIMITED: /* want_skeleton */
+	case ON_LINK_FROM:
 		return false; /* fw_want_port */
 	case LINK:
 		return false; /* fw_want_links */
@@ -318,8 +337,28 @@ static int add_rule(const struct shape *s, enum fw_family f, struct unit u, cons
 	return !o.rule.text || kstate_add(out, &o) < 0 ? err_nomem(e) : 0;
 }
 
-static int want_skeleton(const struct netconf *c, enum fw_family f, struct kstate *out, struct err *e)
+/* Which subnets are on-link at which interface: what those with scope lan are judged by. */
+static int want_on_link(const struct world *w, const struct netconf *c, enum fw_family f, const struct shape *s, struct kstate *out, struct err *e)
 {
+	struct unit u = {UNIT_HOST, ""};
+	const struct network *n;
+	for (size_t i = 0; i < c->naddrs; i++) {
+		struct blanks v = {.subnet = prefix_masked(&c->addrs[i].addr)};
+		bool one = v.subnet.len == ip_bits(v.subnet.ip.family);
+		if (!one && v.subnet.ip.family == (f == FW_V6 ? AF_INET6 : AF_INET) && STR_COPY(v.device, c->addrs[i].link))
+			try(add_rule(s, f, u, NULL, &v, out, e));
+	}
+	for (size_t i = 0; (n = world_next(w, NOUN_NETWORK, &i));) {
+		struct blanks v = blanks_of(n, f);
+		if (fw_has_family(c, n, f))
+			try(add_rule(s, f, u, NULL, &v, out, e));
+	}
+	return 0;
+}
+
+static int want_skeleton(const struct world *w, const struct netconf *c, enum fw_family f, struct kstate *out, struct err *e)
+{
+	bool limited = world_limited_ports(w) > 0;
 	struct blanks blanks = {.mark = c->accept_mark ? c->accept_mark : ""};
 	struct unit u = {UNIT_HOST, ""};
 	for (size_t i = 0; i < ARRAY_LEN(chains); i++) {
@@ -329,12 +368,18 @@ static int want_skeleton(const struct netconf *c, enum fw_family f, struct kstat
 				.table = chains[i].table,
 				.chain = chains[i].name,
 				.keep = chains[i].keep}};
-		if (kstate_add(out, &o) < 0)
+		if ((limited || chains[i].when != ON_LIMITED) && kstate_add(out, &o) < 0)
 			return err_nomem(e);
 	}
-	for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
-		if (shapes[i].host && (shapes[i].families & (1 << f)) && applies(shapes[i].when, NULL, f, c))
-			try(add_rule(&shapes[i], f, u, NULL, &blanks, out, e));
+	for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
+		const struct shape *s = &shapes[i];
+		if (!s->host || !(s->families & (1 << f)))
+			continue;
+		if (s->when == ON_LIMITED ? limited : applies(s->when, NULL, f, c))
+			try(add_rule(s, f, u, NULL, &blanks, out, e));
+		else if (s->when == ON_LINK_FROM && limited)
+			try(want_on_link(w, c, f, s, out, e));
+	}
 	return 0;
 }
 
@@ -351,11 +396,11 @@ int fw_want_host(const struct world *w, const struct netconf *c, struct kstate *
 		v6 = fw_has_family(c, n, FW_V6);
 	if (c->nftables) { /* what iptables was told to drop by default is ours to judge again */
 		drop.policy.value = "ACCEPT";
-		try(fw_nft_want_host(c, v6, out, e));
+		try(fw_nft_want_host(w, c, v6, out, e));
 	} else {
-		try(want_skeleton(c, FW_V4, out, e));
+		try(want_skeleton(w, c, FW_V4, out, e));
 		if (v6)
-			try(want_skeleton(c, FW_V6, out, e));
+			try(want_skeleton(w, c, FW_V6, out, e));
 	}
 	if (c->policy_drop && kstate_add(out, &drop) < 0)
 		return err_nomem(e);
@@ -404,6 +449,10 @@ static bool port_applies(enum when when, const struct netconf *c, const struct n
 		return nat ? mode == GW_NAT : !p->host_port;
 	if (when == PORT_LOOPBACK)
 		return nat && ip_is_loopback(&p->host_ip);
+	if (when == PORT_LOCAL || when == PORT_LOCAL_AT)
+		return nat && p->scope == SCOPE_LOCAL && any == (when == PORT_LOCAL);
+	if (when == PORT_LAN || when == PORT_LAN_AT)
+		return nat && p->scope == SCOPE_LAN && any == (when == PORT_LAN);
 	if (when == PORT_ANYWHERE || when == PORT_ANYWHERE_OFF)
 		return nat && any && c->userland_proxy == (when == PORT_ANYWHERE);
 	return (when == PORT_AT || when == PORT_AT_OFF) && nat && !any && c->userland_proxy == (when == PORT_AT);

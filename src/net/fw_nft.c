@@ -20,6 +20,8 @@
  *   port4/6       protocol . port : container . port             at any
  *   range4/6      address . protocol . ports : container         a long run that keeps its numbers (only those: intervals are slow)
  *   open4/6, openrange4/6   container . protocol . port(s)       what may be reached by who came through the maps
+ *   local4/6, lan4/6   address . protocol . ports                publish scopes: for this host; for what is on-link where it comes in
+ *   onlink4/6  interface . subnet                                which that is, our networks aside
  *   direct     family . br  what is opened may be reached at the container's address by everybody
  *   trusted    interface . br   and by who comes from there
  *   loopback4     address . protocol . ports                     published on the host's loopback: for the host alone
@@ -69,6 +71,12 @@ static const char skeleton_head[] =
 	"\tset openrange6 {\n\t\ttype ipv6_addr . inet_proto . inet_service\n\t\tflags interval\n\t}\n"
 	"\tset loopback4 {\n\t\ttype ipv4_addr . inet_proto . inet_service\n\t\tflags interval\n\t}\n"
 	"\tset links4 {\n\t\ttype ipv4_addr . ipv4_addr . inet_proto . inet_service\n\t}\n"
+	"\tset local4 {\n\t\ttype ipv4_addr . inet_proto . inet_service\n\t\tflags interval\n\t}\n"
+	"\tset local6 {\n\t\ttype ipv6_addr . inet_proto . inet_service\n\t\tflags interval\n\t}\n"
+	"\tset lan4 {\n\t\ttype ipv4_addr . inet_proto . inet_service\n\t\tflags interval\n\t}\n"
+	"\tset lan6 {\n\t\ttype ipv6_addr . inet_proto . inet_service\n\t\tflags interval\n\t}\n"
+	"\tset onlink4 {\n\t\ttype ifname . ipv4_addr\n\t\tflags interval\n\t}\n"
+	"\tset onlink6 {\n\t\ttype ifname . ipv6_addr\n\t\tflags interval\n\t}\n"
 	"\tset direct {\n\t\ttype nf_proto . ifname\n\t}\n"
 	"\tset trusted {\n\t\ttype ifname . ifname\n\t}\n"
 	"\tset own4 {\n\t\ttype ifname . ipv4_addr\n\t\tflags interval\n\t}\n"
@@ -120,6 +128,20 @@ static const char skeleton_tail[] =
 	"\t\ttype filter hook prerouting priority raw; policy accept;\n"
 	"\t\tiifname @bridges ip daddr 127.0.0.0/8 drop\n"
 	"\t\tiifname != \"lo\" ip daddr 127.0.0.0/8 ip daddr . meta l4proto . th dport @loopback4 drop\n"
+	"\t\tip daddr . meta l4proto . th dport @local4 jump limited\n"
+	"\t\tip6 daddr . meta l4proto . th dport @local6 jump limited\n"
+	"\t\tip daddr . meta l4proto . th dport @lan4 jump lan\n"
+	"\t\tip6 daddr . meta l4proto . th dport @lan6 jump lan\n"
+	"\t}\n"
+	"\tchain lan {\n"
+	"\t\tiifname . ip saddr @onlink4 return\n"
+	"\t\tiifname . ip6 saddr @onlink6 return\n"
+	"\t\tip6 saddr fe80::/10 return\n"
+	"\t\tiifname . iifname @pairs return\n"
+	"\t\tjump limited\n"
+	"\t}\n"
+	"\tchain limited {\n"
+	"\t\tfib daddr type local fib saddr type != local drop\n"
 	"\t}\n"
 	"\tchain prerouting {\n"
 	"\t\ttype nat hook prerouting priority dstnat; policy accept;\n"
@@ -165,7 +187,22 @@ static const char *mark_match(const char *mark, struct arena *a)
 	return arena_printf(a, "meta mark 0x%08x", value);
 }
 
-int fw_nft_want_host(const struct netconf *c, bool v6, struct kstate *out, struct err *e)
+/* "eth0" . 192.0.2.0/24, for those with scope lan. */
+static int want_on_link(const struct netconf *c, struct kstate *out)
+{
+	for (size_t i = 0; i < c->naddrs; i++) {
+		struct prefix net = prefix_masked(&c->addrs[i].addr);
+		bool v6 = net.ip.family == AF_INET6;
+		char text[PREFIX_TEXT];
+		struct kobj o = {.kind = K_NFT_ELEM, .unit = {UNIT_HOST, ""},
+			.elem = {v6 ? "onlink6" : "onlink4", arena_printf(out->mem, "\"%s\" . %s", c->addrs[i].link, prefix_format(&net, text)), ""}};
+		if (net.len < ip_bits(net.ip.family) && (!o.elem.key || kstate_add(out, &o) < 0))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int fw_nft_want_host(const struct world *w, const struct netconf *c, bool v6, struct kstate *out, struct err *e)
 {
 	struct unit u = {UNIT_HOST, ""};
 	struct kobj table = {.kind = K_NFT_TABLE, .unit = u, .elem = {"", "", mark_match(c->accept_mark, out->mem)}},
@@ -173,6 +210,8 @@ int fw_nft_want_host(const struct netconf *c, bool v6, struct kstate *out, struc
 		    six = {.kind = K_NFT_ELEM, .unit = u, .elem = {"strict", "ipv6", ""}};
 	if (!table.elem.value || kstate_add(out, &table) < 0 || (c->policy_drop && kstate_add(out, &four) < 0) ||
 		(v6 && c->policy_drop6 && kstate_add(out, &six) < 0))
+		return err_nomem(e);
+	if (world_limited_ports(w) && want_on_link(c, out) < 0)
 		return err_nomem(e);
 	static const char *const spared[][2] = {{"spared4", "127.0.0.0/8"}, {"spared6", "::1"}};
 	for (size_t i = 0; c->userland_proxy && i < ARRAY_LEN(spared); i++) {
@@ -293,8 +332,12 @@ static int want_led(const struct port *p, const char *ip, struct kstate *out)
 	ip_format(&p->host_ip, host);
 	if (ip_is_loopback(&p->host_ip) && !v6)
 		try(add_port(out, p, "loopback4", port_text(a, host, p, p->host_port, p->count), ""));
+	const char *everywhere = v6 ? "::/0" : "0.0.0.0/0";
+	if (port_is_limited(p))
+		try(add_port(out, p, p->scope == SCOPE_LAN ? (v6 ? "lan6" : "lan4") : v6 ? "local6" : "local4",
+			port_text(a, any ? everywhere : host, p, p->host_port, p->count), ""));
 	if (p->count > LIMIT_PORT_RUN && p->host_port == p->port)
-		return add_port(out, p, v6 ? "range6" : "range4", port_text(a, any ? (v6 ? "::/0" : "0.0.0.0/0") : host, p, p->host_port, p->count), ip);
+		return add_port(out, p, v6 ? "range6" : "range4", port_text(a, any ? everywhere : host, p, p->host_port, p->count), ip);
 	for (unsigned i = 0; i < p->count; i++) {
 		const char *to = arena_printf(a, "%s . %u", ip, p->port + i);
 		const char *key = any ? arena_printf(a, "%s . %u", port_proto_name(p->proto), p->host_port + i) : port_text(a, host, p, p->host_port + i, 1);

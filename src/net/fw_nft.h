@@ -12,7 +12,7 @@
 #define FW_NFT_LIST "list table inet pontoon\n"
 
 /* v6: there are networks with IPv6. */
-int fw_nft_want_host(const struct netconf *c, bool v6, struct kstate *out, struct err *e);
+int fw_nft_want_host(const struct world *w, const struct netconf *c, bool v6, struct kstate *out, struct err *e);
 int fw_nft_want_network(const struct netconf *c, const struct network *n, struct kstate *out, struct err *e);
 int fw_nft_want_port(const struct world *w, const struct network *n, const struct port *p, struct kstate *out, struct err *e);
 int fw_nft_want_link(const char *endpoint, const struct ip *from, const struct ip *to, const struct link_port *p, struct kstate *out, struct err *e);

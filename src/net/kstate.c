@@ -162,12 +162,22 @@ bool kobj_is_fw(const struct kobj *o)
 	       o->kind == K_NFT_ELEM;
 }
 
+static bool same_clients(const struct kobj *a, const struct kobj *b)
+{
+	if (a->listen.limited != b->listen.limited || a->listen.nfrom != b->listen.nfrom)
+		return false;
+	for (size_t i = 0; i < a->listen.nfrom; i++)
+		if (a->listen.from[i].ifindex != b->listen.from[i].ifindex || !prefix_eq(&a->listen.from[i].net, &b->listen.from[i].net))
+			return false;
+	return true;
+}
+
 bool kobj_equal(const struct kobj *w, const struct kobj *h)
 {
 	switch (w->kind) {
 	case K_LISTEN:
 		return w->listen.count == h->listen.count && w->listen.dual == h->listen.dual && ip_eq(&w->listen.target, &h->listen.target) &&
-		       w->listen.target_port == h->listen.target_port;
+		       w->listen.target_port == h->listen.target_port && w->listen.keep_client == h->listen.keep_client && same_clients(w, h);
 	case K_BRIDGE:
 		return bridge_equal(w, h);
 	case K_VETH:

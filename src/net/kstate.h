@@ -3,9 +3,8 @@
  * are equal (kobj_cmp_key), and equal when nothing needs doing (kobj_equal). */
 #pragma once
 
-#include "base/ip.h"
 #include "base/limits.h"
-#include "base/strv.h"
+#include "base/relay_proto.h" /* and ip, strv */
 
 #define KIFNAME 16
 
@@ -64,9 +63,11 @@ struct kobj {
 	union {
 		struct {
 			uint8_t proto;
-			bool dual;            /* IPv6, and serves IPv4 too */
+			bool dual, limited, keep_client; /* IPv6, and serves IPv4 too; as the relay's */
 			struct ip ip, target; /* unspecified: any of its family; where the proxy leads */
 			uint16_t port, count, target_port;
+			const struct relay_from *from;
+			size_t nfrom;
 		} listen;
 		struct {
 			const char *name, *alias;

@@ -135,6 +135,14 @@ static int option_binding(const char *s, void *out, const char **why)
 	return ip_parse(s, &ip);
 }
 
+static int option_scope(const char *s, void *out, const char **why)
+{
+	enum port_scope scope;
+	(void)out;
+	*why = "one of any, lan, local, host-firewall";
+	return port_scope_parse(s, &scope);
+}
+
 #define N(m) offsetof(struct network, m)
 static const struct option {
 	const char *name;
@@ -152,6 +160,7 @@ static const struct option {
 	{"com.docker.network.container_iface_prefix", option_prefix, 0},
 	{"com.docker.network.host_ipv4", option_ip4, N(snat4)},
 	{"com.docker.network.host_ipv6", option_ip6, N(snat6)},
+	{PUBLISH_SCOPE, option_scope, 0},
 	{NETWORK_TRUSTED, option_devices, 0},
 	{NETWORK_ANNOUNCEMENTS, option_announcements, 0},
 	{NETWORK_PAUSE, option_pause, 0},

@@ -30,6 +30,7 @@ struct claim {
 	const struct endpoint *ep;
 	struct ip ip;
 	bool opened; /* mode routed */
+	enum port_scope scope;
 	size_t order;
 };
 
@@ -102,8 +103,14 @@ static size_t old_at(const struct job *j, const struct claim *c, unsigned host_p
 	return lo;
 }
 
+static const char *cannot_limit(const struct job *j, const struct claim *c, const struct network *n);
+
 static int put(struct job *j, const struct claim *c, uint16_t host_port, struct err *e)
 {
+	const struct network *n = world_network(j->fork, c->ep->network);
+	const char *why = n ? cannot_limit(j, c, n) : NULL;
+	if (why)
+		return err_as(e, ERR_INVALID, "publish scope \"%s\" of container %s on network %s cannot be kept: %s", port_scope_name(c->scope), j->c->name, n->name, why);
 	struct port *p = port_new(j->c->id, j->seq);
 	if (!p)
 		return err_nomem(e);
@@ -114,6 +121,7 @@ static int put(struct job *j, const struct claim *c, uint16_t host_port, struct 
 	p->host_port = host_port;
 	p->ip = c->ip;
 	p->port = c->port;
+	p->scope = c->scope;
 	for (size_t i = old_at(j, c, host_port); i < j->nold && cmp_place(j->old[i], c->proto, &c->host, host_port) == 0; i++) {
 		const struct port *o = j->old[i];
 		p->seq = o->seq;
@@ -129,6 +137,31 @@ static int put(struct job *j, const struct claim *c, uint16_t host_port, struct 
 }
 
 /* --- claims --- */
+
+/* The container's own word, else its network's, else the daemon's. */
+static enum port_scope scope_of(const struct job *j, const struct network *n)
+{
+	enum port_scope s = j->conf->publish_scope;
+	const char *own = kvs_get(&j->c->spec->config.labels, PUBLISH_SCOPE), *text = own ? own : n ? kvs_get(&n->options, PUBLISH_SCOPE) : NULL;
+	if (text)
+		(void)port_scope_parse(text, &s); /* judged when it was given */
+	return s;
+}
+
+/* Why nobody could keep to the scope; NULL: somebody can. */
+static const char *cannot_limit(const struct job *j, const struct claim *c, const struct network *n)
+{
+	enum gw_mode mode = c->ip.family == AF_INET6 ? n->gw_mode6 : n->gw_mode4;
+	if (c->scope == SCOPE_ANY)
+		return NULL;
+	if (c->opened)
+		return "in gateway mode routed the container itself is reached, at its own address";
+	if (mode == GW_NAT_UNPROTECTED)
+		return "in gateway mode nat-unprotected everybody reaches the container itself, at its own address";
+	if (c->scope == SCOPE_HOST_FIREWALL)
+		return !j->conf->userland_proxy ? "it needs the proxy (--userland-proxy)" : c->count > LIMIT_PORT_RUN ? "a range that long has no listeners: publish it in parts" : NULL;
+	return j->conf->no_raw ? "there are no rules in table raw (DOCKER_INSECURE_NO_IPTABLES_RAW)" : NULL;
+}
 
 static int add_claim(struct job *j, const struct claim *c)
 {
@@ -179,6 +212,7 @@ static int claim_at(struct job *j, struct claim c, const struct ip *host)
 	c.host = *host;
 	c.ep = j->gw[f];
 	c.ip = *address_of(c.ep, f);
+	c.scope = scope_of(j, world_network(j->fork, c.ep->network));
 	return add_claim(j, &c);
 }
 
@@ -235,6 +269,7 @@ static int claim_routed(struct job *j, const struct claim *c, const struct endpo
 			o.ip = *ip;
 			o.host = (struct ip){.family = ip->family};
 			o.opened = true;
+			o.scope = scope_of(j, net);
 			try(add_claim(j, &o));
 		}
 	}

@@ -107,8 +107,48 @@ static bool any_joined(const struct world *w, struct arena *a, const char *conta
 	return false;
 }
 
+static int add_from(struct kobj *o, struct arena *a, const struct prefix *net, uint32_t ifindex, size_t cap)
+{
+	struct relay_from *v = (struct relay_from *)(uintptr_t)o->listen.from;
+	if (!v && !(o->listen.from = v = arena_new(a, struct relay_from, cap)))
+		return -ENOMEM;
+	v[o->listen.nfrom++] = (struct relay_from){*net, ifindex};
+	return 0;
+}
+
+/* Whom the proxy may serve on a socket with scope lan or local. What the firewall leads to the container it judges first, so that family is free
+ * here, for the proxy's part of it; the other has nobody else to judge it. */
+static int limit_listen(const struct world *w, const struct netconf *c, const struct port *p, const struct port *twin, struct arena *a, struct kobj *o)
+{
+	bool guarded[FW_FAMILY_N] = {false};
+	size_t cap = 2 * c->naddrs + FW_FAMILY_N + 1;
+	static const struct prefix link_local = {.ip = {.family = AF_INET6, .b = {0xfe, 0x80}}, .len = 10};
+	o->listen.limited = port_is_limited(p);
+	for (int i = 0; o->listen.limited && i < 2; i++) {
+		const struct port *q = i ? twin : p;
+		const struct network *n = q ? world_network(w, q->network) : NULL;
+		enum fw_family f = q && q->ip.family == AF_INET6 ? FW_V6 : FW_V4;
+		struct prefix all = {.ip = {.family = f == FW_V6 ? AF_INET6 : AF_INET}};
+		guarded[f] |= n && port_is_nat(q) && p->scope == SCOPE_LAN && fw_has_family(c, n, f);
+		if (n && guarded[f] && port_is_nat(q))
+			try(add_from(o, a, &all, 0, cap));
+	}
+	if (o->listen.limited && p->scope == SCOPE_LAN)
+		try(add_from(o, a, &link_local, 0, cap));
+	for (size_t i = 0; o->listen.limited && i < c->naddrs; i++) {
+		const struct host_addr *h = &c->addrs[i];
+		struct prefix own = {.ip = h->addr.ip, .len = (uint8_t)ip_bits(h->addr.ip.family)}, net = prefix_masked(&h->addr);
+		if (guarded[own.ip.family == AF_INET6 ? FW_V6 : FW_V4])
+			continue;
+		try(add_from(o, a, ip_is_loopback(&own.ip) ? &net : &own, 0, cap));
+		if (p->scope == SCOPE_LAN)
+			try(add_from(o, a, &net, h->ifindex, cap));
+	}
+	return 0;
+}
+
 /* The proxy's target of a socket that two families share: IPv4, when the container has it. */
-static int add_listen(const struct port *p, const struct port *twin, unsigned i, struct kstate *out, struct err *e)
+static int add_listen(const struct world *w, const struct netconf *c, const struct port *p, const struct port *twin, unsigned i, struct kstate *out, struct err *e)
 {
 	const struct port *to = twin && twin->ip.family == AF_INET ? twin : p;
 	struct kobj o = {.kind = K_LISTEN,
@@ -116,7 +156,8 @@ static int add_listen(const struct port *p, const struct port *twin, unsigned i,
 		.listen = {.proto = p->proto, .ip = p->host_ip, .port = (uint16_t)(p->host_port + i), .count = 1, .dual = twin != NULL, .target = to->ip, .target_port = (uint16_t)(to->port + i)}};
 	if (p->count > LIMIT_PORT_RUN)
 		o.listen.count = p->count;
-	return kstate_add(out, &o) < 0 ? err_nomem(e) : 0;
+	o.listen.keep_client = p->scope == SCOPE_HOST_FIREWALL;
+	return limit_listen(w, c, p, twin, out->mem, &o) < 0 || kstate_add(out, &o) < 0 ? err_nomem(e) : 0;
 }
 
 /* The same run at the other family's unspecified address. */
@@ -133,7 +174,7 @@ static const struct port *twin_of(const struct port *const *all, size_t n, const
 			hi = mid;
 	}
 	for (; lo < n && all[lo]->proto == p->proto && all[lo]->host_port == p->host_port; lo++)
-		if (all[lo]->host_ip.family != p->host_ip.family && all[lo]->count == p->count && ip_is_unspecified(&all[lo]->host_ip))
+		if (all[lo]->host_ip.family != p->host_ip.family && all[lo]->count == p->count && all[lo]->scope == p->scope && ip_is_unspecified(&all[lo]->host_ip))
 			return all[lo];
 	return NULL;
 }
@@ -179,7 +220,7 @@ static int want_ports(const struct world *w, const struct netconf *c, const stru
 		const struct port *p = all[i], *twin = p->host_port && ip_is_unspecified(&p->host_ip) ? twin_of(all, n, p) : NULL;
 		try(fw_want_port(w, c, p, out, e));
 		for (unsigned k = 0; p->host_port && !(twin && p->host_ip.family == AF_INET) && k < (p->count > LIMIT_PORT_RUN ? 1 : p->count); k++)
-			try(add_listen(p, twin, k, out, e));
+			try(add_listen(w, c, p, twin, k, out, e));
 	}
 	return want_flows(ct, all, n, out, e);
 }
@@ -330,6 +371,15 @@ static int note_renamed(struct unit_list *l, const struct world *fork, const cha
 	return note_linking(l, fork, container);
 }
 
+/* The first port that is for some only brings the firewall's list of who is on-link, the last one takes it away. */
+static int note_port(struct unit_list *l, const struct port *before, const struct port *after)
+{
+	const struct port *p = after ? after : before;
+	if ((before && port_is_limited(before)) || (after && port_is_limited(after)))
+		try(note(l, UNIT_HOST, ""));
+	return note(l, UNIT_SANDBOX, p->container);
+}
+
 int want_touched(const struct world *fork, struct arena *a, struct unit **out, size_t *n, struct err *e)
 {
 	struct unit_list l = {.a = a};
@@ -342,13 +392,13 @@ int want_touched(const struct world *fork, struct arena *a, struct unit **out, s
 			r = note(&l, UNIT_NETWORK, t->key);
 			/* The first network with IPv6 brings the firewall's IPv6 skeleton, the last one takes it away.
 			 */
-			if (r >= 0 && (has_v6(ch[i].before) || has_v6(ch[i].after)))
+			if (r >= 0 && (has_v6(ch[i].before) || has_v6(ch[i].after) || world_limited_ports(fork)))
 				r = note(&l, UNIT_HOST, "");
 		}
 		if (ch[i].noun == NOUN_CONTAINER && is_live(ch[i].before) != is_live(ch[i].after))
 			r = note(&l, UNIT_SANDBOX, t->key);
 		if (r >= 0 && ch[i].noun == NOUN_PORT)
-			r = note(&l, UNIT_SANDBOX, ((const struct port *)t)->container);
+			r = note_port(&l, ch[i].before, ch[i].after);
 		if (r >= 0 && ch[i].noun == NOUN_CONTAINER && renamed(ch[i].before, ch[i].after))
 			r = note_renamed(&l, fork, t->key);
 		if (r >= 0 && ch[i].noun == NOUN_ENDPOINT)

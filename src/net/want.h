@@ -11,6 +11,13 @@ struct pool {
 	uint8_t size;       /* >= base.len */
 };
 
+/* An address of the host, with the subnet that is on-link there. */
+struct host_addr {
+	struct prefix addr; /* not masked */
+	const char *link;
+	uint32_t ifindex;
+};
+
 /* The daemon's network settings and the facts of the host that decisions depend on. */
 struct netconf {
 	const char *data_root, *exec_root;
@@ -44,6 +51,9 @@ struct netconf {
 	struct kvs default_opts;  /* --default-network-opt of driver bridge */
 	const struct prefix *host_routes; /* on-link IPv4 routes and resolvers: pools avoid them */
 	size_t nhost_routes;
+	enum port_scope publish_scope; /* --publish-scope: where neither container nor network say */
+	const struct host_addr *addrs; /* while a port has scope lan or local: those that are not of our networks */
+	size_t naddrs;
 };
 
 /* Path of a sandbox's namespace: <exec_root>/netns/<12 of the container id>. */

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "net/plan.h"
+#include "ops/host.h"
 #include "ops/reconcile.h"
 
 static const char *unit_text(struct arena *a, const struct world *w, const struct unit *u)
@@ -80,6 +81,19 @@ int op_doctor(struct core *c, bool repair, struct arena *a, struct difference **
 		r = doctor_list(c, &p, a, out, n, e);
 	if (r >= 0 && repair)
 		r = reconcile_repair(c, a, &p, e);
+	pthread_mutex_unlock(&c->op_lock);
+	return r;
+}
+
+int op_exposure(struct core *c, struct arena *a, struct exposure **out, size_t *n, struct err *e)
+{
+	struct netconf conf;
+	pthread_mutex_lock(&c->op_lock);
+	int r = host_facts(c, a, &conf, e);
+	if (r >= 0)
+		r = host_addrs(c, c->world, a, &conf, e);
+	if (r >= 0)
+		r = exposure_list(c->world, &conf, a, out, n, e);
 	pthread_mutex_unlock(&c->op_lock);
 	return r;
 }

@@ -89,6 +89,31 @@ int host_routes(struct core *c, struct arena *a, struct netconf *conf, struct er
 	return 0;
 }
 
+static void own_map(struct map *m)
+{
+	map_free(m);
+}
+
+int host_addrs(struct core *c, const struct world *w, struct arena *a, struct netconf *conf, struct err *e)
+{
+	OWN(own_map) struct map ours = {0};
+	const struct network *n;
+	struct host_addr *v;
+	size_t all;
+	if (!world_limited_ports(w))
+		return 0;
+	for (size_t i = 0; (n = world_next(w, NOUN_NETWORK, &i));)
+		if (map_puts(&ours, n->bridge, (void *)(uintptr_t)n) < 0)
+			return err_nomem(e);
+	try(kernel_host_addrs(c->kernel, a, &v, &all, e));
+	conf->addrs = v;
+	conf->naddrs = 0;
+	for (size_t i = 0; i < all; i++)
+		if (!ip_is_linklocal(&v[i].addr.ip) && !map_gets(&ours, v[i].link))
+			v[conf->naddrs++] = v[i];
+	return 0;
+}
+
 int host_boot_id(char out[static 40], struct err *e)
 {
 	OWN(own_buf) struct buf b = {0};

@@ -61,6 +61,7 @@ static int op_plan(struct op *op, struct plan *out, struct err *e)
 	if (!have || !want)
 		return err_nomem(e);
 	have->mem = want->mem = &op->mem;
+	try(host_addrs(op->core, world_limited_ports(op->next) ? op->next : op->core->world, &op->mem, &op->conf, e));
 	try(want_touched(op->next, &op->mem, &units, &n, e));
 	for (size_t i = 0; i < n; i++) {
 		try(want_unit(op->core->world, &op->conf, &units[i], have, e));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "model/network_spec.h"
+#include "net/exposure.h"
 #include "ops/core.h"
 
 /* --- containers --- */
@@ -95,4 +96,6 @@ struct difference { /* as `pontoon doctor` prints it */
 	const char *unit, *kind; /* kind: missing, leftover, different */
 	const char *object, *want, *have;
 };
+/* What of containers can be reached, from where. */
+int op_exposure(struct core *c, struct arena *a, struct exposure **out, size_t *n, struct err *e);
 int op_doctor(struct core *c, bool repair, struct arena *a, struct difference **out, size_t *n, struct err *e);

@@ -182,6 +182,7 @@ int reconcile_plan(struct core *c, unsigned parts, struct arena *a, struct plan 
 		return err_nomem(e);
 	have->mem = want->mem = a;
 	try(host_facts(c, a, conf, e));
+	try(host_addrs(c, c->world, a, conf, e));
 	try(want_all(c->world, conf, want, e));
 	if (!(parts & KERNEL_REST))
 		keep_rules(want);

@@ -97,6 +97,8 @@ static int load_port(sqlite3_stmt *st, void **out, struct err *e)
 	p->host_ip.family = v6 ? AF_INET6 : AF_INET;
 	if ((*host && ip_parse(host, &p->host_ip) < 0) || ip_parse(text(st, 7), &p->ip) < 0 || !*port_proto_name(p->proto))
 		return err_set(e, -EINVAL, "an address or protocol cannot be read");
+	if (port_scope_parse(text(st, 10), &p->scope) < 0)
+		return err_set(e, -EINVAL, "a publish scope cannot be read");
 	return 0;
 }
 
@@ -122,7 +124,7 @@ static const struct {
 	{"network", "SELECT id,name,driver,seq,created,spec FROM network", load_network},
 	{"container", "SELECT id,name,image,seq,spec,state FROM container", load_container},
 	{"endpoint", "SELECT container,network,spec FROM endpoint", load_endpoint},
-	{"port", "SELECT container,seq,network,proto,host_ip,family,host_port,ip,port,count FROM port", load_port},
+	{"port", "SELECT container,seq,network,proto,host_ip,family,host_port,ip,port,count,scope FROM port", load_port},
 };
 static_assert(ARRAY_LEN(loaders) == NOUN_N, "loaders[] is missing a noun");
 

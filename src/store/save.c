@@ -97,6 +97,7 @@ static int put_port(struct store *s, const struct port *p, struct err *e)
 	db_text(s, st, 9, ip_format(&p->ip, ip));
 	db_int(s, st, 10, p->port);
 	db_int(s, st, 11, p->count);
+	db_text(s, st, 12, port_scope_name(p->scope));
 	return step_one(s, st, "save port", p->key, e);
 }
 

@@ -40,4 +40,5 @@ const char *const schema_migrations[SCHEMA_VERSION] = {
 	"  AND (host_ip='' OR NEW.host_ip='' OR host_ip=NEW.host_ip);"
 	"END;",
 	"CREATE TABLE volume(name TEXT PRIMARY KEY, spec TEXT NOT NULL) STRICT;",
+	"ALTER TABLE port ADD COLUMN scope TEXT NOT NULL DEFAULT 'any';",
 };

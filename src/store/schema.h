@@ -3,6 +3,6 @@
 #pragma once
 
 #define SCHEMA_APPLICATION_ID 0x506f6e74 /* "Pont" */
-#define SCHEMA_VERSION 3
+#define SCHEMA_VERSION 4
 
 extern const char *const schema_migrations[SCHEMA_VERSION];

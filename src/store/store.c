@@ -39,8 +39,8 @@ static const char *const statement_sql[] = {
 	[ST_PUT_TAG] = "INSERT INTO tag(ref,image) VALUES(?1,?2) ON CONFLICT(ref) DO UPDATE SET image=?2",
 	[ST_PUT_LAYER] = "INSERT INTO layer(diff_id,dir,size) VALUES(?1,?2,?3) ON CONFLICT(diff_id) DO UPDATE SET "
 			 "dir=?2,size=?3",
-	[ST_PUT_PORT] = "INSERT INTO port(container,seq,network,proto,host_ip,family,host_port,last,ip,port,count)"
-			" VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)",
+	[ST_PUT_PORT] = "INSERT INTO port(container,seq,network,proto,host_ip,family,host_port,last,ip,port,count,scope)"
+			" VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)",
 	[ST_PUT_VOLUME] = "INSERT INTO volume(name,spec) VALUES(?1,?2) ON CONFLICT(name) DO UPDATE SET spec=?2",
 	[ST_DEL_NETWORK] = "DELETE FROM network WHERE id=?1",
 	[ST_DEL_ENDPOINT] = "DELETE FROM endpoint WHERE container=?1 AND network=?2",
