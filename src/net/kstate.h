@@ -3,7 +3,6 @@
  * are equal (kobj_cmp_key), and equal when nothing needs doing (kobj_equal). */
 #pragma once
 
-#include "base/limits.h"
 #include "base/relay_proto.h" /* and ip, strv */
 
 #define KIFNAME 16
