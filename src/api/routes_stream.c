@@ -6,6 +6,7 @@
 #include "api/router.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "model/logging.h"
 
 #define RAW_STREAM "application/vnd.docker.raw-stream"
 #define MUX_STREAM "application/vnd.docker.multiplexed-stream"
@@ -180,6 +181,7 @@ struct reading {
 	struct engine_logs o;
 	char id[ID_TEXT];
 	int sock;
+	struct arena mem; /* of o.details */
 };
 
 static bool logs_put(void *arg, const void *p, size_t n)
@@ -231,6 +233,13 @@ static int logs_options(const struct request *rq, const struct container *c, str
 	return read_time(rq, "until", &o->until, e);
 }
 
+static void logs_done(void *arg)
+{
+	struct reading *l = arg;
+	arena_free(&l->mem);
+	free(l);
+}
+
 static int logs(struct request *rq, struct err *e)
 {
 	const struct container *c;
@@ -245,13 +254,15 @@ static int logs(struct request *rq, struct err *e)
 	l->core = rq->core;
 	STR_COPY(l->id, c->id);
 	r = logs_options(rq, c, &l->o, e);
+	if (r >= 0 && request_bool(rq, "details", false))
+		l->o.details = log_details(c->spec, &l->mem);
 	const char *type = stream_type(rq, c->spec->config.tty);
 	thing_unref((void *)(uintptr_t)c);
 	if (r < 0) {
 		free(l);
 		return r;
 	}
-	return reply_push(rq, type, logs_run, free, l);
+	return reply_push(rq, type, logs_run, logs_done, l);
 }
 
 /* --- wait --- */

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/spawn.h"
 #include "engine/binds.h"
+#include "engine/rotate.h"
 
 const char *path_bundle(const struct engine *en, const char *id, char out[static PATH_SIZE])
 {
@@ -159,6 +160,7 @@ void engine_free(struct engine *en)
 		return;
 	watch_stop(en);
 	exec_free_all(en);
+	rotate_free(en);
 	seccomp_cache_free(en->seccomp);
 	pthread_mutex_destroy(&en->lock);
 	pthread_cond_destroy(&en->cond);
@@ -249,6 +251,7 @@ int engine_create(struct engine *en, const struct engine_run *r, int64_t *pid, i
 		return rc;
 	}
 	attach_connect_pending(en, id);
+	rotate_watch(en, r->c);
 	return 0;
 }
 
@@ -262,6 +265,7 @@ int engine_delete(struct engine *en, const char *id, bool force, struct err *e)
 {
 	char bundle[PATH_SIZE], exit_file[PATH_SIZE];
 	path_bundle(en, id, bundle);
+	rotate_forget(en, id);
 	int r = access(bundle, F_OK) == 0 ? runtime_delete(en, id, force, e) : 0;
 	int m = rootfs_umount(en, id, r < 0 ? NULL : e);
 	if (r >= 0)

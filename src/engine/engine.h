@@ -101,6 +101,7 @@ int engine_attach_run(struct engine_attach *at, const struct engine_stream *s, e
 struct engine_logs {
 	bool want_stdout, want_stderr, follow, timestamps, multiplex;
 	int64_t tail, since, until; /* -1 = all lines; ns, 0 = open */
+	const char *details;        /* stands before every line; NULL */
 };
 /* Calls put() with pieces ready to send (framed when multiplex). put returns false to end. idle() is called while waiting in follow mode with the time to wait; it
  * returns false when the client is gone. Ends when the container has stopped and all is sent, or until is past. */

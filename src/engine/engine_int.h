@@ -40,7 +40,9 @@ struct engine {
 	struct tree watched, watched_ids;
 	struct engine_attach *attaches;
 	struct exec *execs;
-	struct held_root *held; /* rootfs.c */
+	struct held_root *held;  /* rootfs.c */
+	struct rotated *rotated; /* rotate.c */
+	_Atomic bool rotating;   /* there is one */
 	struct seccomp_cache *seccomp;
 	bool stop;
 };

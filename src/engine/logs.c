@@ -14,6 +14,7 @@
 #include "engine/logline.h"
 
 #define BLOCK     16384 /* on the stack of every follower */
+#define FILES_MOST 1000 /* as many as rotation may keep */
 #define LINE_MAX_ (1u << 20) /* conmon cuts at 8 KiB; anything longer is not its line */
 
 struct reader {
@@ -42,13 +43,14 @@ static bool counts(int fd, off_t at, const struct engine_logs *o, bool open_end[
 	return ends && (l.stream == 1 ? o->want_stdout : o->want_stderr);
 }
 
-/* Offset from which `want` whole messages remain to the end: the start of the line after the message before them. */
-static off_t tail_offset(int fd, int64_t want, const struct engine_logs *o)
+/* Offset from which `want` whole messages remain to the end: the start of the line after the message before them. *count: how many there are, at most want. */
+static off_t tail_offset(int fd, int64_t want, const struct engine_logs *o, int64_t *count)
 {
 	char block[BLOCK];
 	struct stat st;
 	int64_t found = 0;
 	bool open_end[3] = {true, true, true};
+	*count = 0;
 	if (fstat(fd, &st) < 0)
 		return 0;
 	off_t after = st.st_size; /* start of the line that follows the one looked at */
@@ -61,12 +63,16 @@ static off_t tail_offset(int fd, int64_t want, const struct engine_logs *o)
 			off_t start = pos + (off_t)i + 1;
 			if (block[i] != '\n' || start == st.st_size)
 				continue;
-			if (counts(fd, start, o, open_end) && found++ == want)
+			if (counts(fd, start, o, open_end) && found++ == want) {
+				*count = want;
 				return after;
+			}
 			after = start;
 		}
 	}
-	return counts(fd, 0, o, open_end) && found == want ? after : 0;
+	found += counts(fd, 0, o, open_end);
+	*count = found > want ? want : found;
+	return found > want ? after : 0;
 }
 
 static bool emit(struct reader *r, const struct logline *l)
@@ -79,6 +85,8 @@ static bool emit(struct reader *r, const struct logline *l)
 		time_format(l->time - frac, when);
 		buf_printf(&b, "%.19s.%09lldZ ", when, (long long)frac);
 	}
+	if (r->o->details && !r->middle[l->stream])
+		buf_printf(&b, "%s ", r->o->details);
 	buf_put(&b, l->text, l->n);
 	if (!l->partial)
 		buf_putc(&b, '\n');
@@ -134,30 +142,43 @@ static bool container_over(const struct reader *r)
 	return access(path_exit(r->en, r->id, path), F_OK) == 0 || access(path_bundle(r->en, r->id, bundle), F_OK) < 0;
 }
 
-/* After rotation the name means another file. */
-static void follow_rotation(struct reader *r)
+static const char *numbered(const char *path, int i, char out[static PATH_SIZE + 160])
+{
+	snprintf(out, PATH_SIZE + 160, i ? "%s.%d" : "%s", path, i);
+	return out;
+}
+
+/* After rotation the present file is another: goes to the one that followed ours. conmon writes to a new file before it leaves the old one for good, so ours is
+ * whole by then. True: there was one. */
+static bool follow_rotation(struct reader *r)
 {
 	struct stat have, now;
+	char name[PATH_SIZE + 160];
+	int i = 0;
 	if (fstat(r->fd, &have) < 0 || stat(r->path, &now) < 0 || have.st_ino == now.st_ino)
-		return;
-	int fd = open(r->path, O_RDONLY | O_CLOEXEC);
+		return false;
+	for (int k = 1; k < FILES_MOST && !i && stat(numbered(r->path, k, name), &now) == 0; k++)
+		i = now.st_ino == have.st_ino ? k - 1 : 0;
+	int fd = read_on(r) && !r->past_until ? open(numbered(r->path, i, name), O_RDONLY | O_CLOEXEC) : -1;
 	if (fd < 0)
-		return;
+		return false;
 	close(r->fd);
 	r->fd = fd;
+	return true;
 }
 
 static int follow(struct reader *r, bool (*idle)(void *arg, int wake_fd), struct err *e)
 {
 	OWN(own_fd) int in = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	char drain[4096];
-	if (in < 0 || inotify_add_watch(in, r->path, IN_MODIFY | IN_MOVE_SELF | IN_ATTRIB) < 0 || inotify_add_watch(in, r->en->root_exit, IN_MOVED_TO | IN_CLOSE_WRITE) < 0)
+	char drain[4096], dir[PATH_SIZE];
+	if (in < 0 || inotify_add_watch(in, path_container(r->en, r->id, NULL, dir), IN_MODIFY | IN_CREATE | IN_MOVED_TO) < 0 || inotify_add_watch(in, r->en->root_exit, IN_MOVED_TO | IN_CLOSE_WRITE) < 0)
 		return err_errno(e, -errno, "follow %s", r->path);
 	for (;;) {
 		bool over = container_over(r); /* asked before the last reading, so that nothing written before the end is missed */
 		if (!read_on(r) || r->past_until)
 			return 0;
-		follow_rotation(r);
+		if (follow_rotation(r))
+			continue;
 		if (over)
 			return 0;
 		if (!idle(r->arg, in))
@@ -167,23 +188,73 @@ static int follow(struct reader *r, bool (*idle)(void *arg, int wake_fd), struct
 	}
 }
 
+/* The files of a log, the present one first; what rotation does from now on changes none of them. Returns how many; -errno. */
+static int open_files(const char *path, int fds[static FILES_MOST], struct err *e)
+{
+	char name[PATH_SIZE + 160];
+	int n = 0;
+	for (int i = 0; n < FILES_MOST; i++) {
+		if (i)
+			snprintf(name, sizeof(name), "%s.%d", path, i);
+		fds[n] = open(i ? name : path, O_RDONLY | O_CLOEXEC);
+		if (fds[n] < 0 && errno != ENOENT) {
+			int r = err_errno(e, -errno, "open %s", i ? name : path);
+			while (n)
+				close(fds[--n]);
+			return r;
+		}
+		if (fds[n] < 0 && i) /* the present one is missing for a moment while it is rotated */
+			break;
+		n += fds[n] >= 0;
+	}
+	return n;
+}
+
+/* The oldest file that is needed for the tail; it stands where reading begins. */
+static int first_file(const int *fds, int n, const struct engine_logs *o)
+{
+	int64_t want = o->tail, count;
+	if (want < 0)
+		return n - 1;
+	if (want == 0) {
+		(void)lseek(fds[0], 0, SEEK_END);
+		return 0;
+	}
+	for (int i = 0; i < n; i++) {
+		off_t at = tail_offset(fds[i], want, o, &count);
+		want -= count;
+		if (want > 0 && i + 1 < n)
+			continue;
+		(void)lseek(fds[i], at, SEEK_SET);
+		return i;
+	}
+	return 0;
+}
+
 int engine_logs(struct engine *en, const char *id, const struct engine_logs *o, bool (*put)(void *arg, const void *p, size_t n), bool (*idle)(void *arg, int wake_fd), void *arg, struct err *e)
 {
 	OWN(arena_free) struct arena a = {0};
 	struct reader r = {.en = en, .id = id, .path = engine_log_path(en, id, &a), .o = o, .put = put, .arg = arg};
+	int fds[FILES_MOST];
 	if (!r.path)
 		return err_nomem(e);
-	r.fd = open(r.path, O_RDONLY | O_CLOEXEC);
-	if (r.fd < 0)
-		return errno == ENOENT ? 0 : err_errno(e, -errno, "open %s", r.path); /* never started, or logging is off */
-	if (o->tail >= 0)
-		(void)lseek(r.fd, o->tail ? tail_offset(r.fd, o->tail, o) : 0, o->tail ? SEEK_SET : SEEK_END);
-	int rc = 0;
-	if (o->follow)
+	int n = open_files(r.path, fds, e), rc = 0;
+	if (n <= 0)
+		return n; /* 0: never started, or logging is off */
+	bool more = true;
+	int i = first_file(fds, n, o);
+	for (; i > 0 && more; i--) {
+		r.fd = fds[i];
+		more = read_on(&r) && !r.past_until;
+	}
+	r.fd = fds[0];
+	if (more && o->follow)
 		rc = follow(&r, idle, e);
-	else
+	else if (more)
 		(void)read_on(&r);
-	close(r.fd);
+	fds[0] = r.fd; /* after a rotation it is another */
+	for (i = 0; i < n; i++)
+		close(fds[i]);
 	buf_free(&r.rest);
 	return rc;
 }

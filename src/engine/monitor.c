@@ -21,18 +21,6 @@
 #define SYNC_MAX      65536
 #define LOG_MAX_ARG   32
 
-/* "10m" -> bytes; 0 when there is no limit. */
-static int64_t log_limit(const struct host_config *h)
-{
-	const char *s = kvs_get(&h->log_config_opts, "max-size");
-	char *end;
-	if (!s)
-		return 0;
-	int64_t n = strtoll(s, &end, 10);
-	int shift = *end == 'k' || *end == 'K' ? 10 : *end == 'm' || *end == 'M' ? 20 : *end == 'g' || *end == 'G' ? 30 : 0;
-	return n > 0 && n < (1ll << 32) ? n << shift : 0;
-}
-
 /* Reads the sync pipe's one line. */
 static int read_sync(int fd, int64_t *pid, struct err *e)
 {
@@ -82,17 +70,12 @@ static int start_conmon(struct engine *en, const struct engine_run *r, const cha
 	const struct host_config *h = &r->c->spec->host;
 	const char *id = r->c->id, *log = engine_log_path(en, id, &a), *argv[48];
 	char runtime[PATH_SIZE];
-	int64_t limit = log_limit(h);
 	size_t n = 0;
 	const char *const fixed[] = {en->conmon, "--api-version", "1", "-c", id, "-u", id, "-n", r->c->name, "-r", runtime_path(en, r->c, runtime), "-b", bundle, "-p", arena_printf(&a, "%s/pid", bundle), "-P",
 		arena_printf(&a, "%s/conmon.pid", bundle), "--exit-dir", en->root_exit, "--persist-dir", bundle, "--full-attach", "--log-level", "error", "--runtime-arg", "--root", "--runtime-arg",
 		en->root_rt, "-l", streq(h->log_type, "none") ? "none" : arena_printf(&a, "k8s-file:%s", log)};
 	for (; n < ARRAY_LEN(fixed); n++)
 		argv[n] = fixed[n];
-	if (limit) {
-		argv[n++] = "--log-size-max";
-		argv[n++] = arena_printf(&a, "%lld", (long long)limit);
-	}
 	if (cf->tty)
 		argv[n++] = "-t";
 	if (cf->open_stdin) {

@@ -19,7 +19,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/spawn.h"
-#include "engine/engine_int.h"
+#include "engine/rotate.h"
 
 #define WATCH_STACK   (256u << 10)
 #define REAP_PAUSE_MS 20
@@ -144,9 +144,14 @@ static void *watch_main(void *arg)
 {
 	struct engine *en = arg;
 	struct epoll_event ev[32];
+	int64_t rotated = 0;
 	for (int64_t since = 0;;) { /* since when somebody's ended process has been in the way of reaping */
-		int n = epoll_wait(en->epoll, ev, ARRAY_LEN(ev), since ? REAP_PAUSE_MS : -1);
-		bool look = n == 0;
+		int n = epoll_wait(en->epoll, ev, ARRAY_LEN(ev), since ? REAP_PAUSE_MS : en->rotating ? ROTATE_MS : -1);
+		bool look = n == 0 && since;
+		if (en->rotating && clock_mono_ns() - rotated >= ROTATE_MS * 1000000ll) {
+			rotate_look(en);
+			rotated = clock_mono_ns();
+		}
 		for (int i = 0; i < n; i++) {
 			if (ev[i].data.ptr == &en->wake) {
 				eventfd_t v;
@@ -286,6 +291,7 @@ int engine_adopt(struct engine *en, const struct container *c, struct err *e)
 {
 	char path[PATH_SIZE];
 	try(watch_pid(en, (pid_t)c->monitor_pid, c->id, monitor_ended, NULL, e));
+	rotate_watch(en, c);
 	if (access(path_exit(en, c->id, path), F_OK) == 0)
 		tell_exit(en, c->id); /* it ended between the scan and the watch */
 	return 0;

@@ -1,5 +1,6 @@
 /* What can be judged of a request without looking at anything else, in Docker's words. The order is dockerd's, since
  * only the first complaint is seen. */
+#include "model/logging.h"
 #include "model/spec_check.h"
 
 #include <string.h>
@@ -156,12 +157,15 @@ static int check_logging(const struct host_config *h, struct err *e)
 		return 0;
 	if (!str_empty(mode) && !streq(mode, "blocking") && !streq(mode, "non-blocking"))
 		return invalid(e, "logger: logging mode not supported: %s", mode);
+	if (streq(h->log_type, "journald"))
+		return err_as(e, ERR_NOT_IMPLEMENTED, "the logging driver journald is not in this version of Pontoon: use json-file or local");
 	if (!streq(h->log_type, "json-file") && !streq(h->log_type, "local"))
 		return invalid(e, "logger: no log driver named '%s' is registered", h->log_type);
 	for (size_t i = 0; i < o->n; i++)
 		if (!is_log_option(h->log_type, o->v[i].key))
 			return invalid(e, "unknown log opt '%s' for %s log driver", o->v[i].key, h->log_type);
-	return 0;
+	struct log_limits limits;
+	return log_limits(h, &limits, e);
 }
 
 static bool is_go_bool(const char *s)

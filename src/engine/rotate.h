@@ -1,0 +1,11 @@
+/* rotate: logs that may not grow without bound. Private to engine/. */
+#pragma once
+
+#include "engine/engine_int.h"
+
+#define ROTATE_MS 500 /* how often sizes are looked at */
+
+void rotate_watch(struct engine *en, const struct container *c); /* one that runs; without a bound nothing is done */
+void rotate_forget(struct engine *en, const char *id);
+void rotate_free(struct engine *en);
+void rotate_look(struct engine *en); /* on the watching thread */
