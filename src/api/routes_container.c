@@ -296,6 +296,16 @@ static int update(struct request *rq, struct err *e)
 	return reply_json(rq, 200, json_pack("{s:o}", "Warnings", list_json));
 }
 
+/* Published ports, live. */
+static int ports(struct request *rq, struct err *e)
+{
+	OWN(own_json) json_t *body = NULL;
+	try(request_json(rq, &body, e));
+	if (!json_is_object(body))
+		return err_as(e, ERR_INVALID, "invalid JSON: expected an object with Add and Remove");
+	return done(rq, op_container_ports(rq->core, rq->args[0], body, e));
+}
+
 static int size_of(const struct request *rq, int *h, int *w, struct err *e)
 {
 	int64_t a, b;
@@ -379,6 +389,7 @@ const struct route routes_container[] = {
 	{"POST", "/containers/{}/rename", rename_it, BODY_JSON},
 	{"POST", "/containers/{}/resize", resize, BODY_JSON},
 	{"POST", "/containers/{}/update", update, BODY_JSON},
+	{"POST", "/containers/{}/ports", ports, BODY_JSON},
 	{"GET", "/containers/{}/top", top, BODY_JSON},
 	{"DELETE", "/containers/{}/{}", remove_link, BODY_JSON},
 	{"DELETE", "/containers/{}", remove_it, BODY_JSON},

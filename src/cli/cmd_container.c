@@ -45,18 +45,52 @@ static const char *keys_of(const json_t *m, struct arena *a)
 	return arena_dup(a, buf_str(&b));
 }
 
+struct ps_port {
+	const char *ip, *type;
+	json_int_t inner, outer; /* outer 0: not published */
+};
+
+static int by_port(const void *x, const void *y)
+{
+	const struct ps_port *a = x, *b = y;
+	int r = strcmp(a->type, b->type);
+	if (!r)
+		r = strcmp(a->ip, b->ip);
+	if (!r)
+		r = a->inner < b->inner ? -1 : a->inner > b->inner;
+	return r ? r : a->outer < b->outer ? -1 : a->outer > b->outer;
+}
+
+static void put_run(struct buf *b, json_int_t first, size_t n)
+{
+	buf_printf(b, n > 1 ? "%lld-%lld" : "%lld", (long long)first, (long long)first + (long long)n - 1);
+}
+
+/* "0.0.0.0:8000-8009->80-89/tcp, [::]:8000-8009->80-89/tcp" */
 static const char *ports_text(const json_t *ports, struct arena *a)
 {
 	OWN(own_buf) struct buf b = {0};
-	size_t i;
+	struct ps_port *v = arena_new(a, struct ps_port, json_array_size(ports) + 1);
+	size_t i, n = 0;
 	json_t *p;
+	if (!v)
+		return "";
 	json_array_foreach(ports, i, p)
-	{
-		json_int_t pub = json_integer_value(json_object_get(p, "PublicPort")), inner = json_integer_value(json_object_get(p, "PrivatePort"));
+		v[n++] = (struct ps_port){text_of(p, "IP"), text_of(p, "Type"), json_integer_value(json_object_get(p, "PrivatePort")), json_integer_value(json_object_get(p, "PublicPort"))};
+	if (n)
+		qsort(v, n, sizeof(*v), by_port);
+	for (size_t k, from = 0; from < n; from = k) {
+		for (k = from + 1; k < n && streq(v[k].ip, v[from].ip) && streq(v[k].type, v[from].type) && v[k].inner == v[k - 1].inner + 1 &&
+				   (v[from].outer ? v[k].outer == v[k - 1].outer + 1 : !v[k].outer);)
+			k++;
 		buf_puts(&b, b.len ? ", " : "");
-		if (pub)
-			buf_printf(&b, "%s:%" JSON_INTEGER_FORMAT "->", text_of(p, "IP"), pub);
-		buf_printf(&b, "%" JSON_INTEGER_FORMAT "/%s", inner, text_of(p, "Type"));
+		if (v[from].outer) {
+			buf_printf(&b, strchr(v[from].ip, ':') ? "[%s]:" : "%s:", v[from].ip);
+			put_run(&b, v[from].outer, k - from);
+			buf_puts(&b, "->");
+		}
+		put_run(&b, v[from].inner, k - from);
+		buf_printf(&b, "/%s", v[from].type);
 	}
 	return arena_dup(a, buf_str(&b));
 }
@@ -294,9 +328,28 @@ static int run_top(const struct parsed *p, struct arena *a)
 	return 0;
 }
 
+/* "port add web 8080:80 53:53/udp", "port rm web 80" */
+static int edit_ports(const struct parsed *p, struct arena *a)
+{
+	struct err e = {0};
+	OWN(own_json) json_t *exposed = json_object(), *bindings = json_object(), *body = json_object(), *j = NULL;
+	for (size_t i = 2; i < p->args.n; i++)
+		if (ports_publish(p->args.v[i], exposed, bindings, &e) < 0)
+			return fail(&e, 1);
+	if (json_object_set(body, streq(p->args.v[0], "add") ? "Add" : "Remove", bindings) < 0)
+		return err_nomem(&e), fail(&e, 1);
+	return http_call("POST", path_of(a, "containers", p->args.v[1], "ports"), body, &j, &e) < 0 ? fail(&e, 1) : 0;
+}
+
 static int run_port(const struct parsed *p, struct arena *a)
 {
 	struct err e = {0};
+	if (p->args.n > 2 && (streq(p->args.v[0], "add") || streq(p->args.v[0], "rm")))
+		return edit_ports(p, a);
+	if (p->args.n > 2) {
+		err_as(&e, ERR_INVALID, "\"pontoon port\" takes a container and a port, or add or rm, a container and ports");
+		return fail(&e, 1);
+	}
 	OWN(own_json) json_t *j = NULL;
 	const char *key, *want = p->args.n > 1 ? p->args.v[1] : NULL;
 	json_t *list, *b;
@@ -315,7 +368,7 @@ static int run_port(const struct parsed *p, struct arena *a)
 			any = true;
 			if (!want)
 				printf("%s -> ", key);
-			printf("%s:%s\n", text_of(b, "HostIp"), text_of(b, "HostPort"));
+			printf(strchr(text_of(b, "HostIp"), ':') ? "[%s]:%s\n" : "%s:%s\n", text_of(b, "HostIp"), text_of(b, "HostPort"));
 		}
 	}
 	if (want && !any) {
@@ -360,7 +413,7 @@ const struct command commands_container[] = {
 	{"rename", "container", true, "CONTAINER NEW_NAME", "Rename a container", NULL, 0, false, 2, 2, run_rename, NULL},
 	{"logs", "container", true, "CONTAINER", "Print the output of a container", FLAGS(logs_flags), false, 1, 1, run_logs, NULL},
 	{"top", "container", true, "CONTAINER [ps OPTIONS]", "List the processes of a container", NULL, 0, true, 1, -1, run_top, NULL},
-	{"port", "container", true, "CONTAINER [PRIVATE_PORT[/PROTO]]", "List published ports", NULL, 0, false, 1, 2, run_port, NULL},
+	{"port", "container", true, "CONTAINER [PRIVATE_PORT[/PROTO]] | add|rm CONTAINER PORT...", "List published ports, add or remove them live", NULL, 0, false, 1, -1, run_port, NULL},
 	{"prune", "container", false, "", "Remove all stopped containers", FLAGS(prune_flags), false, 0, 0, run_prune, NULL},
 	{NULL, NULL, false, NULL, NULL, NULL, 0, false, 0, 0, NULL, NULL},
 };

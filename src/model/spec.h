@@ -120,8 +120,7 @@ struct container_spec {
 	struct json_vec endpoints; /* struct endpoint_settings, by network name or id as written */
 	struct json_vec mount_points; /* struct mount_point, see model/mounts.h */
 };
-extern const struct json_field config_table[];
-extern const struct json_field host_config_table[];
+extern const struct json_field config_table[], host_config_table[], port_binding_table[];
 extern const struct json_field endpoint_settings_table[]; /* without the key */
 /* Docker's: ShmSize 64 MiB, RestartPolicy "no", IpcMode "private", NetworkMode "default" ... */
 void spec_defaults(struct container_spec *s);

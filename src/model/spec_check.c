@@ -3,6 +3,8 @@
 #include "model/logging.h"
 #include "model/spec_check.h"
 
+#include "model/port_edit.h"
+
 #include <string.h>
 #include <strings.h>
 
@@ -117,18 +119,31 @@ static int check_extra_host(const char *s, struct err *e)
 	return 0;
 }
 
-static int check_bindings(const struct host_config *h, struct arena *a, struct err *e)
+/* Ranges of equal length, or any one of the host's for one of the container. */
+static bool fits(const char *key, const char *host)
+{
+	const char *in = strchr(key, '-'), *out = host ? strchr(host, '-') : NULL;
+	if (!in || str_empty(host) || streq(host, "0"))
+		return true;
+	return out && atoi(out + 1) - atoi(host) == atoi(in + 1) - atoi(key);
+}
+
+int spec_check_bindings(const struct host_config *h, struct arena *a, struct err *e)
 {
 	const struct json_group *g = h->port_bindings.v;
 	const char *key;
 	struct ip ip;
 	for (size_t i = 0; i < h->port_bindings.n; i++) {
 		const struct port_binding *b = g[i].items.v;
+		if (g[i].items.n > LIMIT_PORT_BINDINGS)
+			return invalid(e, "port %s has %zu bindings: at most %d", g[i].key, g[i].items.n, LIMIT_PORT_BINDINGS);
 		for (size_t k = 0; k < g[i].items.n; k++) {
 			const char *port = b[k].host_port;
 			if (!str_empty(port) && !streq(port, "0") &&
 				(strchr(port, '/') || spec_port_key(a, port, &key, NULL) < 0))
 				return invalid(e, "invalid port specification: \"%s\"", port);
+			if (!fits(g[i].key, port))
+				return invalid(e, "invalid ranges specified for container and host Ports: %s and %s", g[i].key, port);
 			if (!str_empty(b[k].host_ip) && ip_parse(b[k].host_ip, &ip) < 0)
 				return invalid(e, "invalid IP address: %s", b[k].host_ip);
 		}
@@ -234,7 +249,7 @@ int spec_check(
 	try(check_scope(&s->config, e));
 	try(check_restart(&s->host, e));
 	try(check_lists(&s->host, e));
-	try(check_bindings(&s->host, a, e));
+	try(spec_check_bindings(&s->host, a, e));
 	try(check_caps("CapAdd", &s->host.cap_add, e));
 	try(check_caps("CapDrop", &s->host.cap_drop, e));
 	try(check_security(&s->host.security_opt, e));

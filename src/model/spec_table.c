@@ -33,7 +33,7 @@ const struct json_field config_table[] = {F(config, "Hostname", J_STR, hostname,
 	F(config, "StopTimeout", J_I64, stop_timeout, J_UNSET), F(config, "Shell", J_STRV, shell, J_OMIT | J_STRING_OK),
 	J_END};
 
-static const struct json_field port_binding_table[] = {
+const struct json_field port_binding_table[] = {
 	F(port_binding, "HostIp", J_STR, host_ip, 0), F(port_binding, "HostPort", J_STR, host_port, 0), J_END};
 static const struct json_field device_table[] = {F(device_mapping, "PathOnHost", J_STR, host, 0),
 	F(device_mapping, "PathInContainer", J_STR, container, 0),

@@ -21,6 +21,8 @@ int op_container_remove(struct core *c, const char *term, bool force, bool volum
 int op_container_unlink(struct core *c, const char *term, const char *alias, struct err *e);
 /* body: POST /containers/{}/update; warnings in a. */
 int op_container_update(struct core *c, const char *term, const json_t *body, struct arena *a, struct strv *warnings, struct err *e);
+/* body: POST /containers/{}/ports (model/port_edit.h), on running and stopped containers. */
+int op_container_ports(struct core *c, const char *term, const json_t *body, struct err *e);
 int op_container_resize(struct core *c, const char *term, int h, int w, struct err *e);
 int op_container_top(struct core *c, const char *term, const char *ps_args, json_t **out, struct err *e);
 int op_container_prune(struct core *c, const struct kvs *label_filters, int64_t until, struct arena *a, struct strv *deleted, int64_t *freed, struct err *e);

@@ -8,7 +8,9 @@
 
 #include "base/log.h"
 #include "engine/relay.h"
+#include "model/port_edit.h"
 #include "net/join.h"
+#include "ops/container.h"
 
 #define EPHEMERAL_FIRST 49153 /* where the kernel does not say, as Docker */
 #define EPHEMERAL_LAST  65535
@@ -210,6 +212,73 @@ int ports_commit(struct op *op, const char *container, struct err *e)
 	if (!ep)
 		ep = join_gateway(op->next, &op->mem, container, AF_INET6);
 	return err_ctx(e, "driver failed programming external connectivity on endpoint %s (%s)", ct ? ct->name : container, ep ? ep->id : "");
+}
+
+/* A container like the present one with other published ports. */
+static int edited(struct op *op, const char *id, const json_t *body, const struct ports_try *t, struct ports_try *all, struct container **out, struct err *e)
+{
+	struct arena mem = {0};
+	struct port_gone gone[PORT_TRIES];
+	const struct container *now = world_container(op->next, id);
+	OWN(own_json) json_t *j = now ? spec_to_json(now->spec) : NULL;
+	struct container_spec *s = arena_new(&mem, struct container_spec, 1);
+	size_t n = 0, ngone = 0;
+	const struct port **ports = world_ports_of_container(op->next, &op->mem, id, &n);
+	int r = !now ? err_as(e, ERR_NOT_FOUND, "No such container: %s", id) : j && s && ports ? spec_from_json(j, &mem, s, e) : err_nomem(e);
+	if (r >= 0 && (now->state == STATE_REMOVING || now->state == STATE_DEAD))
+		r = err_as(e, ERR_CONFLICT, "container %s is marked for removal", id);
+	if (r >= 0 && !want_has_sandbox(now))
+		r = err_as(e, ERR_INVALID, "container %s has no network of its own to publish ports of", now->name);
+	if (r >= 0)
+		r = port_edit(s, body, ports, n, &mem, gone, ARRAY_LEN(gone), &ngone, e);
+	if (r >= 0)
+		r = spec_check_bindings(&s->host, &mem, e);
+	/* A number that was given out and is to go is not found again. */
+	*all = *t;
+	for (size_t i = 0; i < ngone && all->n < PORT_TRIES; i++) {
+		all->busy[all->n++] = (struct port_busy){gone[i].proto, {.family = AF_INET}, gone[i].host_port};
+		if (all->n < PORT_TRIES)
+			all->busy[all->n++] = (struct port_busy){gone[i].proto, {.family = AF_INET6}, gone[i].host_port};
+	}
+	struct container *c = r >= 0 ? container_respec(now, s, &mem) : NULL;
+	if (r >= 0 && !c)
+		r = err_nomem(e);
+	arena_free(&mem);
+	*out = c;
+	return r;
+}
+
+static int edit_locked(struct core *c, const char *id, const json_t *body, const struct ports_try *t, struct err *e)
+{
+	OWN(op_end) struct op op = {0};
+	struct container *next;
+	struct ports_try all;
+	size_t n, joined = 0;
+	try(op_begin(c, "ports", &op, e));
+	op.durable = true;
+	op.about = id;
+	try(edited(&op, id, body, t, &all, &next, e));
+	op_container_event(&op, next, "update", NULL);
+	try(world_put(op.next, next, e));
+	const struct endpoint **eps = world_endpoints_of_container(op.next, &op.mem, id, &n);
+	for (size_t i = 0; eps && i < n; i++)
+		joined += eps[i]->joined;
+	if (joined)
+		try(ports_publish(&op, id, &all, e));
+	return ports_commit(&op, id, e);
+}
+
+int op_container_ports(struct core *c, const char *term, const json_t *body, struct err *e)
+{
+	char id[ID_TEXT];
+	struct ports_try ports = {0};
+	int r;
+	try(container_lock(c, term, id, e));
+	do
+		r = edit_locked(c, id, body, &ports, e);
+	while (r < 0 && ports_again(c, id, &ports, r));
+	life_unlock(c, id);
+	return r;
 }
 
 bool ports_again(struct core *c, const char *container, struct ports_try *t, int r)

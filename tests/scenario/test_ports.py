@@ -1,0 +1,224 @@
+"""Published ports with real clients, packets, listeners and both firewall backends' programs."""
+import contextlib
+import json
+import re
+import socket
+import subprocess
+import time
+
+import pytest
+
+SERVE = "mkdir -p /w; echo %s >/w/index.html; httpd -p 80 -h /w; sleep 1000"
+
+
+@pytest.fixture
+def pub(cli):
+    """run(name, *args) makes a container that serves its name on port 80; all are removed."""
+    names = []
+
+    def run(name, *args, ok=True):
+        names.append(name)
+        return cli("run", "-d", "--name", name, *args, "alpine", "sh", "-c", SERVE % name, ok=ok)
+    run.cli = cli
+    yield run
+    for n in names:
+        cli("rm", "-f", n)
+
+
+def get(host, port, limit=10.0):
+    """The body, or None; tried again while the server starts."""
+    end = time.monotonic() + limit
+    while True:
+        try:
+            with socket.create_connection((host, port), timeout=2) as s:
+                s.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                data = b""
+                while chunk := s.recv(4096):
+                    data += chunk
+            if b"\r\n\r\n" in data:
+                return data.split(b"\r\n\r\n", 1)[1].decode().strip()
+        except OSError:
+            pass
+        if time.monotonic() > end:
+            return None
+        time.sleep(0.05)
+
+
+def refused(host, port):
+    with socket.socket() as s:
+        return s.connect_ex((host, port)) != 0
+
+
+def rules(table, chain):
+    out = subprocess.run(["iptables-save", "-t", table], capture_output=True, text=True, check=True).stdout
+    return [line.split(" ", 2)[2] for line in out.splitlines() if line.startswith(f"-A {chain} ")]
+
+
+def test_a_port_leads_to_its_container(pub, daemon):
+    cli = pub.cli
+    pub("web", "-p", "8080:80", "-p", "127.0.0.1:8081:80/tcp")
+    ip = json.loads(cli.out("inspect", "web"))[0]["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
+    assert get("10.99.0.1", 8080) == "web" and get("127.0.0.1", 8080) == "web" and get("::1", 8080) == "web"
+    assert get("127.0.0.1", 8081) == "web" and refused("10.99.0.1", 8081)
+    assert cli("exec", "web", "wget", "-qO-", "http://10.99.0.1:8080/").out.strip() == "web"
+    assert f"-d {ip}/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT" in rules("filter", "DOCKER")
+    assert f"! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination {ip}:80" in rules("nat", "DOCKER")
+    assert "-d 127.0.0.1/32 ! -i lo -p tcp -m tcp --dport 8081 -j DROP" in rules("raw", "PREROUTING")
+    assert set(cli.out("port", "web").splitlines()) == {"80/tcp -> 0.0.0.0:8080", "80/tcp -> 127.0.0.1:8081", "80/tcp -> :::8080" if cli.name == "docker20" else "80/tcp -> [::]:8080"}
+    row = cli.out("ps", "--format", "{{.Ports}}", "--filter", "publish=80")
+    assert "0.0.0.0:8080->80/tcp" in row and "127.0.0.1:8081->80/tcp" in row
+    assert not cli.out("ps", "-q", "--filter", "publish=8080")
+    shown = json.loads(cli.out("inspect", "web"))[0]["NetworkSettings"]["Ports"]["80/tcp"]
+    assert {"HostIp": "::", "HostPort": "8080"} in shown and len(shown) == 3
+    cli("stop", "-t", "0", "web", ok=True)
+    assert refused("10.99.0.1", 8080) and not rules("filter", "DOCKER") and not rules("raw", "PREROUTING")[1:]
+    assert json.loads(cli.out("inspect", "web"))[0]["NetworkSettings"]["Ports"] == {}
+    cli("start", "web", ok=True)
+    assert get("10.99.0.1", 8080) == "web"
+    assert daemon.doctor() == []
+
+
+def test_taken_ports(pub, daemon):
+    cli = pub.cli
+    pub("first", "-p", "8080:80")
+    r = pub("second", "--restart", "always", "-p", "8080:80", ok=None)
+    endpoint = re.search(r"failed to set up container networking: driver failed programming external connectivity on endpoint second \(([0-9a-f]{64})\): "
+                         r"Bind for 0\.0\.0\.0:8080 failed: port is already allocated", r.err)
+    assert r.rc == 125 and endpoint, r
+    status, answer = daemon.api("POST", "/containers/second/start")[:2]
+    assert status == 500
+    assert json.loads(cli.out("inspect", "second"))[0]["State"]["Status"] == "created"
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(("127.0.0.1", 8090))
+        s.listen()
+        r = pub("third", "-p", "8090:80", ok=None)
+        assert r.rc == 125 and "failed to bind host port 0.0.0.0:8090/tcp: address already in use" in r.err, r
+        # one of a long run, which has no sockets of its own
+        r = pub("fourth", "-p", "8000-8400:8000-8400", ok=None)
+        assert r.rc == 125 and "0.0.0.0:8080 failed: port is already allocated" in r.err, r
+        r = pub("fifth", "-p", "8085-8400:8085-8400", ok=None)
+        assert r.rc == 125 and "failed to bind host port 0.0.0.0:8090/tcp: address already in use" in r.err, r
+        # any of a range: the next one
+        pub("sixth", "-p", "8090-8092:80")
+        assert get("10.99.0.1", 8091) == "sixth"
+    assert daemon.doctor() == []
+
+
+def test_ephemeral_ports(pub, daemon):
+    cli = pub.cli
+    pub("eph", "-p", "80", "-p", "127.0.0.1::81/udp", "-P", "--expose", "82")
+    shown = json.loads(cli.out("inspect", "eph"))[0]["NetworkSettings"]["Ports"]
+    assert len({b["HostPort"] for b in shown["80/tcp"]}) == 1 and len(shown["80/tcp"]) == 2
+    low, high = map(int, open("/proc/sys/net/ipv4/ip_local_port_range").read().split())
+    assert low <= int(shown["80/tcp"][0]["HostPort"]) <= high and [b["HostIp"] for b in shown["81/udp"]] == ["127.0.0.1"] and shown["82/tcp"]
+    assert get("10.99.0.1", int(shown["80/tcp"][0]["HostPort"])) == "eph"
+    assert daemon.doctor() == []
+
+
+def test_ports_move_with_the_gateway(pub, daemon):
+    cli = pub.cli
+    cli("network", "create", "a1", ok=True)
+    cli("network", "create", "a2", ok=True)
+    try:
+        pub("web", "--network", "a2", "-p", "8080:80")
+        assert get("10.99.0.1", 8080) == "web"
+        before = rules("nat", "DOCKER")
+        cli("network", "connect", "a1", "web", ok=True)  # by name the better one
+        after = rules("nat", "DOCKER")
+        assert before != after and get("10.99.0.1", 8080) == "web" and get("127.0.0.1", 8080) == "web"
+        cli("network", "disconnect", "a1", "web", ok=True)
+        assert rules("nat", "DOCKER") == before and get("10.99.0.1", 8080) == "web"
+        assert daemon.doctor() == []
+    finally:
+        cli("rm", "-f", "web")
+        cli("network", "rm", "a1", "a2")
+
+
+@pytest.mark.parametrize("body,text", [
+    ({"80/tcp": [{"HostPort": "eighty"}]}, 'invalid port specification: "eighty"'),
+    ({"80/tcp": [{"HostPort": "80/tcp"}]}, 'invalid port specification: "80/tcp"'),
+    ({"0/tcp": [{}]}, 'invalid port specification: "0/tcp"'),
+    ({"80/icmp": [{}]}, 'invalid port specification: "80/icmp"'),
+    ({"80/tcp": [{"HostIp": "localhost"}]}, "invalid IP address: localhost"),
+    ({"80-82/tcp": [{"HostPort": "80-81"}]}, "invalid ranges specified for container and host Ports: 80-82/tcp and 80-81"),
+    ({"80/tcp": [{}] * 65}, "port 80/tcp has 65 bindings: at most 64"),
+])
+def test_bad_bindings(daemon, body, text):
+    status, answer = daemon.api("POST", "/containers/create", {"Image": "alpine", "Cmd": ["true"], "HostConfig": {"PortBindings": body}})[:2]
+    assert status == 400 and answer["message"] == text
+
+
+def test_live_ports(pub, daemon, busybox):
+    cli = pub.cli
+    pub("live", "-p", "8080:80", "-p", "8085")
+    assert get("10.99.0.1", 8080) == "live"
+    held = socket.create_connection(("10.99.0.1", 8080), timeout=5)  # stays open through all that follows
+
+    def ports(ok=204, **body):
+        status, answer = daemon.api("POST", "/containers/live/ports", body)[:2]
+        assert status == ok, (status, answer)
+        return answer
+    ports(Add={"80/tcp": [{"HostPort": "8081"}, {"HostIp": "127.0.0.1", "HostPort": "8082"}]})
+    assert get("10.99.0.1", 8081) == "live" and get("127.0.0.1", 8082) == "live"
+    assert "8081" in ports(409, Add={"80/tcp": [{"HostPort": "8081"}]})["message"]
+    assert ports(404, Remove={"81/tcp": [{}]})["message"] == "port 81/tcp is not published"
+    # all or nothing
+    assert "port is already allocated" in ports(500, Add={"81/tcp": [{"HostPort": "8083"}], "82/tcp": [{"HostPort": "8081"}]})["message"]
+    assert refused("10.99.0.1", 8083)
+    ports(Remove={"80/tcp": [{"HostPort": "8081"}]}, Add={"80/tcp": [{"HostPort": "8084"}]})
+    assert refused("10.99.0.1", 8081) and get("10.99.0.1", 8084) == "live"
+    number = json.loads(cli.out("inspect", "live"))[0]["NetworkSettings"]["Ports"]["8085/tcp"][0]["HostPort"]
+    ports(Remove={"8085/tcp": [{"HostPort": number}]})  # by the number that was given out
+    assert "8085/tcp" not in json.loads(cli.out("inspect", "live"))[0]["HostConfig"]["PortBindings"]
+    held.sendall(b"GET / HTTP/1.0\r\n\r\n")
+    assert held.recv(4096).startswith(b"HTTP")
+    held.close()  # else the kernel keeps the container's namespace for a minute
+    cli("restart", "-t", "0", "live", ok=True)
+    assert get("10.99.0.1", 8084) == "live" and refused("10.99.0.1", 8081)
+    cli("stop", "-t", "0", "live", ok=True)
+    ports(Add={"80/tcp": [{"HostPort": "8086"}]})
+    assert refused("10.99.0.1", 8086)
+    cli("start", "live", ok=True)
+    assert get("10.99.0.1", 8086) == "live"
+    assert daemon.doctor() == []
+
+
+def test_live_ports_by_command(any_cli, daemon):
+    if any_cli.name != "pontoon":
+        pytest.skip("a verb of our own")
+    any_cli("run", "-d", "--name", "live", "alpine", "sh", "-c", SERVE % "live", ok=True)
+    try:
+        any_cli("port", "add", "live", "8080:80", "127.0.0.1:5353:53/udp", ok=True)
+        assert get("10.99.0.1", 8080) == "live"
+        assert "53/udp -> 127.0.0.1:5353" in any_cli.out("port", "live")
+        any_cli("port", "rm", "live", "80", ok=True)
+        assert refused("10.99.0.1", 8080)
+        r = any_cli("port", "rm", "live", "80")
+        assert r.rc == 1 and "port 80/tcp is not published" in r.err
+    finally:
+        any_cli("rm", "-f", "live")
+
+
+def test_ports_outlive_the_daemon(pub, daemon):
+    pub("web", "-p", "8080:80")
+    assert get("10.99.0.1", 8080) == "web" and get("127.0.0.1", 8080) == "web"
+    daemon.kill9()
+    assert get("10.99.0.1", 8080) == "web" and get("127.0.0.1", 8080) == "web"
+    daemon.start()
+    assert get("10.99.0.1", 8080) == "web" and get("127.0.0.1", 8080) == "web"
+    assert daemon.doctor() == []
+
+
+def test_a_foreign_rule_keeps_its_place(pub):
+    with contextlib.ExitStack() as undo:
+        for where in (["-t", "nat", "-I", "DOCKER", "1"], ["-t", "filter", "-I", "DOCKER", "1"], ["-t", "raw", "-A", "PREROUTING"]):
+            rule = ["-s", "192.0.2.77", "-j", "RETURN"]
+            subprocess.run(["iptables", *where, *rule], check=True)
+            undo.callback(subprocess.run, ["iptables", where[0], where[1], "-D", where[3], *rule], check=True)
+        pub("web", "-p", "8080:80", "-p", "127.0.0.1:8081:80")
+        assert rules("nat", "DOCKER")[0] == rules("filter", "DOCKER")[-1] == rules("raw", "PREROUTING")[-1] == "-s 192.0.2.77/32 -j RETURN"
+        pub("other", "-p", "8082:80")
+        assert rules("filter", "DOCKER")[-1] == "-s 192.0.2.77/32 -j RETURN"
+        pub.cli("rm", "-f", "web", "other", ok=True)
+        assert rules("filter", "DOCKER") == ["-s 192.0.2.77/32 -j RETURN"] and rules("raw", "PREROUTING")[-1] == "-s 192.0.2.77/32 -j RETURN"
