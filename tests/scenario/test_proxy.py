@@ -1,0 +1,191 @@
+"""Published ports where the kernel's address translation does not reach: loopback, IPv6 clients of a container that has only IPv4, a container's own published ports.
+Bytes and datagrams pass through pontoon-relay; connections outlive the daemon."""
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import threading
+
+import pytest
+
+from nets import in_netns
+
+ECHO, UDP, HOST, HOST6, OUTSIDE6 = 8081, 8082, "10.99.0.1", "fd99::1", "fd99::2"
+
+
+def outside_pid():
+    return int(os.environ["LAB_OUTSIDE_PID"])
+
+
+@pytest.fixture(scope="module")
+def six():
+    """The uplink has IPv6 too."""
+    subprocess.run(["ip", "addr", "add", f"{HOST6}/64", "dev", "uplink0", "nodad"], check=True)
+    subprocess.run(["nsenter", "-n", "-t", os.environ["LAB_OUTSIDE_PID"], "ip", "addr", "add", f"{OUTSIDE6}/64", "dev", "up0", "nodad"], check=True)
+    yield
+    subprocess.run(["ip", "addr", "del", f"{HOST6}/64", "dev", "uplink0"], check=True)
+    subprocess.run(["nsenter", "-n", "-t", os.environ["LAB_OUTSIDE_PID"], "ip", "addr", "del", f"{OUTSIDE6}/64", "dev", "up0"], check=True)
+
+
+class Target:
+    """In a container: what a client has sent until its end comes back after it, with who it seemed to be; datagrams likewise."""
+
+    def __init__(self, pid):
+        def make():
+            tcp, udp = socket.socket(socket.AF_INET, socket.SOCK_STREAM), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tcp.bind(("", 80))
+            tcp.listen(64)
+            udp.bind(("", 53))
+            return tcp, udp
+
+        self.tcp, self.udp = in_netns(pid, make)
+        self.threads, self.taken = [], []
+        for run in (self.accept, self.datagrams):
+            self.start(run)
+
+    def start(self, run, *args):
+        t = threading.Thread(target=run, args=args, daemon=True)
+        self.threads.append(t)
+        t.start()
+
+    def accept(self):
+        while True:
+            try:
+                c, peer = self.tcp.accept()
+            except OSError:
+                return
+            self.taken.append(c)
+            self.start(self.serve, c, peer)
+
+    def serve(self, c, peer):
+        try:
+            got = b""
+            while part := c.recv(65536):
+                got += part
+                if got.endswith(b"?"):
+                    c.sendall(b"!")
+            c.sendall(peer[0].encode() + b" " + got)
+        except OSError:
+            pass
+        c.close()
+
+    def datagrams(self):
+        while True:
+            try:
+                got, peer = self.udp.recvfrom(65536)
+                if not peer:  # shut down
+                    return
+                self.udp.sendto(peer[0].encode() + b" " + got, peer)
+            except OSError:
+                return
+
+    def close(self):
+        for s in (self.tcp, self.udp, *self.taken):  # a thread that waits would keep the socket, and that the namespace
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        for t in self.threads:
+            t.join(10)
+        self.tcp.close()
+        self.udp.close()
+
+
+@pytest.fixture
+def web(any_cli, daemon, six):
+    any_cli.out("run", "-d", "--name", "web", "-p", f"{ECHO}:80", "-p", f"{UDP}:53/udp", "alpine", "sleep", "1h")
+    state = daemon.api("GET", "/containers/web/json")[1]
+    t = Target(state["State"]["Pid"])
+    t.pid, t.gateway = state["State"]["Pid"], state["NetworkSettings"]["Gateway"]
+    yield t
+    t.close()
+
+
+def client(pid, kind, address):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    s = in_netns(pid, lambda: socket.socket(family, kind))
+    s.settimeout(10)
+    s.connect((address, ECHO if kind == socket.SOCK_STREAM else UDP))
+    return s
+
+
+def tcp(pid, address):
+    """Half-closed: the answer begins when the question has ended."""
+    with client(pid, socket.SOCK_STREAM, address) as s:
+        s.sendall(b"x" * 100000)
+        s.shutdown(socket.SHUT_WR)
+        got = b""
+        while part := s.recv(65536):
+            got += part
+    peer, text = got.split(b" ")
+    assert text == b"x" * 100000
+    return peer.decode()
+
+
+def udp(pid, address):
+    with client(pid, socket.SOCK_DGRAM, address) as s:  # connected: it hears only of the address that it has asked
+        s.send(b"hello")
+        peer, text = s.recv(65536).split(b" ")
+    assert text == b"hello"
+    return peer.decode()
+
+
+def relays():
+    found = []
+    for p in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if (p / "comm").read_text().strip() == "pontoon-relay":
+                found.append(int(p.name))
+        except OSError:
+            pass
+    return found
+
+
+def test_wherever_nat_does_not_reach(web):
+    here, there = os.getpid(), outside_pid()
+    for name, pid, address in (("loopback", here, "127.0.0.1"), ("loopback, IPv6", here, "::1"), ("the host's IPv6 address", here, HOST6), ("from outside, IPv6", there, HOST6),
+                               ("its own port, by the host's address", web.pid, HOST), ("its own port, by the gateway", web.pid, web.gateway)):
+        for way in (tcp, udp):
+            peer = way(pid, address)
+            assert peer == web.gateway or pid == web.pid, (name, way, peer)
+    assert tcp(there, HOST) == udp(there, HOST) == os.environ["LAB_OUTSIDE"]  # the kernel's NAT keeps who it is
+
+
+def test_a_port_goes_with_its_container(web, any_cli):
+    with client(os.getpid(), socket.SOCK_STREAM, "127.0.0.1") as s:
+        s.sendall(b"there?")
+        assert s.recv(1) == b"!"
+        any_cli.out("stop", "-t", "0", "web")
+        with pytest.raises(ConnectionRefusedError):
+            client(os.getpid(), socket.SOCK_STREAM, "127.0.0.1")
+        with pytest.raises(OSError):  # and so do its connections
+            if s.recv(1) == b"":
+                raise ConnectionResetError
+
+
+def test_a_killed_relay_is_back_at_once(web):
+    for _ in range(3):
+        pids = relays()
+        assert len(pids) == 1
+        os.kill(pids[0], signal.SIGKILL)
+        assert tcp(os.getpid(), "127.0.0.1") == web.gateway  # the kernel takes the client until another serves it
+        assert udp(os.getpid(), "127.0.0.1") == web.gateway
+        assert relays() != pids
+
+
+def test_connections_outlive_the_daemon(web, daemon):
+    with client(os.getpid(), socket.SOCK_STREAM, "127.0.0.1") as s, client(os.getpid(), socket.SOCK_STREAM, "::1") as six:
+        def alive(c):
+            c.sendall(b"?")
+            return c.recv(1) == b"!"
+
+        assert alive(s) and alive(six)
+        pids = relays()
+        daemon.kill9()
+        assert alive(s) and alive(six) and tcp(os.getpid(), "127.0.0.1") == web.gateway
+        daemon.start()
+        assert alive(s) and alive(six) and tcp(os.getpid(), "::1") == web.gateway
+        assert relays() == pids
+    assert daemon.doctor() == []
