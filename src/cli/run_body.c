@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "cli/cmd.h"
@@ -350,6 +351,24 @@ static int ports(struct body *b)
 	return r;
 }
 
+/* A source that begins with "." is a path of this directory, not a volume. */
+static void binds(struct body *b)
+{
+	const struct strv *l = flag_list(b->p, "volume");
+	struct strv out = {0};
+	for (size_t i = 0; i < l->n; i++) {
+		const char *s = l->v[i], *colon = strchr(s, ':'), *whole = NULL;
+		if (*s == '.' && colon) {
+			const char *from = arena_dupn(b->a, s, (size_t)(colon - s));
+			OWN(own_free) char *real = from ? realpath(from, NULL) : NULL;
+			OWN(own_free) char *here = real ? NULL : getcwd(NULL, 0);
+			whole = real ? arena_printf(b->a, "%s%s", real, colon) : here ? arena_printf(b->a, "%s/%s", here, s) : NULL;
+		}
+		(void)strv_add(b->a, &out, whole ? whole : s);
+	}
+	list(b->host, "Binds", &out);
+}
+
 static void simple(struct body *b)
 {
 	static const struct {
@@ -357,7 +376,7 @@ static void simple(struct body *b)
 		char kind; /* c: config text, h: host text, H: host list, s: host switch */
 	} map[] = {{"hostname", "Hostname", 'c'}, {"domainname", "Domainname", 'c'}, {"user", "User", 'c'}, {"workdir", "WorkingDir", 'c'}, {"mac-address", "MacAddress", 'c'}, {"stop-signal", "StopSignal", 'c'},
 		{"pid", "PidMode", 'h'}, {"ipc", "IpcMode", 'h'}, {"uts", "UTSMode", 'h'}, {"userns", "UsernsMode", 'h'}, {"cgroupns", "CgroupnsMode", 'h'}, {"cgroup-parent", "CgroupParent", 'h'},
-		{"runtime", "Runtime", 'h'}, {"isolation", "Isolation", 'h'}, {"volume", "Binds", 'H'}, {"volumes-from", "VolumesFrom", 'H'}, {"volume-driver", "VolumeDriver", 'h'},
+		{"runtime", "Runtime", 'h'}, {"isolation", "Isolation", 'h'}, {"volumes-from", "VolumesFrom", 'H'}, {"volume-driver", "VolumeDriver", 'h'},
 		{"cap-add", "CapAdd", 'H'}, {"cap-drop", "CapDrop", 'H'}, {"dns", "Dns", 'H'}, {"dns-option", "DnsOptions", 'H'}, {"dns-search", "DnsSearch", 'H'}, {"add-host", "ExtraHosts", 'H'},
 		{"group-add", "GroupAdd", 'H'}, {"link", "Links", 'H'}, {"security-opt", "SecurityOpt", 'H'}, {"device-cgroup-rule", "DeviceCgroupRules", 'H'}, {"privileged", "Privileged", 's'},
 		{"read-only", "ReadonlyRootfs", 's'}, {"rm", "AutoRemove", 's'}, {"publish-all", "PublishAllPorts", 's'}, {"init", "Init", 's'}, {"oom-kill-disable", "OomKillDisable", 's'}};
@@ -457,6 +476,7 @@ static int fill(struct body *b)
 	try(key_values(b, b->host, "StorageOpt", flag_list(b->p, "storage-opt")));
 	try(ulimits(b));
 	devices(b);
+	binds(b);
 	try(mounts(b));
 	try(ports(b));
 	try(security(b));

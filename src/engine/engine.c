@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/spawn.h"
 #include "engine/binds.h"
+#include "engine/caps.h"
 #include "engine/rotate.h"
 
 const char *path_bundle(const struct engine *en, const char *id, char out[static PATH_SIZE])
@@ -199,6 +200,22 @@ static const char *shm_of(struct engine *en, const struct engine_run *r, char ou
 	return streq(r->c->spec->host.ipc_mode, "shareable") ? path_shm(en, r->c->id, out) : r->join_ipc.pid ? path_shm(en, r->join_ipc.id, out) : NULL;
 }
 
+/* A profile that is asked for by name is applied or refused, never forgotten. */
+static int check_apparmor(const struct host_config *h, struct err *e)
+{
+	OWN(own_buf) struct buf on = {0};
+	for (size_t i = 0; i < h->security_opt.n; i++) {
+		const char *o = h->security_opt.v[i];
+		if (!str_starts(o, "apparmor=") && !str_starts(o, "apparmor:"))
+			continue;
+		if (streq(o + strlen("apparmor="), "unconfined"))
+			continue;
+		(void)read_file("/sys/module/apparmor/parameters/enabled", 16, &on, NULL); /* absent: the kernel has none */
+		return err_as(e, ERR_INVALID, *buf_str(&on) == 'Y' ? "AppArmor profiles are not in this version of Pontoon: %s" : "AppArmor is not enabled on this host: %s", o);
+	}
+	return 0;
+}
+
 static int write_bundle(struct engine *en, const struct engine_run *r, const char *bundle, const struct bind_from *sources, struct err *e)
 {
 	OWN(arena_free) struct arena a = {0};
@@ -207,12 +224,15 @@ static int write_bundle(struct engine *en, const struct engine_run *r, const cha
 	const struct container *c = r->c;
 	bool tty = c->spec->config.tty;
 	path_container(en, c->id, "merged", root);
+	try(check_apparmor(&c->spec->host, e));
 	try(user_resolve(root, c->spec->config.user, &c->spec->host.group_add, &user, e));
 	if (c->spec->host.init == 1 && !en->init[0])
 		return err_as(e, ERR_UNAVAILABLE, "--init: no init program was found: install the package tini, or name one with --init-path");
 	struct oci_in in = {.run = r, .root = root, .cgroup_version = en->info.cgroup_version, .cgroup_path = cgroup_path_of(en, c, &a), .init = init_of(en, &c->spec->host), .uid = user.uid,
 		.gid = user.gid, .groups = user.groups, .ngroups = user.ngroups, .home = user.home, .terminal = tty ? "xterm" : NULL, .sources = sources, .shm = shm_of(en, r, shm)};
 	OWN(own_json) json_t *j = oci_config(&in, &a, e);
+	if (j && oci_wants_all_caps(&c->spec->host, c->spec->host.privileged))
+		caps_keep_own(json_object_get(j, "process"));
 	if (j)
 		try(add_filter(en, c, j, e));
 	OWN(own_free) char *text = j ? json_text(j) : NULL;

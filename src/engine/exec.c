@@ -5,6 +5,7 @@
  * for it, and a daemon that ends takes the session's pipes along. Without a terminal the process has three pipes of ours; with one the
  * runtime makes the terminal inside the container and hands us its other end over a socket (--console-socket). */
 #include "engine/exec.h"
+#include "engine/caps.h"
 #include "engine/probe.h"
 
 #include <errno.h>
@@ -238,6 +239,8 @@ static int write_process(struct engine *en, const struct exec *x, const struct c
 	struct oci_in in = {.run = &run, .uid = user.uid, .gid = user.gid, .groups = user.groups, .ngroups = user.ngroups, .home = user.home, .terminal = x->spec.tty ? "xterm" : NULL};
 	const char *cwd = str_empty(x->spec.working_dir) ? c->spec->config.working_dir : x->spec.working_dir;
 	OWN(own_json) json_t *p = oci_process(&in, &x->spec.cmd, &env, cwd, x->spec.tty, x->spec.privileged || c->spec->host.privileged, &a);
+	if (p && oci_wants_all_caps(&c->spec->host, x->spec.privileged || c->spec->host.privileged))
+		caps_keep_own(p);
 	if (p && x->spec.console_h > 0 && x->spec.console_w > 0)
 		json_object_set_new(p, "consoleSize", json_pack("{s:I, s:I}", "height", (json_int_t)x->spec.console_h, "width", (json_int_t)x->spec.console_w));
 	OWN(own_free) char *text = p ? json_text(p) : NULL;

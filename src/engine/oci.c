@@ -32,6 +32,11 @@ static bool names_all(const struct strv *l)
 	return false;
 }
 
+bool oci_wants_all_caps(const struct host_config *h, bool privileged)
+{
+	return privileged || names_all(&h->cap_add);
+}
+
 static bool is_default(const char *cap)
 {
 	for (size_t i = 0; i < ARRAY_LEN(default_caps); i++)

@@ -13,6 +13,7 @@
 #include "ops/events.h"
 #include "ops/exits.h"
 #include "ops/heal.h"
+#include "ops/happen.h"
 #include "ops/health.h"
 #include "ops/host.h"
 #include "ops/ports.h"
@@ -88,6 +89,7 @@ static int open_all(struct core *c, struct kernel *kernel, struct err *e)
 	try(exits_start(c, e));
 	struct engine_conf ec = c->conf->engine;
 	ec.on_exit = exits_put;
+	ec.on_exec = exec_happened;
 	ec.arg = c;
 	try(engine_new(&ec, &c->engine, e));
 	try(defaults_forwarding(c, e));

@@ -15,7 +15,7 @@
 
 #include "base/log.h"
 #include "engine/probe.h"
-#include "ops/events.h"
+#include "ops/happen.h"
 
 #define OUTPUT_MOST 4096 /* bytes of a probe's output kept */
 
@@ -154,12 +154,9 @@ void health_look(struct core *c, const char *id, struct arena *a, struct health_
 
 static void publish(struct core *c, const struct container *ct, enum health_status s)
 {
-	OWN(arena_free) struct arena a = {0};
-	struct event ev = {.type = "container", .action = arena_printf(&a, "health_status: %s", health_status_name(s)), .id = ct->id, .attributes = kvs_copy(&a, &ct->spec->config.labels), .time = clock_real_ns()};
-	(void)kvs_set(&a, &ev.attributes, "image", ct->spec->config.image ? ct->spec->config.image : "");
-	(void)kvs_set(&a, &ev.attributes, "name", ct->name);
-	if (!a.bad)
-		events_publish(c->events, &ev);
+	char action[64];
+	snprintf(action, sizeof(action), "health_status: %s", health_status_name(s));
+	event_of_container(c, ct, action, NULL, NULL, NULL, NULL);
 }
 
 /* Takes the text over. */

@@ -10,6 +10,7 @@
 #include "model/restart.h"
 #include "net/join.h"
 #include "ops/container.h"
+#include "ops/happen.h"
 #include "ops/restart.h"
 #include "ops/volume.h"
 
@@ -369,12 +370,13 @@ int op_container_top(struct core *c, const char *term, const char *ps_args, json
 
 int op_exec_create(struct core *c, const char *term, const struct exec_spec *s, char out_id[static ID_TEXT], struct err *e)
 {
+	OWN(arena_free) struct arena a = {0};
 	const struct container *ct;
 	try(fd_room(e));
 	try(op_container_get_running(c, term, &ct, e));
 	int r = engine_exec_create(c->engine, ct, s, out_id, e);
 	if (r >= 0)
-		tell(c, ct->id, "exec_create", "execID", out_id);
+		event_of_container(c, ct, exec_action("exec_create", &s->cmd, &a), "execID", out_id, NULL, NULL);
 	thing_unref((void *)(uintptr_t)ct);
 	return r;
 }

@@ -1,0 +1,45 @@
+#include "ops/happen.h"
+
+#include "ops/events.h"
+
+void event_of_container(struct core *c, const struct container *ct, const char *action, const char *k1, const char *v1, const char *k2, const char *v2)
+{
+	OWN(arena_free) struct arena a = {0};
+	struct event ev = {.type = "container", .action = action, .id = ct->id, .attributes = kvs_copy(&a, &ct->spec->config.labels), .time = clock_real_ns()};
+	(void)kvs_set(&a, &ev.attributes, "image", ct->spec->config.image ? ct->spec->config.image : "");
+	(void)kvs_set(&a, &ev.attributes, "name", ct->name);
+	if (k1)
+		(void)kvs_set(&a, &ev.attributes, k1, v1);
+	if (k2)
+		(void)kvs_set(&a, &ev.attributes, k2, v2);
+	if (!a.bad)
+		events_publish(c->events, &ev);
+}
+
+const char *exec_action(const char *what, const struct strv *cmd, struct arena *a)
+{
+	const char *text = arena_printf(a, "%s: ", what);
+	for (size_t i = 0; text && i < cmd->n; i++)
+		text = arena_printf(a, "%s%s%s", text, i ? " " : "", cmd->v[i]);
+	return text ? text : what;
+}
+
+void exec_happened(void *core, const char *container, const char *exec, const char *what, int code)
+{
+	OWN(arena_free) struct arena a = {0};
+	struct core *c = core;
+	struct exec_info info;
+	char number[16];
+	const struct container *ct = world_container(core_read(c), container);
+	if (ct)
+		ct = thing_ref(ct);
+	core_read_end(c);
+	if (!ct)
+		return;
+	snprintf(number, sizeof(number), "%d", code);
+	if (streq(what, "exec_die"))
+		event_of_container(c, ct, what, "execID", exec, "exitCode", number);
+	else if (engine_exec_info(c->engine, exec, &a, &info, NULL) >= 0)
+		event_of_container(c, ct, exec_action(what, &info.spec.cmd, &a), "execID", exec, NULL, NULL);
+	thing_unref((void *)(uintptr_t)ct);
+}

@@ -1,0 +1,37 @@
+"""What a container may do: capabilities, system calls, namespaces of others; and the events of sessions."""
+import json
+import time
+
+from conftest import LAB, wait_until
+
+
+def test_security(any_cli, daemon):
+    cli, profile = any_cli, LAB / "profile.json"
+    profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}]}))
+    assert "Operation not permitted" in cli("run", "--rm", "--security-opt", f"seccomp={profile}", "alpine", "mkdir", "/x").err
+    assert cli.out("run", "--rm", "--security-opt", "seccomp=unconfined", "--security-opt", "no-new-privileges", "alpine", "grep", "-hE", "^Seccomp:|NoNewPrivs", "/proc/self/status").split() == ["NoNewPrivs:", "1", "Seccomp:", "0"]
+    assert "apparmor=mine" in cli("run", "--rm", "--security-opt", "apparmor=mine", "alpine", "true", ok=False).err
+    cli.out("run", "--rm", "--security-opt", "apparmor=unconfined", "alpine", "true")
+    own = int([l for l in open("/proc/self/status") if l.startswith("CapPrm")][0].split()[1], 16)
+    caps = lambda *args: int(cli.out("run", "--rm", *args, "alpine", "grep", "CapEff", "/proc/self/status").split()[1], 16)
+    assert caps("--cap-add", "ALL") == own and caps("--privileged") == own and caps("--cap-add", "ALL", "--cap-drop", "NET_RAW") == own & ~(1 << 13)
+    assert cli.out("run", "--rm", "--privileged", "alpine", "sh", "-c", "mkdir /m && mount -t tmpfs x /m && echo mounted") == "mounted"
+    cli.out("run", "-d", "--name", "donor", "alpine", "sleep", "1h")
+    assert "sleep 1h" in cli.out("run", "--rm", "--pid", "container:donor", "alpine", "ps")
+    assert int(cli.out("exec", "--privileged", "donor", "grep", "CapEff", "/proc/self/status").split()[1], 16) == own
+
+
+def test_session_events(any_cli, daemon):
+    since = time.time() - 0.1
+    any_cli.out("run", "-d", "--name", "ses", "alpine", "sleep", "1h")
+    any_cli("exec", "ses", "sh", "-c", "exit 3")
+
+    def events(*filters):
+        q = [x for f in filters for x in ("--filter", f)]
+        return [json.loads(l) for l in any_cli.out("events", "--since", str(since), "--until", str(time.time()), "--filter", "container=ses", *q, "--format", "{{json .}}").splitlines()]
+
+    assert wait_until(lambda: len(events("event=exec_create", "event=exec_start", "event=exec_die")) == 3)
+    got = events("event=exec_create", "event=exec_start", "event=exec_die")
+    assert [e["Action"] for e in got] == ["exec_create: sh -c exit 3", "exec_start: sh -c exit 3", "exec_die"]
+    assert got[2]["Actor"]["Attributes"]["exitCode"] == "3" and len({e["Actor"]["Attributes"]["execID"] for e in got}) == 1 and got[0]["Actor"]["Attributes"]["name"] == "ses"
+    assert events("event=exec_die", "type=network") == []
