@@ -33,6 +33,23 @@ static bool matches(const struct filters *f, const struct world *w, const struct
 	       filters_match(f, "type", n->predefined ? "builtin" : "custom") && filters_match_labels(f, &n->labels);
 }
 
+/* Values that mean nothing. */
+static int check_filters(const struct filters *f, struct err *e)
+{
+	static const char *const bools[] = {"true", "false", "1", "0"};
+	for (size_t i = 0; i < f->n; i++) {
+		const char *key = f->v[i].key, *value = f->v[i].value;
+		if (streq(key, "type") && !streq(value, "builtin") && !streq(value, "custom"))
+			return err_as(e, ERR_INVALID, "invalid filter: 'type'='%s'", value);
+		bool known = !streq(key, "dangling");
+		for (size_t k = 0; !known && k < ARRAY_LEN(bools); k++)
+			known = streq(value, bools[k]);
+		if (!known)
+			return err_as(e, ERR_INVALID, "invalid filter 'dangling=[%s]'", value);
+	}
+	return 0;
+}
+
 static int list(struct request *rq, struct err *e)
 {
 	static const char *const known[] = {"dangling", "driver", "id", "label", "name", "scope", "type", NULL};
@@ -40,6 +57,7 @@ static int list(struct request *rq, struct err *e)
 	struct filters f;
 	const struct network *n;
 	try(request_filters(rq, known, &f, e));
+	try(check_filters(&f, e));
 	json_t *j = json_array();
 	const struct world *w = core_read(rq->core);
 	for (size_t i = 0; j && (n = world_next(w, NOUN_NETWORK, &i));)

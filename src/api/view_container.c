@@ -4,6 +4,7 @@
 #include "engine/volume.h"
 #include "net/join.h"
 #include "net/links.h"
+#include "net/names.h"
 
 const char *view_duration(int64_t ns, struct arena *a)
 {
@@ -95,7 +96,29 @@ static json_t *ipam_config(const struct endpoint *ep)
 	return j;
 }
 
-static json_t *endpoint_view(const struct view *v, const struct container *c, const struct network *n, const struct endpoint *ep)
+/* Up to API 1.44 also the short id and the hostname, which are names there, too. */
+static json_t *aliases_view(const struct view *v, const struct container *c, const struct network *n, const struct endpoint *ep, struct arena *a)
+{
+	struct strv all = strv_copy(a, &ep->aliases);
+	const char *short_id = arena_dupn(a, c->id, 12), *host = c->spec->config.hostname;
+	if (v->minor >= 45 || n->driver != DRIVER_BRIDGE || n->is_default)
+		return strings_or_null(&ep->aliases);
+	if (short_id && !strv_has(&all, short_id))
+		(void)strv_add(a, &all, short_id);
+	if (!str_empty(host) && !strv_has(&all, host))
+		(void)strv_add(a, &all, host);
+	return strings_or_null(&all);
+}
+
+static json_t *dns_names_view(const struct view *v, const struct container *c, const struct network *n, const struct endpoint *ep, struct arena *a)
+{
+	struct strv names = {0};
+	if (n->driver != DRIVER_BRIDGE || n->is_default || names_of(&v->core->conf->net, c, ep, a, &names) < 0)
+		return json_null();
+	return strings(&names);
+}
+
+static json_t *endpoint_view(const struct view *v, const struct container *c, const struct network *n, const struct endpoint *ep, struct arena *a)
 {
 	char mac[MAC_TEXT] = "";
 	bool up = ep->joined, v4 = up && ip_is_set(&ep->ip4), v6 = up && ip_is_set(&ep->ip6);
@@ -105,12 +128,12 @@ static json_t *endpoint_view(const struct view *v, const struct container *c, co
 	else if (mac_is_set(&ep->want_mac))
 		mac_format(&ep->want_mac, mac);
 	json_t *j = json_pack("{s:o, s:o, s:o, s:s, s:o, s:s, s:s, s:o, s:o, s:i, s:o, s:o, s:i}", "IPAMConfig", ipam_config(ep), "Links", strings_or_null(&ep->links), "Aliases",
-		strings_or_null(&ep->aliases), "MacAddress", mac, "DriverOpts", ep->driver_opts.n ? map(&ep->driver_opts) : json_null(), "NetworkID", up || c->started ? n->id : "",
+		aliases_view(v, c, n, ep, a), "MacAddress", mac, "DriverOpts", ep->driver_opts.n ? map(&ep->driver_opts) : json_null(), "NetworkID", up || c->started ? n->id : "",
 		"EndpointID", up ? ep->id : "", "Gateway", ip_json(v4 && !n->internal ? &n->v4.gateway : &none), "IPAddress", ip_json(v4 ? &ep->ip4 : &none), "IPPrefixLen",
 		v4 ? n->v4.net.len : 0, "IPv6Gateway", ip_json(v6 && !n->internal ? &n->v6.gateway : &none), "GlobalIPv6Address", ip_json(v6 ? &ep->ip6 : &none), "GlobalIPv6PrefixLen",
 		v6 ? n->v6.net.len : 0);
 	if (j && v->minor >= 44)
-		json_object_set_new(j, "DNSNames", json_null());
+		json_object_set_new(j, "DNSNames", dns_names_view(v, c, n, ep, a));
 	if (j && v->minor >= 48)
 		json_object_set_new(j, "GwPriority", json_integer(ep->gw_priority));
 	return j;
@@ -124,7 +147,7 @@ static json_t *endpoints_view(const struct view *v, const struct world *w, const
 	for (size_t i = 0; j && i < n; i++) {
 		const struct network *net = world_network(w, eps[i]->network);
 		if (net)
-			json_object_set_new(j, net->name, endpoint_view(v, c, net, eps[i]));
+			json_object_set_new(j, net->name, endpoint_view(v, c, net, eps[i], a));
 	}
 	return j;
 }
@@ -386,7 +409,7 @@ static json_t *image_name(const struct world *w, const struct container *c)
 }
 
 /* Its name, and what others that link to it call it. */
-static json_t *names_view(const struct world *w, const struct container *c, struct arena *a)
+static json_t *all_names(const struct world *w, const struct container *c, struct arena *a)
 {
 	size_t n, count;
 	json_t *j = json_array();
@@ -407,7 +430,7 @@ json_t *view_container_row(const struct view *v, const struct world *w, const st
 {
 	const char *mode = c->spec->host.network_mode;
 	json_t *ports = ports_row(w, c, a);
-	return json_pack("{s:s, s:o, s:o, s:o, s:s, s:I, s:o, s:o, s:s, s:s, s:{s:s}, s:{s:o}, s:o}", "Id", c->id, "Names", names_view(w, c, a), "Image", image_name(w, c), "ImageID",
+	return json_pack("{s:s, s:o, s:o, s:o, s:s, s:I, s:o, s:o, s:s, s:s, s:{s:s}, s:{s:o}, s:o}", "Id", c->id, "Names", all_names(w, c, a), "Image", image_name(w, c), "ImageID",
 		json_sprintf("sha256:%s", c->image), "Command", command_text(c, a), "Created", (json_int_t)(c->created / 1000000000), "Ports", ports, "Labels", map(&c->spec->config.labels), "State",
 		container_state_name(c->state), "Status", view_status(c, health_of(v->core, c->id), v->now, a), "HostConfig", "NetworkMode", mode ? mode : "", "NetworkSettings", "Networks", endpoints_view(v, w, c, a), "Mounts",
 		mounts_view(v, c, a));

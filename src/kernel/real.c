@@ -96,10 +96,10 @@ static int netns_del(struct real *k, const struct step *s, struct err *e)
 
 /* --- links --- */
 
-static int set_alias(struct nl *nl, int index, const char *alias, struct err *e)
+static int set_alias(struct nl *nl, int index, const char *alias, int mtu, struct err *e)
 {
 	char buf[NL_BUF];
-	struct rtnl_link_change c = {.index = index, .up = -1, .master = -1, .alias = alias};
+	struct rtnl_link_change c = {.index = index, .up = -1, .master = -1, .alias = alias, .mtu = mtu};
 	return call(nl, rtnl_link_set(buf, &c), e);
 }
 
@@ -146,13 +146,14 @@ static int bridge_add(struct real *k, const struct kobj *o, struct err *e)
 	struct mac mac = bridge_mac(o);
 	if (o->bridge.filter)
 		try(netfilter_on_bridges(e));
-	int r = call(&k->nl, rtnl_bridge_add(buf, o->bridge.name, &mac, o->bridge.mtu, o->bridge.filter), e);
+	/* An MTU that is given at creation is only a first value, which ports change (br_mtu_auto_adjust); one that is set stays. */
+	int r = call(&k->nl, rtnl_bridge_add(buf, o->bridge.name, &mac, 0, o->bridge.filter), e);
 	if (r == -EEXIST)
 		return err_as(e, ERR_CONFLICT, "the interface %s exists and is not Pontoon's: remove it (ip link del %s) or choose another name with --bridge", o->bridge.name, o->bridge.name);
 	if (r < 0)
 		return r;
 	int index = real_index(o->bridge.name, e);
-	r = index < 0 ? index : o->bridge.alias ? set_alias(&k->nl, index, o->bridge.alias, e) : 0;
+	r = index < 0 ? index : o->bridge.alias || o->bridge.mtu ? set_alias(&k->nl, index, o->bridge.alias, o->bridge.mtu, e) : 0;
 	if (r < 0)
 		(void)link_del(o->bridge.name, NULL); /* the first error counts */
 	return r;
@@ -187,7 +188,7 @@ static int veth_add(struct real *k, const struct kobj *o, struct err *e)
 	if (r < 0)
 		return r;
 	int index = real_index(o->veth.name, e);
-	r = index < 0 ? index : set_alias(&k->nl, index, o->veth.alias, e);
+	r = index < 0 ? index : set_alias(&k->nl, index, o->veth.alias, 0, e);
 	if (r >= 0 && o->veth.hairpin)
 		r = call(&k->nl, rtnl_port_hairpin(buf, index), e);
 	if (r < 0)

@@ -343,8 +343,10 @@ static int refuse_several(const struct endpoint_settings *all, size_t n, struct 
 }
 
 /* host, none and container: stand alone. */
-static int check_alone(const char *mode, size_t others, struct err *e)
+static int check_alone(const char *mode, const struct endpoint_settings *main, size_t others, struct err *e)
 {
+	if (main && !str_empty(main->mac_address) && (streq(mode, "host") || str_starts(mode, "container:")))
+		return err_as(e, ERR_INVALID, "conflicting options: mac-address and the network mode");
 	if (others && streq(mode, "none"))
 		return err_as(e, ERR_INVALID,
 			"container cannot be connected to multiple networks with one of the networks in private (none) "
@@ -353,6 +355,22 @@ static int check_alone(const char *mode, size_t others, struct err *e)
 		return err_as(e, ERR_INVALID,
 			"container sharing network namespace with another container or host cannot be connected to any "
 			"other network");
+	return 0;
+}
+
+/* And nobody stands beside another as one of them. */
+static int check_beside(const struct world *w, const char *term, struct err *e)
+{
+	const struct network *n;
+	if (world_find_network(w, term, &n, NULL) < 0)
+		return 0; /* told later */
+	if (n->driver == DRIVER_NULL && !n->config_only)
+		return err_as(e, ERR_INVALID,
+			"container cannot be connected to multiple networks with one of the networks in private (none) "
+			"mode");
+	if (n->driver == DRIVER_HOST)
+		return err_as(e, ERR_INVALID,
+			"cannot connect container to host network - container must be created in host network mode");
 	return 0;
 }
 
@@ -393,7 +411,10 @@ int join_configure(struct world *fork, const struct container *c, int api_minor,
 	for (size_t i = 0; i < n; i++)
 		if (same_network(fork, all[i].network, mode))
 			main = &all[i];
-	try(check_alone(mode, n - (main != NULL), e));
+	try(check_alone(mode, main, n - (main != NULL), e));
+	for (size_t i = 0; i < n; i++)
+		if (&all[i] != main)
+			try(check_beside(fork, all[i].network, e));
 	if (str_starts(mode, "container:"))
 		return 0;
 	try(check_main_mac(c, main, e));

@@ -11,6 +11,8 @@ int names_resolv(
 	const struct world *w, const struct netconf *conf, const struct container *c, struct buf *out, struct err *e);
 int names_hostname(
 	const struct world *w, const struct netconf *conf, const struct container *c, struct buf *out, struct err *e);
+/* What an endpoint of a user-defined network is called there, the name first: `name`, aliases, short id, hostname. */
+int names_of(const struct netconf *conf, const struct container *c, const struct endpoint *ep, struct arena *a, struct strv *out);
 /* True if the container asks the embedded server: it is on a user-defined network. */
 bool names_embedded(const struct world *w, const struct container *c);
 /* What the embedded server is told: a network's names, and how a container sees names. In the arena. */

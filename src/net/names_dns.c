@@ -17,6 +17,16 @@ static int add_name(struct arena *a, struct strv *l, const char *name)
 	return !low || strv_has(l, low) ? 0 : strv_add(a, l, low);
 }
 
+int names_of(const struct netconf *conf, const struct container *c, const struct endpoint *ep, struct arena *a, struct strv *out)
+{
+	(void)add_name(a, out, c->name);
+	for (size_t j = 0; j < ep->aliases.n; j++)
+		(void)add_name(a, out, ep->aliases.v[j]);
+	(void)add_name(a, out, arena_dupn(a, c->id, 12));
+	(void)add_name(a, out, names_uts(conf, c, a));
+	return a->bad ? -ENOMEM : 0;
+}
+
 int names_zone(const struct world *w, const struct netconf *conf, const struct network *n, struct arena *a,
 	struct relay_zone *out, struct err *e)
 {
@@ -30,11 +40,7 @@ int names_zone(const struct world *w, const struct netconf *conf, const struct n
 		struct relay_host *h = &hosts[k++];
 		h->v4 = eps[i]->ip4;
 		h->v6 = eps[i]->ip6;
-		(void)add_name(a, &h->names, c->name);
-		for (size_t j = 0; j < eps[i]->aliases.n; j++)
-			(void)add_name(a, &h->names, eps[i]->aliases.v[j]);
-		(void)add_name(a, &h->names, arena_dupn(a, c->id, 12));
-		(void)add_name(a, &h->names, names_uts(conf, c, a));
+		(void)names_of(conf, c, eps[i], a, &h->names);
 	}
 	*out = (struct relay_zone){.network = arena_dup(a, n->id), .name = arena_dup(a, n->name), .hosts = hosts, .nhosts = k};
 	return a->bad ? err_nomem(e) : 0;
