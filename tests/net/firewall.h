@@ -5,6 +5,23 @@
 #include "fixture.h"
 #include "net/fw.h"
 
+/* A run of published ports of a container of its own; host "" is any address. */
+UNUSED static void fw_publish(struct world *w, char id, char network, uint8_t proto, const char *host, uint16_t host_port, uint16_t count, const char *ip, uint16_t port)
+{
+	char text[ID_TEXT], net[ID_TEXT];
+	fix_id(text, id);
+	fix_id(net, network);
+	struct port *p = port_new(text, (int64_t)world_count(w, NOUN_PORT));
+	STR_COPY(p->network, net);
+	p->proto = proto;
+	p->ip = fix_ip(ip);
+	p->host_ip = *host ? fix_ip(host) : (struct ip){.family = p->ip.family};
+	p->host_port = host_port;
+	p->count = count;
+	p->port = port;
+	fix_put(w, p);
+}
+
 /* One network of each sort, oldest first. */
 UNUSED static struct world *fw_world(void)
 {
@@ -31,6 +48,19 @@ UNUSED static struct world *fw_world(void)
 	n = fix_network('5', "six-internal", "fd00:2::/64", 17);
 	n->internal = true;
 	fix_put(w, n);
+	fw_publish(w, '1', 'd', IPPROTO_TCP, "", 80, 1, "172.17.0.2", 80);
+	fw_publish(w, '1', 'd', IPPROTO_TCP, "", 443, 1, "172.17.0.2", 443);
+	fw_publish(w, '1', 'd', IPPROTO_UDP, "192.0.2.1", 53, 2, "172.17.0.2", 5353);
+	fw_publish(w, '2', 'a', IPPROTO_TCP, "127.0.0.1", 8080, 1, "172.18.0.2", 80);
+	fw_publish(w, '2', 'a', IPPROTO_TCP, "", 8081, 1, "172.18.0.2", 80);
+	fw_publish(w, '2', 'a', IPPROTO_TCP, "", 20000, 10000, "172.18.0.2", 20000);
+	fw_publish(w, '2', 'a', IPPROTO_TCP, "", 30000, 300, "172.18.0.2", 40000);
+	fw_publish(w, '3', 'e', IPPROTO_TCP, "", 0, 1, "172.21.0.2", 80);
+	fw_publish(w, '4', 'f', IPPROTO_TCP, "", 8082, 1, "172.22.0.2", 80);
+	fw_publish(w, '6', '6', IPPROTO_TCP, "", 80, 1, "fd00:1::2", 80);
+	fw_publish(w, '6', '6', IPPROTO_UDP, "fd00::1", 53, 1, "fd00:1::2", 5353);
+	fw_publish(w, '6', '6', IPPROTO_TCP, "", 20000, 300, "fd00:1::2", 20000);
+	fw_publish(w, '6', '6', IPPROTO_TCP, "", 30000, 300, "fd00:1::2", 40000);
 	return w;
 }
 
@@ -43,6 +73,10 @@ UNUSED static struct kstate fw_want(const struct world *w, const struct netconf 
 		abort();
 	for (size_t i = 0; (n = world_next(w, NOUN_NETWORK, &i));)
 		if (driver_of(n->driver) == &driver_bridge && fw_want_network(w, c, n, &s, &e) < 0)
+			abort();
+	const struct port *p;
+	for (size_t i = 0; (p = world_next(w, NOUN_PORT, &i));)
+		if (fw_want_port(w, c, p, &s, &e) < 0)
 			abort();
 	return s;
 }
