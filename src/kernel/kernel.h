@@ -40,7 +40,7 @@ struct kernel {
 	const struct kernel_dns *dns; /* set by the owner; NULL: nobody, K_DNS fails */
 	const struct kernel_ports *ports; /* set by the owner; NULL: nobody, K_LISTEN fails */
 	struct kobj refused; /* set by run: the K_LISTEN that last failed; its unit has no id if none did */
-	const struct strv *claimed; /* set by the owner: devices that a leftover intent names, ours also before they have their alias; NULL: none */
+	const struct strv *claimed; /* set by the owner: devices that a leftover intent names, ours also before they have their alias, and ports (fw_port_claims); NULL: none */
 	const struct world *known; /* set by the owner: the networks whose rules are ours, when a firewall step places its rules */
 };
 

@@ -409,6 +409,9 @@ int observe_parts(struct real *k, unsigned parts, struct arena *a, const struct 
 	if (!(parts & KERNEL_RULES) || !k->conf->iptables)
 		return 0;
 	struct strv marked = {0};
+	for (size_t i = 0; k->ops.claimed && i < k->ops.claimed->n; i++)
+		if (strchr(k->ops.claimed->v[i], '/') && strv_add(a, &marked, k->ops.claimed->v[i]) < 0) /* a port: no device has a slash */
+			return err_nomem(e);
 	for (size_t i = 0; i < l.host.n; i++)
 		if ((has_alias(&l.host.links[i]) || is_claimed(k, &l.host.links[i])) && strv_add(a, &marked, l.host.links[i].name) < 0)
 			return err_nomem(e);

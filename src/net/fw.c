@@ -686,10 +686,32 @@ static const struct network *network_of(const struct finder *f, const struct bla
 	return f->known && ip_is_set(&v->ip) ? world_subnet_overlapping(f->known, &at, NULL) : NULL;
 }
 
-/* A drop for a loopback address names nothing but the port: it is ours while that is published. */
+static const char *claim_text(struct arena *a, const char *proto, const struct ip *host, unsigned first, unsigned count)
+{
+	char ip[IP_TEXT];
+	return arena_printf(a, "%s/%s/%u+%u", proto, ip_format(host, ip), first, count);
+}
+
+int fw_port_claims(const struct port *p, struct arena *a, struct strv *out)
+{
+	unsigned step = p->count > LIMIT_PORT_RUN ? p->count : 1;
+	if (!p->host_port || !ip_is_loopback(&p->host_ip))
+		return 0;
+	for (unsigned k = 0; k < p->count; k += step) {
+		const char *t = claim_text(a, port_proto_name(p->proto), &p->host_ip, p->host_port + k, step);
+		if (!t || strv_add(a, out, t) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* A drop for a loopback address names nothing but the port: it is ours while that is published, or claimed. */
 static bool is_published(const struct finder *f, const struct blanks *v)
 {
 	uint8_t proto;
+	const char *claim = f->marked ? claim_text(f->out->mem, v->proto, &v->host, v->host_port, v->count) : NULL;
+	if (claim && strv_has(f->marked, claim))
+		return true;
 	return f->known && port_proto_parse(v->proto, &proto) >= 0 && world_port_overlapping(f->known, proto, &v->host, (uint16_t)v->host_port, v->count);
 }
 

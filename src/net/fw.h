@@ -19,6 +19,9 @@ int fw_want_port(const struct world *w, const struct netconf *c, const struct po
 /* What the links of an endpoint of the default bridge open in spite of --icc=false: IPv4 alone, because without icc
  * neighbours do not find each other by IPv6 either. */
 int fw_want_links(const struct world *w, const struct netconf *c, const struct endpoint *ep, struct kstate *out, struct err *e);
+/* Texts by which the rules of the run that name neither device nor container (on the host's loopback) are claimed: among `marked` of fw_recognise
+ * they make such a rule ours although the port is published no more. */
+int fw_port_claims(const struct port *p, struct arena *a, struct strv *out);
 /* Has the network this family, and is it ours to guard? Does what leaves it get an address of the host? */
 bool fw_has_family(const struct netconf *c, const struct network *n, enum fw_family f);
 bool fw_masquerades(const struct netconf *c, const struct network *n, enum fw_family f);

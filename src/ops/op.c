@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "net/fw.h"
 #include "net/plan.h"
 #include "ops/announce.h"
 #include "ops/heal.h"
@@ -77,7 +78,7 @@ static int intent_text(struct op *op, char **out, struct err *e)
 	size_t n;
 	if (world_changes(op->next, &op->mem, &ch, &n) < 0)
 		return err_nomem(e);
-	OWN(own_json) json_t *j = json_pack("{s:s, s:[], s:[], s:[]}", "about", op->about, "containers", "networks", "devices");
+	OWN(own_json) json_t *j = json_pack("{s:s, s:[], s:[], s:[], s:[]}", "about", op->about, "containers", "networks", "devices", "ports");
 	if (!j)
 		return err_nomem(e);
 	for (size_t i = 0; i < n; i++) {
@@ -89,6 +90,13 @@ static int intent_text(struct op *op, char **out, struct err *e)
 			/* Only a name that nobody else would choose says by itself whose it is. */
 			if (str_starts(((const struct network *)t)->bridge, "br-") && strncmp(((const struct network *)t)->bridge + 3, t->key, 12) == 0)
 				json_array_append_new(json_object_get(j, "devices"), json_string(((const struct network *)t)->bridge));
+		}
+		if (ch[i].noun == NOUN_PORT) {
+			struct strv claims = {0};
+			if (fw_port_claims((const struct port *)t, &op->mem, &claims) < 0)
+				return err_nomem(e);
+			for (size_t k = 0; k < claims.n; k++)
+				json_array_append_new(json_object_get(j, "ports"), json_string(claims.v[k]));
 		}
 		if (ch[i].noun == NOUN_ENDPOINT) {
 			const struct endpoint *ep = (const struct endpoint *)t;

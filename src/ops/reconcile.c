@@ -21,6 +21,7 @@
 
 #include "base/log.h"
 #include "engine/image_job.h"
+#include "net/fw.h"
 #include "net/join.h"
 #include "net/plan.h"
 #include "ops/container.h"
@@ -212,15 +213,17 @@ int reconcile_repair(struct core *c, struct arena *a, const struct plan *p, stru
 }
 
 /* The devices that leftover intents name. */
-static int claimed_devices(const struct store_intent *it, size_t n, struct arena *a, struct strv *out, struct err *e)
+static int claimed_things(const struct store_intent *it, size_t n, struct arena *a, struct strv *out, struct err *e)
 {
-	for (size_t i = 0; i < n; i++) {
+	static const char *const kinds[] = {"devices", "ports"};
+	for (size_t i = 0; i < n * ARRAY_LEN(kinds); i++) {
 		OWN(own_json) json_t *j = NULL;
 		size_t k;
 		const json_t *device;
-		if (json_parse(it[i].what, strlen(it[i].what), &j, NULL) < 0)
+		const char *what = it[i / ARRAY_LEN(kinds)].what;
+		if (json_parse(what, strlen(what), &j, NULL) < 0)
 			continue; /* of another version */
-		json_array_foreach(json_object_get(j, "devices"), k, device)
+		json_array_foreach(json_object_get(j, kinds[i % ARRAY_LEN(kinds)]), k, device)
 		{
 			const char *name = json_string_value(device);
 			if (!str_empty(name) && strv_add(a, out, name) < 0)
@@ -230,11 +233,12 @@ static int claimed_devices(const struct store_intent *it, size_t n, struct arena
 	return 0;
 }
 
-static int reconcile_kernel(struct core *c, const struct store_intent *it, size_t nit, struct err *e)
+/* ports: those that were published before containers were found to have ended. */
+static int reconcile_kernel(struct core *c, const struct store_intent *it, size_t nit, const struct strv *ports, struct err *e)
 {
 	OWN(arena_free) struct arena a = {0};
-	struct strv claimed = {0};
-	try(claimed_devices(it, nit, &a, &claimed, e));
+	struct strv claimed = strv_copy(&a, ports);
+	try(claimed_things(it, nit, &a, &claimed, e));
 	struct plan p;
 	pthread_mutex_lock(&c->op_lock);
 	c->kernel->claimed = &claimed;
@@ -300,13 +304,18 @@ int reconcile_start(struct core *c, struct err *e)
 	OWN(arena_free) struct arena a = {0};
 	struct store_intent *it;
 	struct err one = {0};
+	struct strv ports = {0};
+	const struct port *p;
 	size_t nit;
 	try(store_intents(c->store, &a, &it, &nit, e));
+	for (size_t i = 0; (p = world_next(c->world, NOUN_PORT, &i));)
+		if (fw_port_claims(p, &a, &ports) < 0)
+			return err_nomem(e);
 	try(settle_all(c, &a, it, nit, e));
 	finish_removals(c, &a);
 	if (defaults_networks(c, &one) < 0)
 		complain("predefined networks", &one);
-	if (reconcile_kernel(c, it, nit, &one) < 0)
+	if (reconcile_kernel(c, it, nit, &ports, &one) < 0)
 		log_warn("the kernel's network is not all as it should be: `pontoon doctor` tells more");
 	if (reconcile_names(c, &one) < 0)
 		complain("names", &one);

@@ -1,6 +1,7 @@
 """Published ports with real clients, packets, listeners and both firewall backends' programs."""
 import contextlib
 import json
+import os
 import re
 import socket
 import subprocess
@@ -222,3 +223,17 @@ def test_a_foreign_rule_keeps_its_place(pub):
         assert rules("filter", "DOCKER")[-1] == "-s 192.0.2.77/32 -j RETURN"
         pub.cli("rm", "-f", "web", "other", ok=True)
         assert rules("filter", "DOCKER") == ["-s 192.0.2.77/32 -j RETURN"] and rules("raw", "PREROUTING")[-1] == "-s 192.0.2.77/32 -j RETURN"
+
+
+def test_what_a_dead_container_published_goes(any_cli, daemon):
+    """It ended while no daemon was there: no rule stays, not even the one that names nothing but a port of the host's loopback."""
+    any_cli("run", "-d", "--name", "web", "-p", "127.0.0.1:8081:80", "-p", "8080:80", "alpine", "sh", "-c", SERVE % "web", ok=True)
+    pid = json.loads(any_cli.out("inspect", "web"))[0]["State"]["Pid"]
+    assert any("8081" in r for r in rules("raw", "PREROUTING"))
+    daemon.kill9()
+    os.kill(pid, 9)
+    daemon.start()
+    assert not [r for r in rules("raw", "PREROUTING") + rules("nat", "DOCKER") + rules("filter", "DOCKER") if "dport" in r]
+    assert refused("127.0.0.1", 8081) and refused("127.0.0.1", 8080)
+    assert daemon.doctor() == []
+    any_cli("rm", "-f", "web", ok=True)
