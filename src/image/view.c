@@ -42,7 +42,7 @@ static int open_place(int root, const char *path, bool dir, struct err *e)
 	if (at < 0)
 		return *above ? at : err_errno(e, at, "open the container's root");
 	OWN(own_fd) int file = dir ? -1 : openat(at, slash + 1, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
-	if (dir && mkdirat(at, slash + 1, 0755) < 0 && errno != EEXIST)
+	if (dir ? mkdirat(at, slash + 1, 0755) < 0 && errno != EEXIST : file < 0)
 		return err_errno(e, -errno, "make %s of the container", path);
 	fd = openat(at, slash + 1, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	return fd < 0 ? err_errno(e, -errno, "open %s of the container", path) : fd;
