@@ -27,6 +27,7 @@ bench:
 	scripts/deps build run test
 	$(MAKE) all
 	bench/run
+	bench/networks
 
 soak:
 	scripts/deps build run test

@@ -82,6 +82,7 @@ static int refresh(struct real *k, enum fw_family f, const struct world *known, 
 	struct stamp before;
 	const char *argv[] = {save_program[f], NULL};
 	forget(c);
+	k->stamper.used[f] = true;
 	stamp_read(&k->stamper, false, &before);
 	try(run(argv, NULL, 0, &text, e));
 	int r = fw_parse(buf_str(&text), f, &c->mem, c->tables, e);
@@ -123,7 +124,6 @@ static int restore(struct real *k, const struct step *s, enum how how, bool *ran
 	struct fw_cache *c = &k->cache[s->family];
 	struct stamp now;
 	const char *argv[] = {restore_program[s->family], "--noflush", "--wait", "10", NULL};
-	k->stamper.used[s->family] = true;
 	stamp_read(&k->stamper, false, &now);
 	*cached = how == FROM_CACHE && stamp_same(&now, &c->as_of);
 	if (!*cached)

@@ -9,17 +9,24 @@
  * A bridge needs about half of its time before it is gone, because its multicast state is waited for under the lock of rtnetlink
  * (net/bridge/br_multicast.c, br_multicast_dev_del). Its name goes earlier, but whoever goes on then stands before the lock.
  *
- * tests/kernel/test_scene.c, links_go_at_once. */
+ * The veths of a dropped namespace go with it, and that at once for whoever looks (kernel/real.c). But a connection whose last packets nobody
+ * answers keeps the namespace for minutes after its process has gone: what is still there after a moment is deleted.
+ *
+ * tests/kernel/test_scene.c, links_go_at_once and connections_keep_no_link. */
 #include <errno.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "base/fd.h"
 #include "kernel/real.h"
+
+#define LINGER_MS 300
 
 struct request {
 	atomic_int holders; /* the thread and who asked */
@@ -87,12 +94,21 @@ static int wait_for(const struct request *r, int news, struct err *e)
 	}
 }
 
+static bool start_detached(void *(*fn)(void *), void *arg)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	bool started = pthread_create(&thread, &attr, fn, arg) == 0;
+	pthread_attr_destroy(&attr);
+	return started;
+}
+
 int link_remove(int index, struct err *e)
 {
 	OWN(own_nl) struct nl news = NL_NONE;
 	int group = RTNLGRP_LINK;
-	pthread_attr_t attr;
-	pthread_t thread;
 	try(nl_open(&news, e));
 	if (mnl_socket_setsockopt(news.sock, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0)
 		return err_errno(e, -errno, "listen for the end of a link");
@@ -102,13 +118,38 @@ int link_remove(int index, struct err *e)
 	r->index = index;
 	r->holders = 2;
 	r->answered = eventfd(0, EFD_CLOEXEC);
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	bool started = r->answered >= 0 && pthread_create(&thread, &attr, run, r) == 0;
-	pthread_attr_destroy(&attr);
+	bool started = r->answered >= 0 && start_detached(run, r);
 	int result = started ? wait_for(r, mnl_socket_get_fd(news.sock), e) : ask(index, e);
 	if (!started)
 		release(r);
 	release(r);
 	return result;
+}
+
+struct lingering {
+	size_t n;
+	int index[];
+};
+
+static void *sweep(void *arg)
+{
+	static const struct timespec moment = {.tv_nsec = LINGER_MS * 1000000};
+	OWN(own_free) struct lingering *l = arg;
+	char name[IF_NAMESIZE];
+	(void)nanosleep(&moment, NULL);
+	for (size_t i = 0; i < l->n; i++)
+		if (if_indextoname((unsigned)l->index[i], name))
+			(void)ask(l->index[i], NULL); /* what cannot be deleted now, reconcile finds */
+	return NULL;
+}
+
+void links_remove_later(const int *index, size_t n)
+{
+	struct lingering *l = n ? calloc(1, sizeof(*l) + n * sizeof(*index)) : NULL;
+	if (!l)
+		return;
+	l->n = n;
+	memcpy(l->index, index, n * sizeof(*index));
+	if (!start_detached(sweep, l))
+		free(l);
 }

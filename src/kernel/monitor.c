@@ -11,6 +11,7 @@
  *   addresses the same: one that has gone and that a network has as its gateway.
  *   forwarding
  *             While a published port is for some clients only, any address that comes or goes.
+ *   firewalld's word on the system bus that it has reloaded (kernel/firewalld.c)
  *
  * When the kernel had to drop notifications (ENOBUFS), or more came than is remembered, everything is compared. With nftables nothing
  * ever wakes this up but a change.
@@ -32,6 +33,7 @@
 
 #include "base/clock.h"
 #include "base/map.h"
+#include "kernel/firewalld.h"
 #include "kernel/real.h"
 
 #define NOTES_MAX       256
@@ -39,6 +41,7 @@
 #define RECEIVE_BUFFER  (1 << 20)
 #define READ_SIZE       32768
 #define POLL_MS         500
+#define FIND_BUS_NS     10000000000ll
 
 struct link_note {
 	char name[KIFNAME];
@@ -64,6 +67,9 @@ struct monitor {
 	size_t ngone;
 	bool no_forwarding;
 	bool addresses; /* came or went, anybody's */
+	struct firewalld *firewalld; /* NULL: no bus */
+	bool reloaded;
+	int64_t find_bus_at;
 	struct stamper stamper; /* the real one's is used under the network lock only */
 	struct stamp polled;    /* legacy tables as they were at the last judgement */
 };
@@ -223,7 +229,7 @@ static void drain_all(struct monitor *m)
 
 static bool anything(const struct monitor *m)
 {
-	return m->lost_rules || m->lost_links || m->ngens || m->n || m->ngone || m->no_forwarding || m->addresses;
+	return m->lost_rules || m->lost_links || m->ngens || m->n || m->ngone || m->no_forwarding || m->addresses || m->reloaded;
 }
 
 static int open_groups(struct nl *nl, int protocol, const int *groups, size_t n, struct err *e)
@@ -273,6 +279,7 @@ void monitor_free(struct monitor *m)
 	nl_close(&m->rules);
 	nl_close(&m->links);
 	stamper_close(&m->stamper);
+	firewalld_free(m->firewalld);
 	free(m);
 }
 
@@ -284,24 +291,56 @@ static bool legacy_differs(struct monitor *m)
 	return !stamp_same(&now, &m->polled);
 }
 
+static int sooner(int a, int b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+/* A bus that was not there, or has gone, is looked for again when there is something to do, but not all the time. */
+static void find_bus(struct monitor *m)
+{
+	int64_t now = clock_mono_ns();
+	if (m->firewalld || !m->rules.sock || now < m->find_bus_at)
+		return;
+	m->firewalld = firewalld_open();
+	m->find_bus_at = now + FIND_BUS_NS;
+}
+
+/* True when it has reloaded. */
+static bool hear_firewalld(struct monitor *m)
+{
+	int r = firewalld_take(m->firewalld);
+	if (r < 0) {
+		firewalld_free(m->firewalld);
+		m->firewalld = NULL;
+	}
+	m->reloaded |= r > 0;
+	return r > 0;
+}
+
 int monitor_wait(struct monitor *m, int stop, int timeout)
 {
 	int64_t end = timeout < 0 ? 0 : clock_mono_ns() + (int64_t)timeout * 1000000;
 	bool legacy = stamper_is_legacy(&m->stamper);
+	find_bus(m);
 	for (;;) {
-		int left = !end ? -1 : (int)((end - clock_mono_ns() + 999999) / 1000000);
+		int left = !end ? -1 : (int)((end - clock_mono_ns() + 999999) / 1000000), bus = -1;
 		struct pollfd f[] = {{.fd = m->rules.sock ? mnl_socket_get_fd(m->rules.sock) : -1, .events = POLLIN},
-			{.fd = mnl_socket_get_fd(m->links.sock), .events = POLLIN}, {.fd = stop, .events = POLLIN}};
+			{.fd = mnl_socket_get_fd(m->links.sock), .events = POLLIN}, {.fd = stop, .events = POLLIN}, {.fd = -1}};
 		if (end && left <= 0)
 			return 0;
-		int n = poll(f, ARRAY_LEN(f), legacy && (left < 0 || left > POLL_MS) ? POLL_MS : left);
-		if (f[2].revents)
-			return -ECANCELED;
+		if (m->firewalld)
+			f[3] = firewalld_poll(m->firewalld, &bus);
+		int n = poll(f, ARRAY_LEN(f), sooner(sooner(left, bus), legacy ? POLL_MS : -1));
 		if (n < 0 && errno != EINTR)
 			return -errno;
-		if (n > 0)
+		if (n > 0 && f[2].revents)
+			return -ECANCELED;
+		bool told = n > 0 && (f[0].revents || f[1].revents);
+		if (told)
 			drain_all(m);
-		if ((n > 0 && anything(m)) || (n == 0 && legacy && legacy_differs(m)))
+		bool reloaded = m->firewalld && (n == 0 || f[3].revents) && hear_firewalld(m);
+		if ((told && anything(m)) || reloaded || (n == 0 && legacy && legacy_differs(m)))
 			return 1;
 	}
 }
@@ -362,11 +401,11 @@ unsigned monitor_take(struct monitor *m, const struct world *w)
 {
 	unsigned parts = 0;
 	drain_all(m);
-	if (m->rules.sock && rules_changed(m))
+	if (m->rules.sock && (rules_changed(m) || m->reloaded))
 		parts |= KERNEL_RULES;
 	if (links_changed(m, w) || (m->addresses && world_limited_ports(w)))
 		parts |= KERNEL_ALL;
-	m->lost_rules = m->lost_links = m->no_forwarding = m->addresses = false;
+	m->lost_rules = m->lost_links = m->no_forwarding = m->addresses = m->reloaded = false;
 	m->ngens = m->n = m->ngone = 0;
 	return parts;
 }

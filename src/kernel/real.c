@@ -84,14 +84,24 @@ static int netns_del(struct real *k, const struct step *s, struct err *e)
 {
 	OWN(arena_free) struct arena a = {0};
 	char buf[NL_BUF];
+	int *links = arena_new(&a, int, s->nimplied + 1);
+	size_t n = 0;
+	if (!links)
+		return err_nomem(e);
 	for (size_t i = 0; i < s->nimplied; i++) {
 		int index = s->implied[i]->kind == K_VETH ? (int)if_nametoindex(s->implied[i]->veth.name) : 0;
 		/* Silence only: a port that has gone already is as silent as can be. */
 		if (index && call(&k->nl, rtnl_port_state(buf, index, PORT_DISABLED), NULL) < 0)
 			log_debug("port %s was not silenced", s->implied[i]->veth.name);
+		if (index)
+			links[n++] = index;
 	}
 	const char *path = want_netns_path(k->conf, s->before->ns, &a);
-	return path ? netns_drop(path, e) : err_nomem(e);
+	if (!path)
+		return err_nomem(e);
+	try(netns_drop(path, e));
+	links_remove_later(links, n);
+	return 0;
 }
 
 /* --- links --- */

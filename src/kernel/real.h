@@ -36,6 +36,8 @@ int real_in(struct real *k, const char *ns, int (*fn)(struct nl *nl, void *arg, 
 void real_changed_rules(struct real *k, const struct stamp *before, unsigned n);
 /* Deletes a link of the calling thread's namespace; returns when it has gone, which is long before the kernel is done with it (linkdel.c). */
 int link_remove(int index, struct err *e);
+/* The veths of a namespace that was dropped: those that are still there after a moment are deleted. */
+void links_remove_later(const int *index, size_t n);
 /* One firewall step; the table as it is now is read first, so that rules find their places. */
 int fwrun_step(struct real *k, const struct step *s, struct err *e);
 void fwrun_close(struct real *k);

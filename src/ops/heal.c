@@ -22,13 +22,14 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "kernel/firewalld.h"
 #include "kernel/monitor.h"
 #include "ops/events.h"
 #include "ops/reconcile.h"
 
-#define QUIET_MS       8   /* a burst has come to its end */
-#define BURST_MS       80  /* or is not waited for any longer */
-#define REPAIRS_MAX    10  /* at once */
+#define QUIET_MS       20  /* a burst has come to its end */
+#define BURST_MS       100 /* or is not waited for any longer */
+#define REPAIRS_MAX    20  /* at once */
 #define REFILL_NS      1000000000ll
 #define LOOK_PAUSE_MAX 500 /* ms */
 #define RETRY_MIN_MS   500
@@ -159,6 +160,8 @@ static int look(struct core *c, unsigned parts)
 		r = heal_now(c, parts, &e);
 	int64_t ms = (clock_mono_ns() - start) / 1000000;
 	pthread_mutex_unlock(&c->op_lock);
+	if (parts)
+		log_debug("looked at the network parts=%u differing=%d ms=%lld", parts, r, (long long)ms);
 	h->pause = r != 0 ? 0 : ms * 10 > LOOK_PAUSE_MAX ? LOOK_PAUSE_MAX : (int)ms * 10;
 	if (r < 0)
 		log_error("the network was changed by another program, and not all could be repaired: %s", e.msg);
@@ -170,6 +173,7 @@ static void *run(void *arg)
 	struct core *c = arg;
 	struct heal *h = c->heal;
 	int retry = 0;
+	(void)look(c, 0); /* what was changed since reconcile */
 	for (;;) {
 		int r = monitor_wait(h->monitor, h->stop, retry ? retry : -1);
 		if (r < 0) {
@@ -188,6 +192,7 @@ static void *run(void *arg)
 
 int heal_start(struct core *c, struct err *e)
 {
+	log_debug("the network is watched; firewalld's word on the system bus is %s", firewalld_is_built_in() ? "heard" : "not built in");
 	int r = pthread_create(&c->heal->thread, NULL, run, c);
 	c->heal->running = r == 0;
 	return r ? err_errno(e, -r, "start the thread that watches the network") : 0;

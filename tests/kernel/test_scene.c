@@ -459,6 +459,38 @@ TEST(links_go_at_once)
 	close_lab(&l);
 }
 
+/* A connection whose end nobody answers keeps the sandbox's namespace; its link goes all the same. */
+TEST(connections_keep_no_link)
+{
+	static const char open_one[] =
+		"set -e; cd %s; ip link set lo up; busybox nc -ll -p 5000 -e sleep 60 & echo $! >nc; ns=$(ls exec/netns/*); for i in $(seq 500); do\n"
+		"nsenter --net=$ns busybox nc 172.17.0.1 5000 >/dev/null </dev/zero & echo $! >client; sleep 0.05; nsenter --net=$ns grep -q ' 01 ' /proc/net/tcp && break; kill $(cat client) || :; done\n"
+		"nsenter --net=$ns grep -q ' 01 ' /proc/net/tcp; iptables -I INPUT -p tcp --dport 5000 -j DROP; kill $(cat client)";
+	struct lab l;
+	char line[1024];
+	if (!open_lab(&l))
+		SKIP("needs root");
+	if (system("command -v busybox nsenter iptables >/dev/null") != 0)
+		SKIP("needs busybox, nsenter and iptables");
+	struct world *none = world(&l, 0), *one = world(&l, 1);
+	REQUIRE(bring_up(&l, none) && bring_up(&l, one));
+	snprintf(line, sizeof(line), open_one, l.dir);
+	REQUIRE(system(line) == 0);
+	struct plan drop = between(&l, one, none);
+	CHECK(apply(&l, l.k, &drop, none));
+	bool gone = false;
+	for (int i = 0; i < 500 && !gone; i++) {
+		(void)usleep(10000);
+		gone = system("ip -br link | grep -q ^veth") != 0;
+	}
+	CHECK(gone && settled(&l, none));
+	snprintf(line, sizeof(line), "kill $(cat %s/nc); iptables -D INPUT 1", l.dir);
+	CHECK(system(line) == 0);
+	world_free(none);
+	world_free(one);
+	close_lab(&l);
+}
+
 static int descriptors(void)
 {
 	int n = 0;
@@ -524,6 +556,6 @@ int main(int argc, char **argv)
 	static const struct test tests[] = {T(made_and_seen), T(start_fails_before_each_step),
 		T(start_fails_after_each_step), T(network_fails_at_each_step), T(removal_fails_at_each_step),
 		T(new_address_is_announced), T(lost_bridge), T(sandboxes_talk), T(bridge_keeps_its_mac), T(foreign_things_stay),
-		T(adopted_bridge_survives_an_undo), T(errors_say_what), T(links_go_at_once), T(nothing_leaks)};
+		T(adopted_bridge_survives_an_undo), T(errors_say_what), T(links_go_at_once), T(connections_keep_no_link), T(nothing_leaks)};
 	return run_alone(tests, ARRAY_LEN(tests), argc, argv);
 }

@@ -1,16 +1,23 @@
 """What others do to rules, links and settings is noticed and mended: with both backends, and with iptables of both kinds. Each kind has a daemon of its own, one after the other."""
+import itertools
 import json
 import os
+import pathlib
+import random
 import shutil
+import socket
+import struct
 import subprocess
+import sys
 import time
 
 import pytest
 
-from conftest import BUILD, LAB, Client, Daemon, wait_until
+from conftest import BUILD, LAB, SOAK, Client, Daemon, wait_until
 
 OUTSIDE = "192.0.2.2"
-KINDS = {"iptables-nft": [], "iptables-legacy": [], "nftables": ["--firewall-backend", "nftables"]}
+KINDS = {"iptables-nft": ["--live-restore"], "iptables-legacy": ["--live-restore"], "nftables": ["--live-restore", "--firewall-backend", "nftables"]}
+counter = itertools.count()
 PROGRAMS = ["iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore"]
 
 
@@ -43,7 +50,7 @@ class Host:
         self.sh = self.space.sh
         self.sh(f"ip link set lo up; echo 0 >/proc/sys/net/ipv4/ip_forward; ip link add up0 type veth peer name up1 netns {self.outside.proc.pid}; ip addr add 192.0.2.1/24 dev up0; ip link set up0 up")
         self.outside.sh("ip addr add 192.0.2.2/24 dev up1; ip link set up1 up")
-        self.daemon = Daemon(kind)
+        self.daemon = Daemon(f"{kind}{next(counter)}")
         plain = self.daemon.command
         self.daemon.command = lambda *a: [*self.space.enter, *plain(*a)]
         self.daemon.start(*KINDS[kind])
@@ -89,7 +96,7 @@ class Host:
 
     def damage(self, command):
         before = len(self.repairs())
-        self.sh(command.format(br=self.br, veth=self.veth))
+        self.sh(command.format(br=self.br, veth=self.veth), ok=False)  # a repair may come between two commands
         assert wait_until(lambda: len(self.repairs()) > before), f"{command}: no repair"
         self.whole()
         return self.repairs()[before:]
@@ -101,7 +108,7 @@ def host(request, busybox):
     multi = {"iptables-nft": "xtables-nft-multi", "iptables-legacy": "xtables-legacy-multi", "nftables": "xtables-nft-multi"}[request.param]
     if not shutil.which(multi):
         pytest.skip(f"no {multi}")
-    bin = LAB / f"bin-{request.param}"
+    bin = LAB / f"bin{next(counter)}"
     bin.mkdir()
     for p in PROGRAMS:
         (bin / p).symlink_to(shutil.which(multi))
@@ -184,3 +191,170 @@ def test_damage_while_the_daemon_is_away(host):
     host.since = time.time()
     host.whole()
     host.damage("nft flush ruleset" if host.nft else "iptables -F")
+
+
+class FakeFirewalld:
+    """Owns firewalld's name on a bus of the test's own, and says what firewalld says."""
+
+    def __init__(self, path):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(path)
+        self.sock.sendall(b"\0AUTH EXTERNAL " + str(os.getuid()).encode().hex().encode() + b"\r\n")
+        assert self.sock.recv(1000).startswith(b"OK")
+        self.sock.sendall(b"BEGIN\r\n")
+        self.serial = 0
+        bus = {1: ("o", "/org/freedesktop/DBus"), 2: ("s", "org.freedesktop.DBus"), 6: ("s", "org.freedesktop.DBus")}
+        self.send(1, {**bus, 3: ("s", "Hello")})
+        self.send(1, {**bus, 3: ("s", "RequestName"), 8: ("g", "su")}, self.text("org.fedoraproject.FirewallD1") + struct.pack("<I", 0))
+
+    @staticmethod
+    def text(s):
+        b = struct.pack("<I", len(s)) + s.encode() + b"\0"
+        return b + b"\0" * (-len(b) % 4)
+
+    def send(self, kind, fields, body=b""):
+        self.serial += 1
+        array = b""
+        for code, (signature, value) in fields.items():
+            array += b"\0" * (-len(array) % 8) + bytes([code, 1]) + signature.encode() + b"\0"
+            array += bytes([len(value)]) + value.encode() + b"\0" if signature == "g" else struct.pack("<I", len(value)) + value.encode() + b"\0"
+        head = struct.pack("<cBBBIII", b"l", kind, 0, 1, len(body), self.serial, len(array)) + array
+        self.sock.sendall(head + b"\0" * (-len(head) % 8) + body)
+
+    def reloaded(self):
+        self.send(4, {1: ("o", "/org/fedoraproject/FirewallD1"), 2: ("s", "org.fedoraproject.FirewallD1"), 3: ("s", "Reloaded")})
+
+
+@pytest.mark.parametrize("host", ["iptables-legacy"], indirect=True)
+def test_firewalld_reloads(host, monkeypatch):
+    """Its coming and its reload are heard, and each is answered with a look at the rules."""
+    program = shutil.which("dbus-daemon") or shutil.which(str(BUILD / "tools/usr/bin/dbus-daemon"))
+    if not program:
+        pytest.skip("no dbus-daemon")
+    path, conf = LAB / "bus", LAB / "bus.conf"
+    conf.write_text(f'<busconfig><type>system</type><listen>unix:path={path}</listen><auth>EXTERNAL</auth><policy context="default">'
+                    '<allow user="*"/><allow own="*"/><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/></policy></busconfig>')
+    bus = subprocess.Popen([program, f"--config-file={conf}", "--nofork", "--nopidfile"], stderr=subprocess.PIPE)
+    looks = lambda: host.daemon.log.read_text().count("looked at the network")
+    try:
+        assert wait_until(path.exists), bus.stderr.read() if bus.poll() is not None else "no bus"
+        monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={path}")
+        host.daemon.stop()
+        host.daemon.start(*KINDS[host.kind], "--debug")
+        if "not built in" in host.daemon.log.read_text():
+            pytest.skip("built without libsystemd")
+        quiet = -1
+        while quiet != looks():  # what its start has changed is looked at by the next poll
+            quiet = looks()
+            time.sleep(0.8)
+        firewalld = FakeFirewalld(str(path))
+        assert wait_until(lambda: looks() == quiet + 1)
+        for i in range(3):
+            firewalld.reloaded()
+            assert wait_until(lambda: looks() == quiet + 2 + i), host.daemon.log.read_text()[-1000:]
+        bus.terminate()
+        bus.wait()
+        host.daemon.stop()
+        host.daemon.start(*KINDS[host.kind])
+    finally:
+        bus.kill()
+    host.damage("iptables -F")
+
+
+class Rounds:
+    """Random operations with whatever a host lives through; the model is the daemon's own, `doctor` compares. A prober asks for a port that nobody has published all the time."""
+
+    def __init__(self, host, seed):
+        self.h, self.random = host, random.Random(seed)
+        self.nets, self.ports, self.published, self.damages = [], {}, 0, 0
+
+    def docker(self, *args, ok=True):
+        return self.h.docker(*args, ok=ok)
+
+    def network_create(self):
+        if len(self.nets) < 6:
+            self.nets.append(f"r{self.random.randrange(10**9)}")
+            self.docker("network", "create", *self.random.choice([[], ["--internal"], ["-o", "com.docker.network.bridge.enable_icc=false"]]), self.nets[-1])
+
+    def network_rm(self):
+        for n in self.nets[:1]:
+            for c in json.loads(self.docker("network", "inspect", n).out)[0]["Containers"].values():
+                self.docker("network", "disconnect", n, c["Name"])
+            self.docker("network", "rm", n)
+            self.nets.remove(n)
+
+    def connect(self):
+        if self.nets:
+            self.h.docker("network", "connect", self.random.choice(self.nets), self.random.choice(["one", "two", "three"]))  # joined already: refused
+
+    def disconnect(self):
+        if self.nets:
+            self.h.docker("network", "disconnect", self.random.choice(self.nets), self.random.choice(["one", "two", "three"]))  # not joined: refused
+
+    def publish(self):
+        if len(self.ports) < 3:
+            port = next(p for p in range(8000, 8100) if p not in self.ports.values())
+            self.published += 1
+            name = f"pub{self.published}"
+            self.docker("run", "-d", "--name", name, "-p", f"{port}:80", "--network", self.random.choice(["bridge", "net1"]), "alpine", "busybox", "nc", "-ll", "-p", "80", "-e", "true")
+            self.ports[name] = port
+
+    def unpublish(self):
+        for name in list(self.ports)[:1]:
+            self.docker("rm", "-f", name)
+            del self.ports[name]
+
+    def flush(self):
+        self.damages += 1
+        kinds = ["nft flush ruleset", "nft delete table inet pontoon"] if self.h.nft else ["iptables -F", "iptables -F; iptables -X", "iptables -t nat -F", "iptables -t raw -F"]
+        self.h.sh(self.random.choice(kinds), ok=False)
+
+    def link(self):
+        self.h.sh(self.random.choice([f"ip link set {self.h.br} down", f"ip link del {self.h.br}", "ip addr del 10.81.0.1/24 dev " + self.h.br]), ok=False)
+
+    def restart(self):
+        assert self.h.daemon.stop() == 0
+        self.h.daemon.start(*KINDS[self.h.kind])
+
+    def kill(self):
+        self.h.daemon.kill9()
+        self.h.daemon.start(*KINDS[self.h.kind])
+
+    def run(self, rounds):
+        what = [self.network_create, self.network_rm, self.connect, self.disconnect] * 4 + [self.publish, self.unpublish] * 3 + [self.flush] * 3 + [self.link, self.restart, self.kill]
+        for i in range(rounds):
+            step = self.random.choice(what)
+            step()
+            if i % 10 == 9:
+                self.settled(f"round {i}, {step.__name__}")
+        for name in list(self.ports):
+            self.docker("rm", "-f", name)
+        self.ports.clear()
+        self.settled("the end")
+        for n in list(self.nets):
+            self.network_rm()
+        self.settled("without networks")
+
+    def settled(self, where):
+        assert wait_until(lambda: self.h.daemon.doctor() == []), f"{where}: {self.h.daemon.doctor()}"
+        for name, port in self.ports.items():
+            assert wait_until(lambda: self.h.outside.sh(f"timeout 2 busybox nc 192.0.2.1 {port} </dev/null && echo yes", ok=False).strip() == "yes"), f"{where}: {name} is not reached at {port}"
+
+
+@pytest.mark.parametrize("host", ["iptables-nft", "nftables"], indirect=True)
+def test_random_rounds(host):
+    seed = int(os.environ.get("PONTOON_SEED", time.time_ns() % 10**6))
+    print(f"seed {seed}: PONTOON_SEED={seed} repeats it")
+    # who knows a route to the containers but has no business there
+    host.outside.sh("ip route replace 10.81.0.0/24 via 192.0.2.1; ip route replace 172.17.0.0/16 via 192.0.2.1")
+    two = host.docker.out("inspect", "-f", "{{.NetworkSettings.Networks.net1.IPAddress}}", "two")
+    host.docker("exec", "-d", "two", "busybox", "nc", "-ll", "-p", "81", "-e", "true", ok=True)
+    prober = subprocess.Popen([*host.outside.enter, sys.executable, str(pathlib.Path(__file__).with_name("prober.py")), two, "81"], stdout=subprocess.PIPE, text=True)
+    rounds = Rounds(host, seed)
+    try:
+        rounds.run(10000 if SOAK else 100)
+    finally:
+        prober.terminate()
+        told = json.loads(prober.communicate()[0])
+    print(f"{rounds.damages} flushes; the prober: {told}")
+    assert told["asked"] > 0 and told["windows"] <= rounds.damages, told
