@@ -80,15 +80,18 @@ int request_json(struct request *rq, json_t **out, struct err *e)
 	return json_parse(rq->body.data, rq->body.len, out, e);
 }
 
+/* Room doubles: a head holds thousands of values. */
 static int filter_add(struct request *rq, struct filters *f, const char *key, const char *value)
 {
-	struct filter *v = arena_new(&rq->mem, struct filter, f->n + 1);
-	if (!v)
-		return -ENOMEM;
-	if (f->n)
-		memcpy(v, f->v, f->n * sizeof(*v));
-	v[f->n++] = (struct filter){.key = arena_dup(&rq->mem, key), .value = arena_dup(&rq->mem, value)};
-	f->v = v;
+	if ((f->n & (f->n - 1)) == 0) { /* 0, 1, 2, 4, ...: full */
+		struct filter *v = arena_new(&rq->mem, struct filter, f->n ? f->n * 2 : 1);
+		if (!v)
+			return -ENOMEM;
+		if (f->n)
+			memcpy(v, f->v, f->n * sizeof(*v));
+		f->v = v;
+	}
+	f->v[f->n++] = (struct filter){.key = arena_dup(&rq->mem, key), .value = arena_dup(&rq->mem, value)};
 	return rq->mem.bad ? -ENOMEM : 0;
 }
 

@@ -1,6 +1,9 @@
 /* GET /system/df, and the sizes of containers that it shares with `ps --size` and `inspect --size`. */
+#include <errno.h>
+
 #include "api/router.h"
 #include "api/view.h"
+#include "base/map.h"
 #include "base/du.h"
 #include "engine/size.h"
 #include "model/mounts.h"
@@ -20,30 +23,41 @@ void reply_add_size(struct core *core, json_t *row)
 	json_object_set_new(row, "SizeRootFs", json_integer(own + below));
 }
 
-/* What of an image's layers other images have too. */
-static int64_t shared_size(const struct world *w, const struct image *img)
+/* How many images have each layer; a map from its diff id to the number. */
+static int count_layers(const struct world *w, struct map *out)
 {
-	const struct image *other;
+	const struct image *img;
+	for (size_t i = 0; (img = world_next(w, NOUN_IMAGE, &i));)
+		for (size_t k = 0; k < img->diff_ids.n; k++) {
+			uintptr_t n = (uintptr_t)map_gets(out, img->diff_ids.v[k]);
+			if (map_puts(out, img->diff_ids.v[k], (void *)(n + 1)) < 0)
+				return -ENOMEM;
+		}
+	return 0;
+}
+
+/* What of an image's layers other images have too. */
+static int64_t shared_size(const struct world *w, const struct image *img, const struct map *users)
+{
 	const struct layer *l;
 	int64_t sum = 0;
-	for (size_t k = 0; k < img->diff_ids.n; k++) {
-		bool shared = false;
-		for (size_t i = 0; !shared && (other = world_next(w, NOUN_IMAGE, &i));)
-			shared = other != img && strv_has(&other->diff_ids, img->diff_ids.v[k]);
-		if (shared && (l = world_get(w, NOUN_LAYER, img->diff_ids.v[k])))
+	for (size_t k = 0; k < img->diff_ids.n; k++)
+		if ((uintptr_t)map_gets(users, img->diff_ids.v[k]) > 1 && (l = world_get(w, NOUN_LAYER, img->diff_ids.v[k])))
 			sum += l->size;
-	}
 	return sum;
 }
 
 static json_t *images(struct request *rq, const struct view *v, const struct world *w)
 {
 	const struct image *img;
+	OWN(map_free) struct map users = {0};
+	if (count_layers(w, &users) < 0)
+		return NULL;
 	json_t *list = json_array();
 	for (size_t i = 0; (img = world_next(w, NOUN_IMAGE, &i));) {
 		json_t *row = view_image_row(v, w, img, true, &rq->mem);
 		if (row)
-			json_object_set_new(row, "SharedSize", json_integer(shared_size(w, img)));
+			json_object_set_new(row, "SharedSize", json_integer(shared_size(w, img, &users)));
 		json_array_append_new(list, row);
 	}
 	return list;

@@ -8,6 +8,8 @@
 #include "ops/container.h"
 #include "ops/volume.h"
 
+#define REMOVE_TRIES 20 /* of a container that is started again and again meanwhile */
+
 static int mark_removing(struct core *c, const char *id, struct err *e)
 {
 	OWN(op_end) struct op op = {0};
@@ -147,6 +149,22 @@ int op_container_unlink(struct core *c, const char *term, const char *alias, str
 	return r;
 }
 
+/* 1: it runs (again); 0: it was removed, or somebody else has done it. */
+static int remove_once(struct core *c, char id[static ID_TEXT], bool volumes, struct err *e)
+{
+	int r = container_lock(c, id, id, NULL);
+	if (r == -ENOENT)
+		return 0; /* --rm was quicker */
+	if (r < 0)
+		return err_set(e, r, "lock container %s", id);
+	const struct container *now = world_container(core_read(c), id);
+	bool again = now && (container_is_running(now) || now->state == STATE_RESTARTING);
+	core_read_end(c);
+	r = again ? 1 : container_remove_locked(c, id, volumes, e);
+	life_unlock(c, id);
+	return r;
+}
+
 int op_container_remove(struct core *c, const char *term, bool force, bool volumes, bool link, struct err *e)
 {
 	char id[ID_TEXT];
@@ -162,23 +180,20 @@ int op_container_remove(struct core *c, const char *term, bool force, bool volum
 	if (runs && !force)
 		return err_as(e, ERR_CONFLICT, "cannot remove container \"%s\": container is %s: %s", term, paused ? "paused" : again ? "restarting" : "running",
 			paused ? "unpause and stop the container before removing or force remove" : "stop the container before removing or force remove");
-	if (runs) {
-		int r = container_stop_wait(c, id, 0, "SIGKILL", e);
-		if (r < 0 && r != -EALREADY)
-			return r == -ENOENT ? 0 : r;
+	for (int tries = 0; tries < REMOVE_TRIES; tries++) {
+		if (runs) {
+			int r = container_stop_wait(c, id, 0, "SIGKILL", e);
+			if (r < 0 && r != -EALREADY)
+				return r == -ENOENT ? 0 : r;
+		}
+		int r = remove_once(c, id, volumes, e);
+		if (r <= 0)
+			return r;
+		if (!force)
+			break;
+		runs = true; /* its restart policy, or somebody, has started it in between */
 	}
-	int r = container_lock(c, id, id, NULL);
-	if (r == -ENOENT)
-		return 0; /* --rm was quicker */
-	if (r < 0)
-		return err_set(e, r, "lock container %s", id);
-	const struct container *now = world_container(core_read(c), id);
-	again = now && (container_is_running(now) || now->state == STATE_RESTARTING);
-	core_read_end(c);
-	r = again ? err_as(e, ERR_CONFLICT, "cannot remove container \"%s\": container is running: stop the container before removing or force remove", term)
-		  : container_remove_locked(c, id, volumes, e);
-	life_unlock(c, id);
-	return r;
+	return err_as(e, ERR_CONFLICT, "cannot remove container \"%s\": container is running: stop the container before removing or force remove", term);
 }
 
 static bool prune_matches(const struct container *ct, const struct kvs *labels, int64_t until)
