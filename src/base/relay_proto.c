@@ -107,7 +107,7 @@ static void put_port(struct buf *b, const struct relay_port *p)
 static void put_serve(struct buf *b, const struct relay_port *p)
 {
 	put_str(b, p->id);
-	put_n(b, (p->limited ? 1u : 0) | (p->keep_client ? 2u : 0), 1);
+	put_n(b, p->limited, 1);
 	put_n(b, p->nfrom, 4);
 	for (size_t i = 0; i < p->nfrom; i++) {
 		put_ip(b, &p->from[i].net.ip);
@@ -295,9 +295,7 @@ static void get_port(struct cursor *c, struct relay_port *p)
 static void get_serve(struct cursor *c, struct relay_port *p)
 {
 	p->id = get_str(c);
-	unsigned flags = (unsigned)get_n(c, 1);
-	p->limited = flags & 1;
-	p->keep_client = flags & 2;
+	p->limited = get_n(c, 1);
 	size_t n = get_count(c, 10);
 	c->bad |= n > LIMIT_RELAY_FROM;
 	struct relay_from *f = arena_new(c->a, struct relay_from, n);

@@ -84,7 +84,6 @@ struct relay_port { /* a published port that the proxy serves; PORT carries the 
 	struct ip target;
 	uint16_t target_port;
 	bool limited;    /* only clients of `from` are served (publish scopes lan, local): none of them, none */
-	bool keep_client; /* the target should see the client's address, where that is possible */
 	const struct relay_from *from;
 	size_t nfrom;
 };

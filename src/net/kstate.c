@@ -177,7 +177,7 @@ bool kobj_equal(const struct kobj *w, const struct kobj *h)
 	switch (w->kind) {
 	case K_LISTEN:
 		return w->listen.count == h->listen.count && w->listen.dual == h->listen.dual && ip_eq(&w->listen.target, &h->listen.target) &&
-		       w->listen.target_port == h->listen.target_port && w->listen.keep_client == h->listen.keep_client && same_clients(w, h);
+		       w->listen.target_port == h->listen.target_port && same_clients(w, h);
 	case K_BRIDGE:
 		return bridge_equal(w, h);
 	case K_VETH:

@@ -156,7 +156,6 @@ static int add_listen(const struct world *w, const struct netconf *c, const stru
 		.listen = {.proto = p->proto, .ip = p->host_ip, .port = (uint16_t)(p->host_port + i), .count = 1, .dual = twin != NULL, .target = to->ip, .target_port = (uint16_t)(to->port + i)}};
 	if (p->count > LIMIT_PORT_RUN)
 		o.listen.count = p->count;
-	o.listen.keep_client = p->scope == SCOPE_HOST_FIREWALL;
 	return limit_listen(w, c, p, twin, out->mem, &o) < 0 || kstate_add(out, &o) < 0 ? err_nomem(e) : 0;
 }
 

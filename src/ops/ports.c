@@ -62,7 +62,7 @@ static int keep(struct core *c, const char *id, int fd, struct err *e)
 
 static int serve(struct core *c, const struct kobj *o, const char *id, int fd, struct err *e)
 {
-	struct relay_port p = {.id = id, .proto = o->listen.proto, .target = o->listen.target, .target_port = o->listen.target_port, .limited = o->listen.limited, .keep_client = o->listen.keep_client,
+	struct relay_port p = {.id = id, .proto = o->listen.proto, .target = o->listen.target, .target_port = o->listen.target_port, .limited = o->listen.limited,
 		.from = o->listen.from, .nfrom = o->listen.nfrom};
 	int none = 0;
 	if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(none)) < 0)

@@ -160,7 +160,6 @@ int port_serve(struct relay *r, const struct relay_port *in, struct err *e)
 	p->from = from;
 	p->nfrom = in->nfrom;
 	p->limited = in->limited;
-	p->keep_client = in->keep_client;
 	p->served = true;
 	streams_judge(p);
 	port_work(p);

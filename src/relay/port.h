@@ -1,4 +1,5 @@
-/* port: published ports: their sockets, who may use them, and how much. stream.c carries the bytes of TCP and SCTP, datagram.c those of UDP. */
+/* port: published ports: their sockets, who may use them, and how much. stream.c carries the bytes of TCP and SCTP, datagram.c those of UDP. A target sees connections
+ * from this host: to keep a client's address takes transparent sockets, and these a routing rule for all of the host that fails where src_valid_mark is set. */
 #pragma once
 
 #include <netinet/in.h>
@@ -38,7 +39,7 @@ struct port {
 	struct task task; /* takes connections or datagrams */
 	uint8_t proto;
 	bool served; /* else it only holds its socket */
-	bool limited, keep_client;
+	bool limited;
 	bool full;   /* as many streams as a port may have: the next that ends goes on */
 	bool is_waiting;
 	union address target;

@@ -113,7 +113,7 @@ TEST(who_may_use_a_port_arrives)
 	struct relay_msg m = serve_msg(), got;
 	REQUIRE(relay_proto_encode(&m, &b, NULL) == 0 && relay_proto_decode(&a, b.data, b.len, &got, NULL) == 0);
 	CHECK_STR(got.port.id, "p1");
-	CHECK(got.port.limited && !got.port.keep_client);
+	CHECK(got.port.limited);
 	REQUIRE(got.port.nfrom == 2);
 	for (size_t i = 0; i < 2; i++) {
 		CHECK(prefix_eq(&got.port.from[i].net, &m.port.from[i].net));
