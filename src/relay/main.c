@@ -64,6 +64,15 @@ static int serve(uid_t uid, gid_t gid, struct err *e)
 	return result;
 }
 
+#if defined(__SANITIZE_ADDRESS__) || (defined(__clang__) && defined(__has_feature))
+/* As in pontoon-image: the leak check at exit starts a tracing process, which the confinement does not let it; it would wait for that forever. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "detect_leaks=0";
+}
+#endif
+
 static int usage(void)
 {
 	fputs("usage: pontoon-relay --uid N --gid N [--debug]\nIt is started by pontoond: see pontoon-relay(8).\n", stderr);
