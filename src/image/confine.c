@@ -29,6 +29,7 @@
 #include <linux/capability.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -207,6 +208,14 @@ static const int errand_calls[] = {
 	SCMP_SYS(renameat2),
 };
 
+/* Workers and their end: pull_blobs.c. They are signalled by descriptor: kill() would reach every process of root. */
+static const int worker_calls[] = {
+	SCMP_SYS(wait4),
+	SCMP_SYS(pidfd_send_signal),
+	SCMP_SYS(getppid),
+	SCMP_SYS(pipe2),
+};
+
 /* What the runtime of ASan and UBSan adds; in no other build. */
 static const int sanitizer_calls[] = {
 	SCMP_SYS(sigaltstack),
@@ -242,6 +251,18 @@ static int allow(scmp_filter_ctx f, const int *v, size_t n)
 	return r;
 }
 
+static int allow_workers(scmp_filter_ctx f)
+{
+	/* a child, and nothing that makes a name space */
+	const scmp_datum_t flags = CLONE_PIDFD | SIGCHLD;
+	int r = allow(f, worker_calls, ARRAY_LEN(worker_calls));
+	if (r == 0)
+		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_EQ, flags));
+	if (r == 0 && !SANITIZED) /* there all of prctl is */
+		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, PR_SET_PDEATHSIG));
+	return r;
+}
+
 static int confine_syscalls(unsigned needs, struct err *e)
 {
 	OWN(own_filter) scmp_filter_ctx f = seccomp_init(SCMP_ACT_KILL_PROCESS);
@@ -251,6 +272,8 @@ static int confine_syscalls(unsigned needs, struct err *e)
 		r = allow(f, pack_calls, ARRAY_LEN(pack_calls));
 	if (r == 0 && (needs & CONFINE_ERRANDS))
 		r = allow(f, errand_calls, ARRAY_LEN(errand_calls));
+	if (r == 0 && (needs & CONFINE_WORKERS))
+		r = allow_workers(f);
 	if (r == 0 && SANITIZED)
 		r = allow(f, sanitizer_calls, ARRAY_LEN(sanitizer_calls));
 	const struct scmp_arg_cmp no_exec = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);

@@ -9,6 +9,7 @@ enum {
 	CONFINE_UNPACK = 0,
 	CONFINE_PACK = 1,    /* reading a tree of files */
 	CONFINE_ERRANDS = 2, /* speaking with a fetcher */
+	CONFINE_WORKERS = 4, /* processes of its own, each as confined as it is, which end with it */
 };
 /* dir: absolute or relative path of the job's directory. keep: descriptors 0..keep-1 stay open. Any failure: the process must not go on. */
 int confine(const char *dir, unsigned keep, unsigned needs, struct err *e);

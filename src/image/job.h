@@ -50,9 +50,6 @@ struct job {
 	struct job_budget budget;
 	int64_t said_ns; /* time of the last progress line */
 	struct platform host;
-	/* Called while an archive is read, for what goes on beside it; may be NULL. */
-	int (*tick)(void *arg, struct err *e);
-	void *tick_arg;
 };
 
 struct job_layer {

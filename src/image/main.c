@@ -364,7 +364,7 @@ static const struct verb verbs[] = {
 	{"stat", BIT(OPT_CONTAINER) | BIT(OPT_BIND) | BIT(OPT_PATH), SOURCE + 1, CONFINE_PACK, prepare_copy, act_stat},
 	{"take", BIT(OPT_CONTAINER) | BIT(OPT_BIND) | BIT(OPT_PATH), SOURCE + 1, CONFINE_PACK, prepare_copy, act_take},
 	{"put", BIT(OPT_CONTAINER) | BIT(OPT_BIND) | BIT(OPT_PATH) | BIT(OPT_OWNER) | BIT(OPT_KEEP_KINDS) | BIT(OPT_READ_ONLY), SOURCE + 1, CONFINE_PACK, prepare_copy, act_put},
-	{"pull", 0, SOCKET + 1, CONFINE_ERRANDS, prepare_pull, act_pull},
+	{"pull", 0, SOCKET + 1, CONFINE_ERRANDS | CONFINE_WORKERS, prepare_pull, act_pull},
 	{"push", 0, SOCKET + 1, CONFINE_ERRANDS, prepare_push, act_push},
 	{"save", 0, SOURCE + 1, CONFINE_UNPACK, prepare_save, act_save},
 	{"commit", 0, SOURCE + 1, CONFINE_PACK, prepare_commit, act_commit},

@@ -1,11 +1,19 @@
 /* Theory of operation
  *
- * Each layer goes through: waiting, on its way, verified, unpacked. A few are on their way at once; what has arrived is unpacked as soon as it is verified, bottom first. The
- * fetcher writes into a file of the layer; how far it is, the file's size says, and the digest follows behind (advance), also while another layer is being
- * unpacked (job.tick). So nothing is read twice from the disk, and nothing is unpacked that is not what the manifest names. */
+ * Each layer goes through: waiting, on its way, verified, being unpacked, done. A few are on their way at once. The fetcher writes into a file of the layer; how far it is, the
+ * file's size says, and the digest follows behind (advance). So nothing is read twice from the disk, and nothing is unpacked that is not what the manifest names.
+ *
+ * What is verified is unpacked, bottom first, by workers: forks of this process, as confined as it is, two at once, which end with it. A worker tells its progress itself (a
+ * line is one write), and its result through a pipe. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -15,8 +23,10 @@
 #define HASH_CHUNK (256u << 10)
 #define SAY_EVERY_NS 100000000
 #define POLL_MS    50
+#define WORKERS    2
+#define WORK_POLL_MS 5
 
-enum part_state { PART_WAITING, PART_COMING, PART_COME, PART_VERIFIED, PART_DONE };
+enum part_state { PART_WAITING, PART_COMING, PART_COME, PART_VERIFIED, PART_UNPACKED, PART_DONE };
 
 struct part {
 	const struct manifest_desc *desc;
@@ -29,13 +39,23 @@ struct part {
 	uint64_t size, hashed;
 	struct digest digest;
 	int64_t said_ns;
+	pid_t worker;
+	int pidfd;
+	int result; /* the pipe of the worker; -1 = none */
+};
+
+/* What a worker tells. */
+struct worker_result {
+	int r;
+	struct layer layer;
+	struct job_budget budget; /* what it used */
+	struct err e;
 };
 
 struct parts {
 	struct pulling *p;
 	struct part *v;
-	size_t n, coming;
-	int64_t ticked_ns;
+	size_t n, coming, working;
 	unsigned char *chunk;
 };
 
@@ -146,17 +166,6 @@ static int fill(struct parts *s, struct err *e)
 	return 0;
 }
 
-static int tick(void *arg, struct err *e)
-{
-	struct parts *s = arg;
-	int64_t now = clock_mono_ns();
-	if (now - s->ticked_ns < POLL_MS * 1000000ll)
-		return 0;
-	s->ticked_ns = now;
-	try(listen_for(s, 0, e));
-	return fill(s, e);
-}
-
 static int add_layer(struct pulling *p, const struct layer *l, struct err *e)
 {
 	if (p->layers.n == p->cap_layers) {
@@ -176,51 +185,129 @@ static int add_layer(struct pulling *p, const struct layer *l, struct err *e)
 	return 0;
 }
 
-static int unpack(struct parts *s, struct part *x, struct err *e)
+/* In the worker. */
+static _Noreturn void work(struct parts *s, const struct part *x, int out)
 {
 	struct job *j = s->p->job;
 	const struct job_progress p = {.status = "Extracting", .id = x->id, .total = (uint64_t)x->desc->size};
-	struct layer l = {};
-	j->tick = tick;
-	j->tick_arg = s;
+	static struct worker_result w;
+	const struct job_budget before = j->budget;
 	j->said_ns = 0;
-	int r = layer_unpack_file(j, j->dir, x->name, &p, &l, e);
-	j->tick = NULL;
-	if (r < 0)
-		return err_ctx(e, "layer %s", x->id);
-	if (!streq(l.diff_id, x->diff_id))
-		return err_as(e, ERR_INVALID, "layer %s: its content has the digest %s, the image's configuration says %s", x->id, l.diff_id, x->diff_id);
+	w.r = layer_unpack_file(j, j->dir, x->name, &p, &w.layer, &w.e);
+	w.budget = (struct job_budget){.bytes = before.bytes - j->budget.bytes, .entries = before.entries - j->budget.entries};
+	_exit(write_all(out, &w, sizeof(w)) < 0);
+}
+
+static int start_worker(struct parts *s, struct part *x, struct err *e)
+{
+	int p[2];
+	pid_t parent = getpid();
+	if (pipe2(p, O_CLOEXEC) < 0)
+		return err_errno(e, -errno, "pipe");
+	/* as fork(), with a descriptor to end it by. This process has one thread. */
+	x->worker = (pid_t)syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, NULL, &x->pidfd, NULL, NULL);
+	if (x->worker == 0) {
+		/* both must hold: it may have ended before the signal was asked for */
+		if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
+			_exit(1);
+		work(s, x, p[1]);
+	}
+	close(p[1]);
+	if (x->worker < 0) {
+		close(p[0]);
+		return err_errno(e, -errno, "start a worker");
+	}
+	x->result = p[0];
+	x->state = PART_UNPACKED;
+	s->working++;
+	return 0;
+}
+
+static uint64_t less(uint64_t have, uint64_t used)
+{
+	return have > used ? have - used : 0;
+}
+
+/* The worker has ended. */
+static int take_result(struct parts *s, struct part *x, struct err *e)
+{
+	static struct worker_result w;
+	struct job *j = s->p->job;
+	size_t n = 0;
+	ssize_t k;
+	while (n < sizeof(w) && ((k = read(x->result, (char *)&w + n, sizeof(w) - n)) > 0 || (k < 0 && errno == EINTR)))
+		n += k > 0 ? (size_t)k : 0;
+	close(STEAL_FD(x->result));
+	close(x->pidfd);
+	(void)waitpid(x->worker, NULL, 0);
+	s->working--;
+	if (n < sizeof(w))
+		return err_set(e, -EIO, "layer %s: the process that unpacked it has ended", x->id);
+	if (w.r < 0) {
+		if (e)
+			*e = w.e;
+		return e ? err_ctx(e, "layer %s", x->id) : w.r;
+	}
+	j->budget.bytes = less(j->budget.bytes, w.budget.bytes);
+	j->budget.entries = less(j->budget.entries, w.budget.entries);
+	if (!streq(w.layer.diff_id, x->diff_id))
+		return err_as(e, ERR_INVALID, "layer %s: its content has the digest %s, the image's configuration says %s", x->id, w.layer.diff_id, x->diff_id);
 	unlinkat(j->dir, x->name, 0);
 	x->state = PART_DONE;
 	try(say(s, x, "Extracting", x->desc->size, e));
 	try(say(s, x, "Pull complete", -1, e));
-	return add_layer(s->p, &l, e);
+	return add_layer(s->p, &w.layer, e);
 }
 
-/* The lowest layer that can be unpacked; NULL when all are done or still to come. */
-static struct part *ready(struct parts *s, bool *all)
+/* Workers for what can be unpacked, the lowest first. */
+static int start_workers(struct parts *s, struct err *e)
 {
-	*all = true;
-	for (size_t i = 0; i < s->n; i++) {
+	for (size_t i = 0; i < s->n && s->working < WORKERS; i++)
 		if (s->v[i].state == PART_VERIFIED)
-			return &s->v[i];
-		*all = *all && s->v[i].state == PART_DONE;
+			try(start_worker(s, &s->v[i], e));
+	return 0;
+}
+
+static int take_results(struct parts *s, struct err *e)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		struct pollfd p = {.fd = s->v[i].result, .events = POLLIN};
+		if (s->v[i].state == PART_UNPACKED && poll(&p, 1, 0) > 0)
+			try(take_result(s, &s->v[i], e));
 	}
-	return NULL;
+	return 0;
+}
+
+static bool all_done(const struct parts *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->v[i].state != PART_DONE)
+			return false;
+	return true;
 }
 
 static int run(struct parts *s, struct err *e)
 {
-	for (;;) {
-		bool all;
+	while (!all_done(s)) {
 		try(fill(s, e));
-		struct part *x = ready(s, &all);
-		if (x)
-			try(unpack(s, x, e));
-		else if (all)
-			return 0;
-		else
-			try(listen_for(s, POLL_MS, e));
+		try(start_workers(s, e));
+		/* a worker's end is noticed at the latest after this time: little, next to what a layer takes */
+		try(listen_for(s, s->working ? WORK_POLL_MS : POLL_MS, e));
+		try(take_results(s, e));
+	}
+	return 0;
+}
+
+/* After a failure nothing may go on writing. */
+static void end_workers(struct parts *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		if (s->v[i].result < 0)
+			continue;
+		close(s->v[i].result);
+		(void)syscall(SYS_pidfd_send_signal, s->v[i].pidfd, SIGKILL, NULL, 0); /* -ESRCH: it has ended by itself */
+		close(s->v[i].pidfd);
+		(void)waitpid(s->v[i].worker, NULL, 0);
 	}
 }
 
@@ -237,7 +324,7 @@ static int plan(struct parts *s, const struct manifest_image *m, const struct st
 	uint64_t sum = 0;
 	for (size_t i = 0; i < s->n; i++) {
 		struct part *x = &s->v[i];
-		*x = (struct part){.desc = &m->layers.v[i], .diff_id = diff_ids->v[i], .fd = -1};
+		*x = (struct part){.desc = &m->layers.v[i], .diff_id = diff_ids->v[i], .fd = -1, .result = -1};
 		snprintf(x->id, sizeof(x->id), "%.12s", digest_hex(x->desc->digest));
 		sum += (uint64_t)x->desc->size;
 		if ((uint64_t)x->desc->size > s->p->job->budget.file || sum > s->p->job->budget.bytes)
@@ -260,9 +347,12 @@ int pulling_layers(struct pulling *p, const struct manifest_image *m, const stru
 	struct parts s = {.p = p, .n = m->layers.n, .v = arena_new(&p->arena, struct part, m->layers.n + 1), .chunk = arena_alloc(&p->arena, HASH_CHUNK, 16)};
 	if (p->arena.bad)
 		return err_nomem(e);
+	for (size_t i = 0; i < s.n; i++)
+		s.v[i].result = s.v[i].fd = -1;
 	int r = plan(&s, m, diff_ids, e);
 	if (r >= 0)
 		r = run(&s, e);
+	end_workers(&s);
 	for (size_t i = 0; i < s.n; i++)
 		if (s.v[i].fd >= 0)
 			close(s.v[i].fd);

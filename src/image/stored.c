@@ -57,8 +57,6 @@ int stored_plain(struct job *j, int fd, const struct stored_layer *l, struct sin
 		all += (uint64_t)n;
 		if (to)
 			try(sink_put(to, p, (size_t)n, e));
-		if (j->tick)
-			try(j->tick(j->tick_arg, e));
 	}
 	try((int)n);
 	if (!streq(digest_end(&d, have), l->diff_id))

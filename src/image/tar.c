@@ -30,8 +30,6 @@ static ssize_t pull(struct tar *t, const void **p, struct err *e)
 	digest_add(&t->digest, *p, (size_t)n);
 	if (t->tee)
 		try(sink_put(t->tee, *p, (size_t)n, e));
-	if (t->job->tick)
-		try(t->job->tick(t->job->tick_arg, e));
 	if (t->progress)
 		try(job_say(t->job, t->progress, source_consumed(t->source), e));
 	return n;

@@ -638,6 +638,41 @@ def the_fetcher_is_confined():
     j.end().ok()
 
 
+@test
+def workers_end_with_the_job():
+    r = Registry()
+    zeros = tar(entry("zeros", bytes(400 << 20)))
+    r.image("r", "1", [zeros, L[0]], [gzip.compress(zeros, 1), PACKED[0]])
+    j = Job("pull", dict(reference=r.name + "/r:1"))
+    me = "/proc/%d/task/%d/children" % (j.proc.pid, j.proc.pid)
+
+    def children():
+        with open(me) as f:
+            return f.read().split()
+    end = time.monotonic() + 20
+    while len(seen := children()) < 2 and time.monotonic() < end:
+        time.sleep(0.001)
+    assert len(seen) == 2, seen  # the fetcher and a worker
+    for c in seen:
+        with open("/proc/%s/status" % c) as f:
+            assert "Seccomp:\t2" in f.read()
+    j.proc.kill()
+    j.proc.wait()
+    end = time.monotonic() + 10
+
+    def alive(pid):
+        try:
+            with open("/proc/%s/stat" % pid) as f:
+                return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+        except OSError:
+            return False
+    while any(alive(c) for c in seen) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not any(alive(c) for c in seen)
+    j.report.close()
+    j.proc.stderr.close()
+
+
 # --- push, save: what the daemon keeps is a directory of layers ---
 
 def store(*layers):
