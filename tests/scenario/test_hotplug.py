@@ -118,6 +118,11 @@ def test_random_rounds(daemon):
     seed = int(os.environ.get("PONTOON_SEED") or random.randrange(1 << 32))
     print(f"PONTOON_SEED={seed}")
     m = Model(daemon, random.Random(seed))
+    # The first question to others opens the relay's socket to them, which stays.
+    m.want(201, "POST", "/containers/create?name=warm", {"Image": "alpine", "Cmd": ["sleep", "1h"], "HostConfig": {"NetworkMode": "round0"}})
+    m.want(204, "POST", "/containers/warm/start")
+    ask(daemon.api("GET", "/containers/warm/json")[1]["State"]["Pid"], "somebody.else", limit=30)
+    m.want(204, "DELETE", "/containers/warm?force=1")
     try:
         half = None
         for i in range(ROUNDS):
