@@ -9,7 +9,7 @@
  *
  * It does have the host's network: what it can reach, whoever can send packets from this host can reach.
  *
- * Proven by tests/image/test_confine.c (fetch_*). */
+ * Proven by tests/image/test_registry.py (the_fetcher_is_confined). */
 #include "image/confine_fetch.h"
 
 #include <dirent.h>
