@@ -15,6 +15,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "base/fd.h"
 #include "base/log.h"
@@ -22,10 +23,12 @@
 #define STREAM_STACK (256u << 10)
 #define READ_BLOCK   (4u << 10) /* for clients of HTTP/1.0: chunks are read into the connection's own memory */
 #define LINGER_MS    200
+#define END_SECONDS  1 /* at the stop, for a client to take the end of its stream */
 
 struct stream {
 	struct stream *next;
 	int sock; /* shut down to end it */
+	int conn; /* the client's connection if that is another one: its thread waits there for a client that does not read */
 };
 
 struct streams {
@@ -60,6 +63,13 @@ void streams_end(struct streams *s)
 	s->ending = true;
 	for (struct stream *t = s->list; t; t = t->next)
 		shutdown(t->sock, SHUT_RDWR);
+	struct timespec until;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += END_SECONDS;
+	while (s->list && pthread_cond_timedwait(&s->cond, &s->lock, &until) == 0)
+		;
+	for (struct stream *t = s->list; t; t = t->next)
+		shutdown(t->conn, SHUT_RDWR);
 	while (s->list)
 		pthread_cond_wait(&s->cond, &s->lock);
 	pthread_mutex_unlock(&s->lock);
@@ -254,6 +264,7 @@ static int push_thread(struct request *rq, struct push *p)
 	p->all = server_streams(rq->server);
 	p->client = pair[0];
 	p->stream.sock = pair[1];
+	p->stream.conn = rq->fd;
 	stream_add(p->all, &p->stream);
 	pthread_attr_t attr;
 	pthread_attr_init(&attr);
@@ -336,7 +347,7 @@ static void upgrade_cb(void *cls, struct MHD_Connection *conn, void *con_cls, co
 	(void)conn;
 	if (rq)
 		rq->hijack = NULL;
-	p->stream.sock = sock;
+	p->stream.sock = p->stream.conn = sock;
 	stream_add(p->all, &p->stream);
 	p->hijacked(p->arg, sock, extra, n);
 	linger(sock);

@@ -1,9 +1,12 @@
 """Clients that mean no good, or are broken: others keep being served, memory stays bounded."""
+import array
+import fcntl
 import json
 import os
 import random
 import resource
 import socket
+import termios
 import time
 
 import pytest
@@ -105,6 +108,41 @@ def test_readers_that_do_not_read(daemon, any_cli):
     for s in held:
         s.close()
     any_cli.out("rm", "-f", "talker")
+
+
+def test_stop_with_readers_that_do_not_read(daemon, any_cli):
+    """Their connections' threads wait for them for minutes: the stop does not."""
+    any_cli.out("run", "-d", "--name", "talker", "alpine", "sh", "-c", "yes | head -c 20000000; sleep 1h")
+    held = [connect(daemon) for _ in range(3)]
+    for s in held:
+        s.sendall(b"GET /containers/talker/logs?stdout=1&follow=1 HTTP/1.1\r\nHost: x\r\n\r\n")
+    any_cli.out("run", "-d", "--name", "quiet", "alpine", "sh", "-c", "echo hi; sleep 1h")
+    polite = connect(daemon)
+    polite.sendall(b"GET /containers/quiet/logs?stdout=1&follow=1 HTTP/1.1\r\nHost: x\r\n\r\n")
+    end = b""
+    while b"hi\n" not in end:
+        end += polite.recv(4096)
+    before = [0] * len(held)
+
+    def full():
+        """Nothing more arrives: the sockets' buffers are full."""
+        last, n = list(before), array.array("i", [0])
+        for i, s in enumerate(held):
+            fcntl.ioctl(s, termios.FIONREAD, n)
+            before[i] = n[0]
+        time.sleep(0.2)
+        return all(b == x > 0 for b, x in zip(before, last))
+
+    assert wait_until(full)
+    daemon.proc.terminate()
+    assert daemon.proc.wait(60) == 0
+    while more := polite.recv(4096):
+        end += more
+    assert end.endswith(b"0\r\n\r\n")  # the one that reads is told the end
+    for s in held:
+        s.close()
+    daemon.start(*daemon.args)
+    any_cli.out("rm", "-f", "talker", "quiet")
 
 
 def threads(daemon):
