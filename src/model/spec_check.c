@@ -164,25 +164,6 @@ static bool is_log_option(const char *driver, const char *key)
 	return false;
 }
 
-static int check_logging(const struct host_config *h, struct err *e)
-{
-	const struct kvs *o = &h->log_config_opts;
-	const char *mode = kvs_get(o, "mode");
-	if (streq(h->log_type, "none"))
-		return 0;
-	if (!str_empty(mode) && !streq(mode, "blocking") && !streq(mode, "non-blocking"))
-		return invalid(e, "logger: logging mode not supported: %s", mode);
-	if (streq(h->log_type, "journald"))
-		return err_as(e, ERR_NOT_IMPLEMENTED, "the logging driver journald is not in this version of Pontoon: use json-file or local");
-	if (!streq(h->log_type, "json-file") && !streq(h->log_type, "local"))
-		return invalid(e, "logger: no log driver named '%s' is registered", h->log_type);
-	for (size_t i = 0; i < o->n; i++)
-		if (!is_log_option(h->log_type, o->v[i].key))
-			return invalid(e, "unknown log opt '%s' for %s log driver", o->v[i].key, h->log_type);
-	struct log_limits limits;
-	return log_limits(h, &limits, e);
-}
-
 static bool is_go_bool(const char *s)
 {
 	static const char *const words[] = {
@@ -191,6 +172,41 @@ static bool is_go_bool(const char *s)
 		if (streq(s, words[i]))
 			return true;
 	return false;
+}
+
+/* Lines go to the log as they come and stay as they are: an option that says so is taken, one that asks for something else is not passed over. */
+static int check_log_ways(const struct host_config *h, struct err *e)
+{
+	const struct kvs *o = &h->log_config_opts;
+	const char *mode = kvs_get(o, "mode"), *compress = kvs_get(o, "compress");
+	if (!str_empty(mode) && !streq(mode, "blocking") && !streq(mode, "non-blocking"))
+		return invalid(e, "logger: logging mode not supported: %s", mode);
+	if (!str_empty(mode) && streq(mode, "non-blocking"))
+		return invalid(e, "logger: logging mode not supported: non-blocking is not in this version of Pontoon");
+	if (kvs_get(o, "max-buffer-size"))
+		return invalid(e, "logger: max-buffer-size option is only supported with 'mode=non-blocking'");
+	if (compress && !is_go_bool(compress))
+		return invalid(e, "failed to initialize logging driver: strconv.ParseBool: parsing \"%s\": invalid syntax", compress);
+	if (compress && strchr("1tT", compress[0]))
+		return invalid(e, "failed to initialize logging driver: compress cannot be true: logs are not compressed in this version of Pontoon");
+	return 0;
+}
+
+static int check_logging(const struct host_config *h, struct err *e)
+{
+	const struct kvs *o = &h->log_config_opts;
+	if (streq(h->log_type, "none"))
+		return 0;
+	if (streq(h->log_type, "journald"))
+		return err_as(e, ERR_NOT_IMPLEMENTED, "the logging driver journald is not in this version of Pontoon: use json-file or local");
+	if (!streq(h->log_type, "json-file") && !streq(h->log_type, "local"))
+		return invalid(e, "logger: no log driver named '%s' is registered", h->log_type);
+	for (size_t i = 0; i < o->n; i++)
+		if (!is_log_option(h->log_type, o->v[i].key))
+			return invalid(e, "unknown log opt '%s' for %s log driver", o->v[i].key, h->log_type);
+	struct log_limits limits;
+	try(check_log_ways(h, e));
+	return log_limits(h, &limits, e);
 }
 
 static bool is_word(const char *s, size_t n, const char *word)

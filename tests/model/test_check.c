@@ -102,6 +102,13 @@ static const struct row rows[] = {
 	{HOST("\"LogConfig\":{\"Type\":\"local\",\"Config\":{\"tag\":\"y\"}}"),
 		"unknown log opt 'tag' for local log driver", 0},
 	{HOST("\"LogConfig\":{\"Config\":{\"mode\":\"y\"}}"), "logger: logging mode not supported: y", 0},
+	{HOST("\"LogConfig\":{\"Config\":{\"mode\":\"non-blocking\"}}"), "logger: logging mode not supported: non-blocking is not in this version of Pontoon", 0},
+	{HOST("\"LogConfig\":{\"Type\":\"local\",\"Config\":{\"max-buffer-size\":\"1m\"}}"), "logger: max-buffer-size option is only supported with 'mode=non-blocking'", 0},
+	{HOST("\"LogConfig\":{\"Config\":{\"compress\":\"true\"}}"),
+		"failed to initialize logging driver: compress cannot be true: logs are not compressed in this version of Pontoon", 0},
+	{HOST("\"LogConfig\":{\"Config\":{\"compress\":\"2\"}}"), "failed to initialize logging driver: strconv.ParseBool: parsing \"2\": invalid syntax", 0},
+	{HOST("\"LogConfig\":{\"Config\":{\"compress\":\"false\",\"mode\":\"blocking\"}}"), NULL, 0},
+	{HOST("\"LogConfig\":{\"Type\":\"local\",\"Config\":{\"compress\":\"F\",\"mode\":\"\"}}"), NULL, 0},
 	/* resources */
 	{HOST("\"Memory\":6291455"), "Minimum memory limit allowed is 6MB", 0},
 	{HOST("\"Memory\":6291456"), NULL, 0},
