@@ -52,8 +52,41 @@ static void bind_port(json_t *exposed, json_t *bindings, int port, const char *p
 	json_array_append_new(list, json_pack("{s:s, s:s}", "HostIp", ip, "HostPort", host));
 }
 
+/* "target=80,published=8080,protocol=udp" -> "8080:80/udp"; the mode is one of swarm services: both mean the same here. */
+static int short_form(const char *spec, char *out, size_t size, struct err *e)
+{
+	enum { PUBLISHED, TARGET, PROTOCOL, MODE, N };
+	static const char *const keys[N] = {"published", "target", "protocol", "mode"};
+	struct {
+		const char *v;
+		int n;
+	} f[N] = {{"", 0}, {"", 0}, {"tcp", 3}, {"host", 4}};
+	for (const char *s = spec, *end; s; s = *end ? end + 1 : NULL) {
+		end = strchrnul(s, ',');
+		const char *v = memchr(s, '=', (size_t)(end - s));
+		if (!v)
+			return err_as(e, ERR_INVALID, "invalid field: %.*s", (int)(end - s), s);
+		int k = 0;
+		while (k < N && (strlen(keys[k]) != (size_t)(v - s) || strncasecmp(s, keys[k], (size_t)(v - s)) != 0))
+			k++;
+		if (k == N)
+			return err_as(e, ERR_INVALID, "invalid field key %.*s", (int)(v - s), s);
+		f[k].v = v + 1;
+		f[k].n = (int)(end - v - 1);
+	}
+	if (!(f[MODE].n == 4 && strncmp(f[MODE].v, "host", 4) == 0) && !(f[MODE].n == 7 && strncmp(f[MODE].v, "ingress", 7) == 0))
+		return err_as(e, ERR_INVALID, "invalid publish mode value (%.*s): must be either 'ingress' or 'host'", f[MODE].n, f[MODE].v);
+	int n = snprintf(out, size, "%.*s:%.*s/%.*s", f[PUBLISHED].n, f[PUBLISHED].v, f[TARGET].n, f[TARGET].v, f[PROTOCOL].n, f[PROTOCOL].v);
+	return n < 0 || (size_t)n >= size ? err_as(e, ERR_INVALID, "invalid port specification: \"%s\"", spec) : 0;
+}
+
 int ports_publish(const char *spec, json_t *exposed, json_t *bindings, struct err *e)
 {
+	char plain[64];
+	if (strchr(spec, '=')) {
+		try(short_form(spec, plain, sizeof(plain), e));
+		spec = plain;
+	}
 	char proto[8], ip[64] = "", text[32] = "";
 	size_t n;
 	struct range inner, outer = {0, 0};

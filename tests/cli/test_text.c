@@ -98,6 +98,14 @@ TEST(published_ports)
 	CHECK_STR(publish("1.2.3:80:80"), "invalid IP address: 1.2.3");
 	CHECK_STR(publish("80/xyz"), "invalid proto: xyz");
 	CHECK_STR(publish("80:"), "no port specified: 80:<empty>");
+	CHECK_STR(publish("target=80"), "{\"80/tcp\":[{\"HostIp\":\"\",\"HostPort\":\"\"}]}");
+	CHECK_STR(publish("published=8000-8009,Target=80,protocol=UDP,mode=host"), "{\"80/udp\":[{\"HostIp\":\"\",\"HostPort\":\"8000-8009\"}]}");
+	CHECK_STR(publish("published=9000"), "no port specified: 9000:/tcp<empty>");
+	CHECK_STR(publish("target=80,published=x"), "invalid hostPort: x");
+	CHECK_STR(publish("target=80,protocol=icmp"), "invalid proto: icmp");
+	CHECK_STR(publish("target=80,mode=hosts"), "invalid publish mode value (hosts): must be either 'ingress' or 'host'");
+	CHECK_STR(publish("target=80,targe=1"), "invalid field key targe");
+	CHECK_STR(publish("target=80,"), "invalid field: ");
 }
 
 TEST(flags)
