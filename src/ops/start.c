@@ -125,6 +125,14 @@ static int attach(struct core *c, const char *id, int64_t *intent, const struct 
 	return r < 0 && e && e->kind == ERR_INTERNAL ? err_ctx(e, "failed to set up container networking") : r;
 }
 
+static void set_failed(struct container *ct, const struct err *why)
+{
+	ct->starting = false;
+	if (ct->state == STATE_RESTARTING)
+		ct->state = STATE_EXITED;
+	str_copy(ct->error, sizeof(ct->error), why->msg);
+}
+
 /* The reverse, when the process could not be made; the container keeps the reason. */
 static void detach(struct core *c, const char *id, int64_t intent, const struct err *why)
 {
@@ -139,14 +147,11 @@ static void detach(struct core *c, const char *id, int64_t intent, const struct 
 	if (r >= 0)
 		r = container_edit(&op, id, &next, &e);
 	if (r >= 0) {
-		next->starting = false;
-		if (next->state == STATE_RESTARTING)
-			next->state = STATE_EXITED;
+		set_failed(next, why);
 		/* The shell's convention, which `docker inspect` shows too: 127 not found, 126 not executable. */
 		next->exit_code = strstr(why->msg, "executable file not found") || strstr(why->msg, "no such file or directory") ? 127
 				  : strstr(why->msg, "permission denied")                                                 ? 126
 																   : 128;
-		str_copy(next->error, sizeof(next->error), why->msg);
 		r = world_put(op.next, next, &e);
 	}
 	if (r >= 0)
@@ -155,6 +160,28 @@ static void detach(struct core *c, const char *id, int64_t intent, const struct 
 	container_release_volumes(c, id);
 	if (r < 0)
 		log_error("start of %.12s failed and its networks could not be taken back, `pontoon doctor --repair` does it: %s", id, e.msg);
+}
+
+/* Not even the networks were there, and nothing has to be taken back; the container keeps the reason. */
+static void keep_reason(struct core *c, const char *id, const struct err *why)
+{
+	OWN(op_end) struct op op = {0};
+	struct err e = {0};
+	struct container *next;
+	int r = op_begin(c, "start refused", &op, &e);
+	op.about = id;
+	if (r >= 0)
+		r = container_edit(&op, id, &next, &e);
+	if (r >= 0) {
+		if (!next->exit_code)
+			next->exit_code = 128;
+		set_failed(next, why);
+		r = world_put(op.next, next, &e);
+	}
+	if (r >= 0)
+		r = op_commit(&op, &e);
+	if (r < 0)
+		log_error("start of %.12s was refused, which could not be recorded: %s", id, e.msg);
 }
 
 static int join_target(const struct world *w, const char *mode, struct engine_run *run, struct arena *a, struct err *e)
@@ -309,6 +336,8 @@ int container_start_locked(struct core *c, const char *id, struct err *e)
 		else
 			log_debug("phases start id=%.12s attach=%lld create=%lld start=%lld record=%lld", id, US(t.attached - t.begun), US(t.created - t.attached), US(t.started - t.created),
 				US(clock_mono_ns() - t.started));
+	} else if (!auto_remove) {
+		keep_reason(c, id, e);
 	}
 	if (r < 0 && auto_remove) {
 		struct err undo = {0};

@@ -88,7 +88,8 @@ def test_taken_ports(pub, daemon):
     assert r.rc == 125 and endpoint, r
     status, answer = daemon.api("POST", "/containers/second/start")[:2]
     assert status == 500
-    assert json.loads(cli.out("inspect", "second"))[0]["State"]["Status"] == "created"
+    state = json.loads(cli.out("inspect", "second"))[0]["State"]
+    assert (state["Status"], state["ExitCode"], state["Error"]) == ("created", 128, answer["message"])
     with socket.socket() as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         s.bind(("127.0.0.1", 8090))
@@ -103,6 +104,10 @@ def test_taken_ports(pub, daemon):
         # any of a range: the next one
         pub("sixth", "-p", "8090-8092:80")
         assert get("10.99.0.1", 8091) == "sixth"
+    cli("rm", "-f", "first", ok=True)
+    cli("start", "second", ok=True)
+    state = json.loads(cli.out("inspect", "second"))[0]["State"]
+    assert (state["Status"], state["ExitCode"], state["Error"]) == ("running", 0, "")
     assert daemon.doctor() == []
 
 
