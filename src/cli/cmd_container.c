@@ -14,7 +14,7 @@ static const struct flag ps_flags[] = {{"all", 'a', NULL, "Show all containers, 
 	{"last", 'n', "int", "Show the n last created ones"}, {"latest", 'l', NULL, "Show the last created one"}, {"no-trunc", 0, NULL, "Do not shorten"}, {"quiet", 'q', NULL, "Only IDs"},
 	{"size", 's', NULL, "Show sizes"}};
 
-static const struct column ps_columns[] = {{"CONTAINER ID", "ID"}, {"IMAGE", "Image"}, {"COMMAND", "Command"}, {"CREATED", "RunningFor"}, {"STATUS", "Status"}, {"PORTS", "Ports"}, {"NAMES", "Names"}};
+static const struct column ps_columns[] = {{"CONTAINER ID", "ID"}, {"IMAGE", "Image"}, {"COMMAND", "Command"}, {"CREATED", "RunningFor"}, {"STATUS", "Status"}, {"PORTS", "Ports"}, {"NAMES", "Names"}, {"SIZE", "Size"} /* with --size */};
 
 static const char *text_of(const json_t *o, const char *key)
 {
@@ -108,6 +108,23 @@ static const char *mounts_text(const json_t *mounts, bool trunc, struct arena *a
 	return arena_dup(a, buf_str(&b));
 }
 
+static const char *local_volumes(const json_t *mounts, struct arena *a)
+{
+	int n = 0;
+	size_t i;
+	json_t *m;
+	json_array_foreach(mounts, i, m) n += streq(text_of(m, "Driver"), "local");
+	return arena_printf(a, "%d", n);
+}
+
+/* "2B (virtual 5.1MB)": what the container wrote, and that with its image. */
+static const char *sizes_text(const json_t *c, struct arena *a)
+{
+	int64_t own = json_integer_value(json_object_get(c, "SizeRw")), all = json_integer_value(json_object_get(c, "SizeRootFs"));
+	const char *own_text = units_size(own, a);
+	return all > 0 ? arena_printf(a, "%s (virtual %s)", own_text, units_size(all, a)) : own_text;
+}
+
 static json_t *ps_row(const json_t *c, bool trunc, struct arena *a)
 {
 	char when[TIME_TEXT];
@@ -122,7 +139,8 @@ static json_t *ps_row(const json_t *c, bool trunc, struct arena *a)
 	json_t *r = json_pack("{s:s%, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "ID", id, trunc ? (size_t)12 : strlen(id), "Image", image, "Command", arena_printf(a, "\"%s\"", command),
 		"RunningFor", arena_printf(a, "%s ago", units_duration(clock_real_ns() / 1000000000 - created, a)), "CreatedAt", arena_printf(a, "%.19s +0000 UTC", when), "Status", text_of(c, "Status"), "State",
 		text_of(c, "State"), "Ports", ports_text(json_object_get(c, "Ports"), a), "Names", name ? name + (*name == '/') : "", "Labels", joined_map(json_object_get(c, "Labels"), a), "Mounts",
-		mounts_text(json_object_get(c, "Mounts"), trunc, a), "Networks", keys_of(json_object_get(json_object_get(c, "NetworkSettings"), "Networks"), a), "LocalVolumes", "0", "Size", "0B");
+		mounts_text(json_object_get(c, "Mounts"), trunc, a), "Networks", keys_of(json_object_get(json_object_get(c, "NetworkSettings"), "Networks"), a), "LocalVolumes",
+		local_volumes(json_object_get(c, "Mounts"), a), "Size", sizes_text(c, a));
 	return r;
 }
 
@@ -131,9 +149,10 @@ static int run_ps(const struct parsed *p, struct arena *a)
 	struct err e = {0};
 	OWN(own_json) json_t *list = NULL, *rows = json_array();
 	const char *n = flag_on(p, "latest") ? "1" : flag_get(p, "last"), *filters = arg_filters(a, flag_list(p, "filter"), &e), *format = flag_get(p, "format");
+	bool size = flag_on(p, "size") || (format && strstr(format, ".Size"));
 	if (!filters)
 		return fail(&e, 1);
-	if (http_call("GET", arena_printf(a, "/containers/json?all=%d&limit=%s&size=%d&filters=%s", flag_on(p, "all") || n, n ? n : "-1", flag_on(p, "size"), filters), NULL, &list, &e) < 0)
+	if (http_call("GET", arena_printf(a, "/containers/json?all=%d&limit=%s&size=%d&filters=%s", flag_on(p, "all") || n, n ? n : "-1", size, filters), NULL, &list, &e) < 0)
 		return fail(&e, 1);
 	size_t count = json_array_size(list);
 	json_t **v = arena_new(a, json_t *, count + 1);
@@ -148,7 +167,7 @@ static int run_ps(const struct parsed *p, struct arena *a)
 	}
 	if (flag_on(p, "quiet"))
 		return 0;
-	return print_rows(v, count, ps_columns, ARRAY_LEN(ps_columns), format, &e) < 0 ? fail(&e, 1) : 0;
+	return print_rows(v, count, ps_columns, ARRAY_LEN(ps_columns) - !size, format, &e) < 0 ? fail(&e, 1) : 0;
 }
 
 /* --- one request a container --- */

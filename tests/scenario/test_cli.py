@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import BUILD, ROOT, Client
+from conftest import BUILD, ROOT, Client, wait_until
 
 
 @pytest.fixture
@@ -69,6 +69,22 @@ def test_inspect_of_any_kind(pontoon):
     assert len(json.loads(r.out)) == 2 and "No such object: none-such" in r.err
     assert '"x" is not a valid value for --type' in pontoon("inspect", "--type", "x", "both", ok=False).err
     assert json.loads(pontoon.out("inspect", "-s", "both"))[0]["SizeRootFs"] > 0
+
+
+def test_ps_of_sizes_and_mounts(any_cli, pontoon, daemon):
+    """As Docker's client shows them."""
+    any_cli.out("network", "create", "second")
+    any_cli.out("run", "-d", "--name", "big", "--network", "second", "-v", "/tmp:/host", "-v", "named:/named", "-v", "/anonymous", "alpine", "sh", "-c", "head -c 123000 /dev/zero >/z; sleep 1h")
+    assert wait_until(lambda: (daemon.api("GET", "/containers/json?size=1")[1][0]["SizeRw"]) >= 123000)
+    for fmt in ("{{.Mounts}} {{.LocalVolumes}} {{.Networks}} {{.Size}}", "{{.Mounts}} {{.LocalVolumes}}", "table {{.Names}}\t{{.Size}}"):
+        assert pontoon.out("ps", "--format", fmt).split() == any_cli.out("ps", "--format", fmt).split(), fmt
+    assert re.fullmatch(r"\S+,\S+,\S+ 2 second 12[3-9](\.\d)?kB \(virtual [\d.]+[kM]B\)", pontoon.out("ps", "--format", "{{.Mounts}} {{.LocalVolumes}} {{.Networks}} {{.Size}}"))
+    shown = [l.split("   ")[-1].strip() for l in pontoon.out("ps", "-s").splitlines()]
+    assert shown == [l.split("   ")[-1].strip() for l in any_cli.out("ps", "-s").splitlines()] and shown[0] == "SIZE" and "virtual" in shown[1]
+    assert "SIZE" not in pontoon.out("ps")
+    any_cli.out("rm", "-fv", "big")
+    any_cli.out("volume", "rm", "named")
+    any_cli.out("network", "rm", "second")
 
 
 def test_version_and_info(pontoon, daemon):
