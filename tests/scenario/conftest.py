@@ -205,7 +205,8 @@ class Tty:
 
 def programs():
     found = [("docker28", "/usr/local/bin/docker"), ("docker20", ROOT / "build/tools/usr/bin/docker"), ("pontoon", BUILD / "pontoon")]
-    return [(n, p) for n, p in found if pathlib.Path(p).exists()]
+    found = [(n, p) for n, p in found if pathlib.Path(p).exists()]
+    return [found[0], found[-1]] if QUICK and len(found) > 2 else found  # one stock client and ours
 
 
 class Stuck(BaseException):
