@@ -79,8 +79,8 @@ static bool meets(const char *key, const struct json_vec *edits)
 	return false;
 }
 
-/* split: NULL, or only those ranges that have to do with these are spread. */
-static int gather(struct entries *l, const struct json_vec *groups, const struct json_vec *split)
+/* split: NULL, or only those ranges that have to do with these are spread. -E2BIG: more than `most`, of which none more is made. */
+static int gather(struct entries *l, const struct json_vec *groups, const struct json_vec *split, size_t most)
 {
 	static const struct port_binding any = {0};
 	const struct json_group *g = groups->v;
@@ -89,6 +89,9 @@ static int gather(struct entries *l, const struct json_vec *groups, const struct
 		bool range = strchr(g[i].key, '-') && (!split || meets(g[i].key, split));
 		for (size_t k = 0; k < g[i].items.n || k == 0; k++) {
 			const struct port_binding *one = g[i].items.n ? &b[k] : &any;
+			struct run ports = range ? run_of(g[i].key) : (struct run){0};
+			if (l->n + (ports.last - ports.first) >= most)
+				return -E2BIG;
 			try(range ? spread(l, g[i].key, one) : append(l, g[i].key, one->host_ip, one->host_port));
 		}
 	}
@@ -179,11 +182,14 @@ static int regroup(const struct entries *l, struct map *groups, struct json_vec 
 			if (map_puts(groups, x->key, of) < 0)
 				return -ENOMEM;
 		}
-		struct port_binding *b = arena_new(l->a, struct port_binding, of->items.n + 1);
-		if (!b)
-			return -ENOMEM;
-		if (of->items.n)
-			memcpy(b, of->items.v, of->items.n * sizeof(*b));
+		struct port_binding *b = of->items.v;
+		if ((of->items.n & (of->items.n - 1)) == 0) { /* full: it doubles */
+			b = arena_new(l->a, struct port_binding, of->items.n ? of->items.n * 2 : 1);
+			if (!b)
+				return -ENOMEM;
+			if (of->items.n)
+				memcpy(b, of->items.v, of->items.n * sizeof(*b));
+		}
 		b[of->items.n++] = (struct port_binding){.host_ip = x->ip, .host_port = x->port};
 		of->items.v = b;
 	}
@@ -212,7 +218,14 @@ int port_edit(struct container_spec *s, const json_t *body, const struct port *c
 		return err_as(e, ERR_INVALID, "no port to add or to remove");
 	try(canonical(&edit.add, a, e));
 	try(canonical(&edit.remove, a, e));
-	if (gather(&all, &s->host.port_bindings, &edit.remove) < 0 || gather(&wanted, &edit.remove, NULL) < 0 || gather(&fresh, &edit.add, NULL) < 0)
+	int r = gather(&wanted, &edit.remove, NULL, LIMIT_PORTS_AT_ONCE);
+	if (r >= 0)
+		r = gather(&fresh, &edit.add, NULL, LIMIT_PORTS_AT_ONCE);
+	if (r >= 0)
+		r = gather(&all, &s->host.port_bindings, &edit.remove, LIMIT_PORT_EDIT);
+	if (r == -E2BIG)
+		return err_as(e, ERR_TOO_LARGE, "more than %u ports at once are too many: do it in parts", LIMIT_PORTS_AT_ONCE);
+	if (r < 0)
 		return err_nomem(e);
 	if ((wanted.n + fresh.n) * (all.n + 1) > LIMIT_PORT_EDIT)
 		return err_as(e, ERR_TOO_LARGE, "%zu ports at once are too many for a container with %zu: do it in parts", wanted.n + fresh.n, all.n);
@@ -220,7 +233,7 @@ int port_edit(struct container_spec *s, const json_t *body, const struct port *c
 		try(take(&j, &all, &wanted.v[i], e));
 	for (size_t i = 0; i < fresh.n; i++)
 		try(add(&all, &fresh.v[i], e));
-	int r = regroup(&all, &groups, &s->host.port_bindings);
+	r = regroup(&all, &groups, &s->host.port_bindings);
 	map_free(&groups);
 	return r < 0 ? err_nomem(e) : 0;
 }
