@@ -43,6 +43,26 @@ for name, pack in COMPRESS.items():
 put("image_layer", "cut", LAYERS["plain"][:1300])
 put("image_layer", "empty", b"")
 
+# The first byte: the place, +8 kinds are kept, +16 one owner for everything (fuzz_image_put.c).
+PUTS = {
+    "root": (0, LAYERS["plain"]),
+    "owned": (1 + 16, LAYERS["plain"]),
+    "kinds": (8, tar(directory("file"), entry("d", b"no directory"))),
+    "links_up": (0, tar(entry("up/evil", b"1"), entry("top/evil", b"2"), entry("far/evil", b"3"), entry("d/parent/evil", b"4"))),
+    "own_link": (1, tar(symlink("l", "../.."), entry("l/evil", b"1"), hardlink("h", "../../up"), entry("h", b"2"))),
+    "through": (2, LAYERS["through"]),
+    "far": (4, LAYERS["up"]),
+    "parent": (5, LAYERS["hard_out"]),
+    "loop": (6, LAYERS["plain"]),
+    "no_directory": (7, LAYERS["plain"]),
+    "nodes": (3, LAYERS["nodes"]),
+    "whiteouts": (1, LAYERS["whiteouts"]),
+}
+for name, (first, data) in PUTS.items():
+    put("image_put", name, bytes([first]) + short(data))
+put("image_put", "cut", bytes([1]) + LAYERS["plain"][:1300])
+put("image_put", "gzip", bytes([1]) + COMPRESS["gzip"](LAYERS["plain"]))
+
 L1, L2 = short(LAYERS["plain"]), short(LAYERS["whiteouts"])
 put("image_load", "save", short(docker_save([L1, L2, L1])))
 put("image_load", "save_gz", gzip.compress(docker_save([L1], pack=gzip.compress)))
