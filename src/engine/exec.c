@@ -197,6 +197,7 @@ void exec_free_all(struct engine *en)
 	while (en->execs) {
 		struct exec *x = en->execs;
 		en->execs = x->next;
+		x->refs = 1; /* the watch has stopped, and so have those who held it */
 		exec_unref(x);
 	}
 }
