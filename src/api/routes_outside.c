@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "api/router.h"
+#include "ops/happen.h"
 
 /* The first sentence is what clients look for. */
 static int no_manager(struct request *rq, struct err *e)
@@ -69,6 +70,7 @@ static int no_cluster_volumes(struct request *rq, struct err *e)
 static int build_prune(struct request *rq, struct err *e)
 {
 	(void)e;
+	event_of_prune(rq->core, "builder", 0);
 	return reply_json(rq, 200, json_pack("{s:n, s:i}", "CachesDeleted", "SpaceReclaimed", 0));
 }
 

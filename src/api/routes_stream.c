@@ -7,6 +7,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "model/logging.h"
+#include "ops/happen.h"
 
 #define RAW_STREAM "application/vnd.docker.raw-stream"
 #define MUX_STREAM "application/vnd.docker.multiplexed-stream"
@@ -51,8 +52,12 @@ static void attach_run(void *arg, int sock, const void *early, size_t n)
 			log_warn("attach: %s", e.msg);
 	}
 	struct engine_stream s = {.sock = sock, .want_stdin = a->in, .want_stdout = a->out, .want_stderr = a->err, .multiplex = mux, .detach_keys = a->keys, .early = early, .early_len = n};
-	if (a->stream && engine_attach_run(a->at, &s, &end, &e) < 0)
+	if (!a->stream)
+		return;
+	if (engine_attach_run(a->at, &s, &end, &e) < 0)
 		log_warn("attach: %s", e.msg);
+	else if (end == STREAM_DETACHED)
+		event_of_container(a->core, a->c, "detach", NULL, NULL, NULL, NULL);
 }
 
 static void attach_done(void *arg)
@@ -89,6 +94,7 @@ static int attach(struct request *rq, struct err *e)
 		return r;
 	}
 	a->in = a->in && a->c->spec->config.open_stdin;
+	event_of_container(rq->core, a->c, "attach", NULL, NULL, NULL, NULL);
 	return reply_hijack(rq, stream_type(rq, a->c->spec->config.tty), attach_run, attach_done, a);
 }
 

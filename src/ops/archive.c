@@ -5,6 +5,7 @@
 
 #include "net/want.h"
 #include "ops/container.h"
+#include "ops/happen.h"
 #include "ops/host.h"
 #include "ops/volume.h"
 
@@ -86,19 +87,26 @@ int archive_stat(struct archive *a, const char *path, json_t **out, struct err *
 	return missing(a, path, engine_path_stat(a->core->engine, &a->of, path, out, e), e);
 }
 
+static int happened(const struct archive *a, const char *action, int r)
+{
+	if (r >= 0)
+		event_of_container(a->core, a->of.c, action, NULL, NULL, NULL, NULL);
+	return r;
+}
+
 int archive_take(struct archive *a, const char *path, int out, struct err *e)
 {
-	return missing(a, path, engine_archive_take(a->core->engine, &a->of, path, out, e), e);
+	return happened(a, "archive-path", missing(a, path, engine_archive_take(a->core->engine, &a->of, path, out, e), e));
 }
 
 int archive_put(struct archive *a, const char *path, int in, bool keep_kinds, bool as_user, struct err *e)
 {
-	return missing(a, path, engine_archive_put(a->core->engine, &a->of, path, in, keep_kinds, as_user, e), e);
+	return happened(a, "extract-to-dir", missing(a, path, engine_archive_put(a->core->engine, &a->of, path, in, keep_kinds, as_user, e), e));
 }
 
 int archive_export(struct archive *a, int out, struct err *e)
 {
-	return engine_export(a->core->engine, &a->of, out, e);
+	return happened(a, "export", engine_export(a->core->engine, &a->of, out, e));
 }
 
 int archive_changes(struct archive *a, json_t **out, struct err *e)

@@ -16,6 +16,15 @@ void event_of_container(struct core *c, const struct container *ct, const char *
 		events_publish(c->events, &ev);
 }
 
+void event_of_prune(struct core *c, const char *type, int64_t freed)
+{
+	OWN(arena_free) struct arena a = {0};
+	struct event ev = {.type = type, .action = "prune", .id = "", .time = clock_real_ns()};
+	(void)kvs_set(&a, &ev.attributes, "reclaimed", arena_printf(&a, "%lld", (long long)freed));
+	if (!a.bad)
+		events_publish(c->events, &ev);
+}
+
 const char *exec_action(const char *what, const struct strv *cmd, struct arena *a)
 {
 	const char *text = arena_printf(a, "%s: ", what);

@@ -1,10 +1,12 @@
-/* happen: events of containers that go with no change of the world: they are published at once. Any thread. */
+/* happen: events that go with no change of the world: they are published at once. Any thread. */
 #pragma once
 
 #include "ops/core.h"
 
 /* With the attributes that every container event has, and up to two more (NULL: none). */
 void event_of_container(struct core *c, const struct container *ct, const char *action, const char *k1, const char *v1, const char *k2, const char *v2);
+/* The objects of a type that nobody used were removed, and so many bytes are free again. */
+void event_of_prune(struct core *c, const char *type, int64_t freed);
 /* struct engine_conf.on_exec */
 void exec_happened(void *core, const char *container, const char *exec, const char *what, int code);
 /* "exec_create: sh -c x" */

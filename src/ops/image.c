@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/ref.h"
+#include "ops/happen.h"
 #include "ops/image_job.h"
 
 int op_image_tag(struct core *c, const char *term, const char *repo, const char *tag, struct err *e)
@@ -317,5 +318,6 @@ int op_image_prune(struct core *c, bool all, const struct kvs *label_filters, in
 	struct pruning p = {.all = all, .labels = label_filters, .until = until, .a = a};
 	try(remove_with_layers(c, "image prune", change_prune, &p, freed, e));
 	*deleted = p.out;
+	event_of_prune(c, "image", *freed);
 	return 0;
 }

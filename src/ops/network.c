@@ -7,6 +7,7 @@
 #include "net/network_make.h"
 #include "ops/container.h"
 #include "ops/defaults.h"
+#include "ops/happen.h"
 #include "ops/host.h"
 #include "ops/ports.h"
 
@@ -133,6 +134,7 @@ int op_network_prune(struct core *c, const struct kvs *label_filters, int64_t un
 		if (r >= 0 && strv_add(a, deleted, names.v[i]) < 0)
 			return err_nomem(e);
 	}
+	event_of_prune(c, "network", 0);
 	return 0;
 }
 

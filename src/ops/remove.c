@@ -6,6 +6,7 @@
 #include "engine/size.h"
 #include "net/links.h"
 #include "ops/container.h"
+#include "ops/happen.h"
 #include "ops/volume.h"
 
 #define REMOVE_TRIES 20 /* of a container that is started again and again meanwhile */
@@ -231,5 +232,7 @@ int op_container_prune(struct core *c, const struct kvs *label_filters, int64_t 
 			log_warn("prune: %s", one.msg);
 	}
 	*freed = sum;
+	if (r >= 0)
+		event_of_prune(c, "container", sum);
 	return r < 0 ? err_nomem(e) : 0;
 }

@@ -354,6 +354,11 @@ int op_container_resize(struct core *c, const char *term, int h, int w, struct e
 	int r = container_is_running(ct) || ct->starting
 			? engine_resize(c->engine, ct->id, h, w, e)
 			: err_as(e, ERR_CONFLICT, "Container %s is not running", ct->id);
+	char height[16], width[16];
+	snprintf(height, sizeof(height), "%d", h);
+	snprintf(width, sizeof(width), "%d", w);
+	if (r >= 0)
+		event_of_container(c, ct, "resize", "height", height, "width", width);
 	thing_unref((void *)(uintptr_t)ct);
 	return r;
 }
@@ -364,6 +369,8 @@ int op_container_top(struct core *c, const char *term, const char *ps_args, json
 	try(get_settled(c, term, &ct, e));
 	int r = container_is_running(ct) ? engine_top(c->engine, ct, ps_args, out, e)
 					 : err_as(e, ERR_CONFLICT, "container %s is not running", ct->id);
+	if (r >= 0)
+		event_of_container(c, ct, "top", NULL, NULL, NULL, NULL);
 	thing_unref((void *)(uintptr_t)ct);
 	return r;
 }

@@ -10,6 +10,7 @@
 
 #include "base/du.h"
 #include "base/log.h"
+#include "ops/happen.h"
 
 #define S(m) offsetof(struct volume_spec, m)
 const struct json_field volume_spec_table[] = {{"Name", J_STR, S(name), 0, NULL, 0}, {"Driver", J_STR, S(driver), 0, NULL, 0}, {"Labels", J_KV, S(labels), 0, NULL, 0},
@@ -338,6 +339,8 @@ int op_volume_prune(struct core *c, bool all, const struct kvs *label_filters, s
 			log_warn("prune: %s", one.msg);
 		}
 	}
+	if (r >= 0)
+		event_of_prune(c, "volume", *freed);
 	return r < 0 ? err_nomem(e) : 0;
 }
 

@@ -21,6 +21,37 @@ def test_security(any_cli, daemon):
     assert int(cli.out("exec", "--privileged", "donor", "grep", "CapEff", "/proc/self/status").split()[1], 16) == own
 
 
+def test_events_of_looking_and_tidying(cli, daemon, tmp_path):
+    since = time.time() - 0.1
+    cli.out("run", "-d", "-i", "--name", "seen", "-l", "of=seen", "alpine", "sh", "-c", "read x")
+    cli.out("top", "seen")
+    assert cli("attach", "seen", stdin="go\n", timeout=30).rc == 0
+    cli.out("cp", "seen:/etc/passwd", str(tmp_path / "passwd"))
+    cli.out("cp", str(tmp_path / "passwd"), "seen:/tmp")
+    cli.out("export", "-o", str(tmp_path / "tar"), "seen")
+    cli.out("run", "-d", "-t", "--name", "tty", "-l", "of=seen", "alpine", "sleep", "1h")
+    assert daemon.api("POST", "/containers/tty/resize?h=11&w=22")[0] == 200
+    for noun in "container", "network", "volume", "image":
+        cli.out(noun, "prune", "-f")
+
+    def events():
+        lines = daemon.api("GET", f"/events?since={since}&until={time.time()}")[1]
+        return [json.loads(l) for l in lines.decode().splitlines()]
+
+    def of_container():
+        return [e["Action"] for e in events() if e["Type"] == "container" and e["Actor"]["Attributes"].get("name") == "seen"]
+
+    wanted = ["create", "start", "top", "attach", "die", "archive-path", "extract-to-dir", "export"]
+    assert wait_until(lambda: set(wanted) <= set(of_container())), of_container()
+    shown = ["top", "attach", "archive-path", "extract-to-dir", "export"]
+    assert list(dict.fromkeys(a for a in of_container() if a in shown)) == shown  # our cp asks first whether it is a directory
+    resized = next(e for e in events() if e["Action"] == "resize" and e["Actor"]["Attributes"].get("height") == "11")["Actor"]["Attributes"]
+    assert (resized["name"], resized["width"]) == ("tty", "22")
+    pruned = {e["Type"]: e["Actor"]["Attributes"] for e in events() if e["Action"] == "prune"}
+    assert set(pruned) == {"container", "network", "volume", "image"} and all(int(a["reclaimed"]) >= 0 for a in pruned.values())
+    assert int(pruned["container"]["reclaimed"]) > 0  # the file that was put into it
+
+
 def test_session_events(any_cli, daemon):
     since = time.time() - 0.1
     any_cli.out("run", "-d", "--name", "ses", "alpine", "sleep", "1h")
