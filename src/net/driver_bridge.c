@@ -93,6 +93,9 @@ static int bridge_want_network(
 	if (n->enable_v6 && !n->user_device)
 		try(add_ctl(out, u, NULL, arena_printf(a, "net/ipv6/conf/%s/disable_ipv6", n->bridge),
 			n->gw_mode6 == GW_ISOLATED ? "1" : "0", e));
+	/* Pontoon gives out all addresses of its bridges: to look for duplicates would silence IPv6 for a second after the first container came. */
+	if (n->enable_v6 && !n->user_device)
+		try(add_ctl(out, u, NULL, arena_printf(a, "net/ipv6/conf/%s/accept_dad", n->bridge), "0", e));
 	if (n->gw_mode4 != GW_ISOLATED && !n->inhibit_v4)
 		try(add_addr(out, u, NULL, n->bridge, &n->v4.gateway, n->v4.net.len, e));
 	if (n->gw_mode6 != GW_ISOLATED)

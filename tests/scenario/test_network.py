@@ -184,6 +184,9 @@ def test_ipv6(net):
     cli = net.cli
     net("six", "--ipv6", "--subnet", "fd00:77::/64")
     sleeper(cli, "six1", "--network", "six")
+    # the bridge answers from the first packet on
+    device = "br-" + cli.out("network", "inspect", "-f", "{{.Id}}", "six")[:12]
+    assert subprocess.run(["ip", "-6", "addr", "show", "tentative", "dev", device], capture_output=True, text=True, check=True).stdout == ""
     sleeper(cli, "six2", "--network", "six")
     assert cli.out("inspect", "-f", "{{.NetworkSettings.Networks.six.GlobalIPv6Address}}", "six2") == "fd00:77::3"
     assert cli("exec", "six1", "ping", "-6", "-c1", "-W2", "fd00:77::3").rc == 0
