@@ -7,18 +7,18 @@
 static const char *on_link_text(const struct netconf *c, uint8_t family, struct arena *a)
 {
 	OWN(own_buf) struct buf b = {0};
-	size_t told = 0, more = 0;
+	size_t n = 0, more = 0;
 	for (size_t i = 0; i < c->naddrs; i++) {
 		struct prefix net = prefix_masked(&c->addrs[i].addr);
 		char text[PREFIX_TEXT];
 		if (net.ip.family != family || net.len == ip_bits(family) || ip_is_loopback(&net.ip))
 			continue;
-		if (told == ON_LINK_TOLD) {
+		if (n == ON_LINK_TOLD) {
 			more++;
 			continue;
 		}
 		buf_printf(&b, "%s at %s, ", prefix_format(&net, text), c->addrs[i].link);
-		told++;
+		n++;
 	}
 	if (more)
 		buf_printf(&b, "%zu more subnets, ", more);
@@ -64,7 +64,7 @@ static const char *rule_text(const struct kobj *o, struct arena *a)
 	return arena_printf(a, "nft inet pontoon %s: %s%s%s", o->elem.set, o->elem.key, str_empty(o->elem.value) ? "" : " : ", o->elem.value);
 }
 
-static int decider_text(const struct world *w, const struct netconf *c, const struct port *p, struct arena *a, const char **out, struct err *e)
+static int tell(const struct world *w, const struct netconf *c, const struct port *p, struct arena *a, struct exposure *x, struct err *e)
 {
 	struct kstate rules = {.mem = a};
 	const struct kobj *best = NULL;
@@ -72,13 +72,18 @@ static int decider_text(const struct world *w, const struct netconf *c, const st
 	for (size_t i = 0; i < rules.n; i++)
 		if (!best || weight(&rules.v[i]) > weight(best))
 			best = &rules.v[i];
+	x->from = from_text(c, p, a);
 	if (best)
-		*out = arena_printf(a, "%s%s%s", weight(best) == 3 ? "" : c->nftables ? "nft inet pontoon user, then " : "DOCKER-USER, then ", rule_text(best, a),
+		x->decider = arena_printf(a, "%s%s%s", weight(best) == 3 ? "" : c->nftables ? "nft inet pontoon user, then " : "DOCKER-USER, then ", rule_text(best, a),
 			p->count > 1 && p->count <= LIMIT_PORT_RUN ? " (and so on)" : "");
-	else if (p->scope == SCOPE_HOST_FIREWALL)
-		*out = "the host's filter INPUT, then the listener of pontoon-relay";
+	else if (!c->userland_proxy) {
+		/* published while there was a proxy: the port is kept, and closed */
+		x->from = "nobody";
+		x->decider = "no rule leads there, and the proxy is off (--userland-proxy)";
+	} else if (p->scope == SCOPE_HOST_FIREWALL)
+		x->decider = "the host's filter INPUT, then the listener of pontoon-relay";
 	else
-		*out = "the listener of pontoon-relay";
+		x->decider = "the listener of pontoon-relay";
 	return a->bad ? err_nomem(e) : 0;
 }
 
@@ -97,9 +102,8 @@ int exposure_list(const struct world *w, const struct netconf *c, struct arena *
 		for (size_t k = 0; k < ports; k++) {
 			struct exposure *x = &v[count++];
 			const struct network *net = world_network(w, p[k]->network);
-			*x = (struct exposure){.container = arena_dup(a, ct->name), .id = arena_dup(a, ct->id), .network = arena_dup(a, net ? net->name : ""), .port = *p[k],
-				.from = from_text(c, p[k], a)};
-			try(decider_text(w, c, p[k], a, &x->decider, e));
+			*x = (struct exposure){.container = arena_dup(a, ct->name), .id = arena_dup(a, ct->id), .network = arena_dup(a, net ? net->name : ""), .port = *p[k]};
+			try(tell(w, c, p[k], a, x, e));
 		}
 	}
 	*out = v;

@@ -154,3 +154,15 @@ def test_what_nobody_could_keep_is_refused(scene):
         bad = scene.cli("run", "-d", "--network", mode, "-p", "9400:80", "--label", "com.pontoon.publish_scope=lan", "alpine", "true", ok=False)
         assert f'publish scope "lan"' in bad.err and f"gateway mode {mode}" in bad.err
     assert scene.daemon.doctor() == []
+
+
+def test_without_the_proxy(scene):
+    """What only the proxy served while it was there is closed, and told so; the rest goes on."""
+    scene.serve("closed", 8020, "--label", "com.pontoon.publish_scope=host-firewall")
+    scene.serve("open", 8021, "--label", "com.pontoon.publish_scope=local")
+    scene.daemon.kill9()
+    scene.daemon.start("--firewall-backend", scene.backend, "--userland-proxy=false")
+    rows = {(r["Container"], r["HostIP"]): r["From"] for r in scene.daemon.api("GET", "/pontoon/exposure")[1] if r["Container"] in ("closed", "open")}
+    assert rows == {("closed", "0.0.0.0"): "nobody", ("closed", "::"): "nobody", ("open", "0.0.0.0"): "this host", ("open", "::"): "nobody"}
+    assert scene.seen(8020) == [False] * 4 and scene.seen(8021) == SCOPES["local"]
+    assert scene.daemon.doctor() == []
