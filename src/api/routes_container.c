@@ -149,8 +149,33 @@ static bool matches(struct core *core, const struct filters *f, const struct wor
 {
 	if (filters_have(f, "health") && !filters_match(f, "health", health_status_name(health_of(core, c->id))))
 		return false;
+	if (filters_have(f, "is-task") && (filters_match(f, "is-task", "true") || filters_match(f, "is-task", "1")))
+		return false; /* tasks are a swarm's */
 	return status_matches(f, c) && name_matches(f, c) && filters_match_labels(f, &c->spec->config.labels) && ancestor_matches(f, w, c) && network_matches(f, w, c) && age_matches(f, w, c) &&
 	       exited_matches(f, c) && ports_match(f, c, a) && volume_matches(f, c);
+}
+
+static bool is_number(const char *s)
+{
+	s += *s == '-';
+	size_t n = strspn(s, "0123456789");
+	return n > 0 && n < 10 && !s[n];
+}
+
+static int check_filter(const struct filter *f, struct arena *a, struct err *e)
+{
+	static const char *const truths[] = {"true", "1", "false", "0"};
+	const char *key;
+	bool truth = false;
+	for (size_t i = 0; i < ARRAY_LEN(truths); i++)
+		truth |= streq(f->value, truths[i]);
+	if ((streq(f->key, "status") && !state_is_known(f->value)) || (streq(f->key, "exited") && !is_number(f->value)))
+		return err_as(e, ERR_INVALID, "invalid filter '%s=%.100s'", f->key, f->value);
+	if (streq(f->key, "is-task") && !truth)
+		return err_as(e, ERR_INVALID, "invalid filter 'is-task=[%.100s]'", f->value);
+	if (streq(f->key, "health") && !health_is_known(f->value))
+		return err_as(e, ERR_INVALID, "Unrecognised filter value for health: %.100s", f->value);
+	return streq(f->key, "publish") || streq(f->key, "expose") ? spec_port_key(a, f->value, &key, e) : 0;
 }
 
 static int list(struct request *rq, struct err *e)
@@ -161,20 +186,20 @@ static int list(struct request *rq, struct err *e)
 	int64_t limit;
 	size_t n = 0;
 	const struct container *c;
-	const char *key;
 	try(request_filters(rq, known, &f, e));
 	for (size_t i = 0; i < f.n; i++)
-		if (streq(f.v[i].key, "status") && !state_is_known(f.v[i].value))
-			return err_as(e, ERR_INVALID, "invalid filter 'status=%.100s'", f.v[i].value);
-	for (size_t i = 0; i < f.n; i++)
-		if (streq(f.v[i].key, "publish") || streq(f.v[i].key, "expose"))
-			try(spec_port_key(&rq->mem, f.v[i].value, &key, e));
-	for (size_t i = 0; i < f.n; i++)
-		if (streq(f.v[i].key, "health") && !health_is_known(f.v[i].value))
-			return err_as(e, ERR_INVALID, "Unrecognised filter value for health: %.100s", f.v[i].value);
+		try(check_filter(&f.v[i], &rq->mem, e));
 	try(request_int(rq, "limit", -1, &limit, e));
 	bool all = request_bool(rq, "all", false) || limit > 0 || filters_have(&f, "status") || filters_have(&f, "exited");
 	const struct world *w = core_read(rq->core);
+	int r = 0;
+	for (size_t i = 0; r >= 0 && i < f.n; i++)
+		if (streq(f.v[i].key, "before") || streq(f.v[i].key, "since"))
+			r = world_find_container(w, f.v[i].value, &c, e);
+	if (r < 0) {
+		core_read_end(rq->core);
+		return r;
+	}
 	const struct container **rows = arena_new(&rq->mem, const struct container *, world_count(w, NOUN_CONTAINER) + 1);
 	for (size_t i = 0; rows && (c = world_next(w, NOUN_CONTAINER, &i));)
 		if ((all || container_is_running(c)) && matches(rq->core, &f, w, c, &rq->mem))

@@ -185,7 +185,7 @@ static int add_filter(struct engine *en, const struct container *c, json_t *conf
 {
 	char path[PATH_SIZE];
 	json_t *profile = json_object_get(json_object_get(config, "linux"), "seccomp");
-	const char *runtime = runtime_path(en, c, path), *name = strrchr(runtime, '/');
+	const char *runtime = runtime_of(en, c->id, path), *name = strrchr(runtime, '/');
 	OWN(own_free) char *bpf = profile && streq(name ? name + 1 : runtime, "crun") ? seccomp_bpf(en->seccomp, profile) : NULL;
 	if (!bpf)
 		return 0;
@@ -255,6 +255,8 @@ int engine_create(struct engine *en, const struct engine_run *r, int64_t *pid, i
 	const struct bind_from *sources = NULL;
 	int rc = mkdir_p(bundle, 0700, e);
 	if (rc >= 0)
+		rc = runtime_keep(en, r->c, e);
+	if (rc >= 0)
 		rc = binds_prepare(en, r->c, &a, &sources, e);
 	if (rc >= 0)
 		rc = shm_make(en, r->c, e);
@@ -277,8 +279,9 @@ int engine_create(struct engine *en, const struct engine_run *r, int64_t *pid, i
 
 int engine_start(struct engine *en, const char *id, struct err *e)
 {
+	char runtime[PATH_SIZE];
 	const char *args[] = {"start", id, NULL};
-	return runtime_run(en, en->runtime, args, e);
+	return runtime_run(en, runtime_of(en, id, runtime), args, e);
 }
 
 int engine_delete(struct engine *en, const char *id, bool force, struct err *e)
@@ -312,9 +315,12 @@ int engine_kill(struct engine *en, const struct container *c, int sig, struct er
 
 int engine_pause(struct engine *en, const char *id, bool pause, struct err *e)
 {
+	char runtime[PATH_SIZE];
 	const char *args[] = {pause ? "pause" : "resume", id, NULL};
-	return runtime_run(en, en->runtime, args, e);
+	return runtime_run(en, runtime_of(en, id, runtime), args, e);
 }
+
+#define PIDS_MOST 4194304 /* the kernel's PID_MAX_LIMIT */
 
 int engine_update(struct engine *en, const struct container *c, struct err *e)
 {
@@ -323,6 +329,8 @@ int engine_update(struct engine *en, const struct container *c, struct err *e)
 	if (!r)
 		return err_nomem(e);
 	json_object_del(r, "devices");
+	if (c->spec->host.pids_limit < 0) /* crun writes a -1 as it is, which the kernel refuses: the bound of all pids is as good as none */
+		json_object_set_new(r, "pids", json_pack("{s:i}", "limit", PIDS_MOST));
 	try(oci_block_io(&c->spec->host, r, e));
 	OWN(own_free) char *text = json_text(r);
 	if (!text)
@@ -330,7 +338,7 @@ int engine_update(struct engine *en, const struct container *c, struct err *e)
 	snprintf(path, sizeof(path), "%s/update.json", path_bundle(en, c->id, bundle));
 	try(write_file(path, text, strlen(text), 0600, e));
 	const char *args[] = {"update", "--resources", path, c->id, NULL};
-	int rc = runtime_run(en, runtime_path(en, c, runtime), args, e);
+	int rc = runtime_run(en, runtime_of(en, c->id, runtime), args, e);
 	(void)unlink(path);
 	return rc;
 }

@@ -59,13 +59,13 @@ void watch_stop(struct engine *en);
 void watch_launch_begin(struct engine *en);
 void watch_launch_end(struct engine *en);
 int watch_pid(struct engine *en, pid_t pid, const char *id, void (*ended)(struct engine *, struct watched *, int), void *arg, struct err *e);
-
 /* Before a container's new run leaves its first trace: the monitor of the run before may end only now, and that says nothing of this one. */
 void watch_new_run(struct engine *en, const char *id);
 
 /* runtime.c */
 int runtime_find(struct engine *en, struct err *e);
-const char *runtime_path(const struct engine *en, const struct container *c, char out[static PATH_SIZE]); /* out is used if need be */
+int runtime_keep(const struct engine *en, const struct container *c, struct err *e); /* beside the bundle, for runtime_of */
+const char *runtime_of(const struct engine *en, const char *id, char out[static PATH_SIZE]);
 bool program_in_path(const char *name, char out[static PATH_SIZE]);
 /* Runs "<runtime> --root R args..." to its end; a failure's text is the runtime's own. */
 int runtime_run(struct engine *en, const char *runtime, const char *const *args, struct err *e);

@@ -304,7 +304,7 @@ static int run_runtime(struct engine *en, const struct container *c, const struc
 {
 	char log[PATH_SIZE + 32], runtime[PATH_SIZE];
 	OWN(own_buf) struct buf text = {0};
-	const char *argv[20] = {runtime_path(en, c, runtime), "--root", en->root_rt, "--log", log, "exec", "--detach", "--process", process, "--pid-file", pidfile};
+	const char *argv[20] = {runtime_of(en, c->id, runtime), "--root", en->root_rt, "--log", log, "exec", "--detach", "--process", process, "--pid-file", pidfile};
 	size_t n = 11;
 	pid_t pid;
 	int status;
@@ -437,7 +437,7 @@ int engine_exec_start(struct engine *en, const char *exec_id, const struct conta
 	if (r >= 0)
 		r = launch(en, x, c, detach, &io, e);
 	if (r < 0 && !again)
-		mark_ended(en, x, e && strstr(e->msg, "permission denied") ? 126 : e && e->kind == ERR_INVALID ? 127 : 126);
+		mark_ended(en, x, e && (strstr(e->msg, "executable file not found") || strstr(e->msg, "no such file or directory")) ? 127 : 126);
 	if (r >= 0 && en->conf.on_exec)
 		en->conf.on_exec(en->conf.arg, x->container, x->id, "exec_start", 0);
 	struct engine_stream s = {.sock = -1};

@@ -71,7 +71,7 @@ static int start_conmon(struct engine *en, const struct engine_run *r, const cha
 	const char *id = r->c->id, *log = engine_log_path(en, id, &a), *argv[48];
 	char runtime[PATH_SIZE];
 	size_t n = 0;
-	const char *const fixed[] = {en->conmon, "--api-version", "1", "-c", id, "-u", id, "-n", r->c->name, "-r", runtime_path(en, r->c, runtime), "-b", bundle, "-p", arena_printf(&a, "%s/pid", bundle), "-P",
+	const char *const fixed[] = {en->conmon, "--api-version", "1", "-c", id, "-u", id, "-n", r->c->name, "-r", runtime_of(en, id, runtime), "-b", bundle, "-p", arena_printf(&a, "%s/pid", bundle), "-P",
 		arena_printf(&a, "%s/conmon.pid", bundle), "--exit-dir", en->root_exit, "--persist-dir", bundle, "--full-attach", "--log-level", "error", "--runtime-arg", "--root", "--runtime-arg",
 		en->root_rt, "-l", streq(h->log_type, "none") ? "none" : arena_printf(&a, "k8s-file:%s", log)};
 	for (; n < ARRAY_LEN(fixed); n++)

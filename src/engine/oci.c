@@ -134,8 +134,11 @@ json_t *oci_process(const struct oci_in *in, const struct strv *args, const stru
 	const struct host_config *h = &in->run->c->spec->host;
 	json_t *groups = json_array(), *caps = oci_capabilities(h, privileged), *user;
 	(void)a;
+	/* The primary group is among the others: a program that drops it (setgid) must not thereby gain what is closed to that group. */
+	json_array_append_new(groups, json_integer(in->gid));
 	for (size_t i = 0; groups && i < in->ngroups; i++)
-		json_array_append_new(groups, json_integer(in->groups[i]));
+		if (in->groups[i] != in->gid)
+			json_array_append_new(groups, json_integer(in->groups[i]));
 	user = json_pack("{s:I, s:I, s:o}", "uid", (json_int_t)in->uid, "gid", (json_int_t)in->gid, "additionalGids", groups);
 	json_t *sets = json_pack("{s:O, s:O}", "bounding", caps, "permitted", caps);
 	json_object_set(sets, "effective", caps);
@@ -226,8 +229,8 @@ json_t *oci_resources(const struct host_config *h, int version)
 		json_object_set(r, "cpu", cpu);
 	json_decref(mem);
 	json_decref(cpu);
-	if (h->pids_limit)
-		json_object_set_new(r, "pids", json_pack("{s:I}", "limit", (json_int_t)(h->pids_limit < 0 ? -1 : h->pids_limit)));
+	if (h->pids_limit > 0) /* -1: none, as a new cgroup has none */
+		json_object_set_new(r, "pids", json_pack("{s:I}", "limit", (json_int_t)h->pids_limit));
 	return r;
 }
 

@@ -29,6 +29,8 @@ static int run(const char *const *argv, int limit_ms, struct buf *out, struct bu
 	return spawn_run(&s, &io, status, e);
 }
 
+#define TEXT_MAX_SHOWN 1536 /* of a runtime's words */
+
 static void cut_newlines(struct buf *b)
 {
 	while (b->len && (b->data[b->len - 1] == '\n' || b->data[b->len - 1] == '\r'))
@@ -124,10 +126,30 @@ int engine_check_runtime(const struct engine *en, const char *name, struct err *
 	return err_as(e, ERR_INVALID, "unknown or invalid runtime name: %s", name);
 }
 
-const char *runtime_path(const struct engine *en, const struct container *c, char out[static PATH_SIZE])
+static const char *runtime_path(const struct engine *en, const struct container *c, char out[static PATH_SIZE])
 {
 	const char *name = c->spec->host.runtime;
 	return str_empty(name) || streq(name, en->info.runtime) ? en->runtime : path_of_runtime(en, name, out);
+}
+
+/* The state below --root is the runtime's own: whoever made a container also starts, freezes and deletes it, whatever the default is by then. */
+int runtime_keep(const struct engine *en, const struct container *c, struct err *e)
+{
+	char bundle[PATH_SIZE], link[PATH_SIZE + 16], path[PATH_SIZE];
+	snprintf(link, sizeof(link), "%s/runtime", path_bundle(en, c->id, bundle));
+	(void)unlink(link); /* absent is fine */
+	return symlink(runtime_path(en, c, path), link) < 0 ? err_errno(e, -errno, "symlink %s", link) : 0;
+}
+
+const char *runtime_of(const struct engine *en, const char *id, char out[static PATH_SIZE])
+{
+	char bundle[PATH_SIZE], link[PATH_SIZE + 16];
+	snprintf(link, sizeof(link), "%s/runtime", path_bundle(en, id, bundle));
+	ssize_t n = readlink(link, out, PATH_SIZE - 1);
+	if (n <= 0)
+		return en->runtime;
+	out[n] = '\0';
+	return out;
 }
 
 /* crun: "executable file `x` not found in $PATH: No such file or directory"; runc: "exec: \"x\": executable file not found in $PATH". */
@@ -152,6 +174,12 @@ static const char *quoted_program(const char *t, char out[static 256])
 
 int runtime_error(const char *prefix, const char *text, struct err *e)
 {
+	char trimmed[TEXT_MAX_SHOWN];
+	size_t len = strlen(text);
+	while (len && (text[len - 1] == '\n' || text[len - 1] == '\r'))
+		len--;
+	snprintf(trimmed, sizeof(trimmed), "%.*s", (int)(len < sizeof(trimmed) ? len : sizeof(trimmed) - 1), text);
+	text = trimmed;
 	char program[256];
 	const char *name = quoted_program(text, program);
 	if (missing_program(text) && name && !strchr(name, '/'))
@@ -178,11 +206,11 @@ int runtime_run(struct engine *en, const char *runtime, const char *const *args,
 
 int runtime_delete(struct engine *en, const char *id, bool force, struct err *e)
 {
-	char state[PATH_SIZE + 72];
+	char state[PATH_SIZE + 72], runtime[PATH_SIZE];
 	const char *args[] = {"delete", force ? "--force" : id, force ? id : NULL, NULL};
 	snprintf(state, sizeof(state), "%s/%s", en->root_rt, id);
 	if (access(state, F_OK) < 0)
 		return 0; /* the runtime knows nothing of it */
-	int r = runtime_run(en, en->runtime, args, e);
+	int r = runtime_run(en, runtime_of(en, id, runtime), args, e);
 	return access(state, F_OK) < 0 ? 0 : r;
 }

@@ -1,4 +1,5 @@
 /* Limits and devices. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "model/spec_check.h"
@@ -51,13 +52,14 @@ static int check_memory(struct check *c, struct err *e)
 static bool is_cpu_list(const char *s)
 {
 	for (;;) {
+		const char *first = s;
 		size_t n = strspn(s, "0123456789");
 		if (!n || n > 5)
 			return false;
 		s += n;
 		if (*s == '-') {
 			n = strspn(++s, "0123456789");
-			if (!n || n > 5)
+			if (!n || n > 5 || atoi(s) < atoi(first))
 				return false;
 			s += n;
 		}

@@ -94,6 +94,7 @@ TEST(runtime_words_become_dockers)
 	} rows[] = {
 		{"executable file `nope` not found in $PATH: No such file or directory", "P: exec: \"nope\": executable file not found in $PATH: unknown", ERR_INVALID},
 		{"runc create failed: unable to start container process: exec: \"nope\": executable file not found in $PATH", "P: exec: \"nope\": executable file not found in $PATH: unknown", ERR_INVALID},
+		{"writing file `pids.max`: Invalid argument\n", "P: writing file `pids.max`: Invalid argument: unknown", ERR_INTERNAL},
 		{"something else", "P: something else: unknown", ERR_INTERNAL},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

@@ -131,6 +131,7 @@ static const struct row rows[] = {
 	{HOST("\"CpuQuota\":999"), "CPU cfs quota can not be less than 1ms (i.e. 1000)", 0},
 	{HOST("\"CpuShares\":-1"), "invalid CPU shares (-1): value must be a positive integer", 0},
 	{HOST("\"CpusetCpus\":\"0-\""), "Invalid value 0- for cpuset cpus", 0},
+	{HOST("\"CpusetCpus\":\"1-0\""), "Invalid value 1-0 for cpuset cpus", 0},
 	{HOST("\"CpusetCpus\":\"0-1,3\",\"CpusetMems\":\"0\""), NULL, 0},
 	{HOST("\"BlkioWeight\":5"), "Range of blkio weight is from 10 to 1000", 0},
 	{HOST("\"OomScoreAdj\":1001"), "Invalid value 1001, range for oom score adj is [-1000, 1000]", 0},

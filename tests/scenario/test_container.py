@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import time
 
@@ -137,6 +138,44 @@ def test_options(cli):
     if os.path.isdir("/sys/fs/cgroup/memory"):
         assert cli.out("run", "--rm", "-m", "32m", "--pids-limit", "50", "--cpus", "0.5", "alpine", "sh", "-c",
                        "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/cpu/cpu.cfs_quota_us").split() == [str(32 << 20), "50", "50000"]
+
+
+def test_groups_of_the_process(any_cli):
+    any_cli.out("run", "-d", "--name", "up", "--group-add", "77", "alpine", "sleep", "1h")
+    assert any_cli.out("exec", "up", "grep", "Groups", "/proc/self/status").split() == ["Groups:", "0", "77"]
+    assert any_cli.out("exec", "-u", "user", "up", "grep", "Groups", "/proc/self/status").split() == ["Groups:", "50", "77", "1000"]
+    assert any_cli.out("run", "--rm", "-u", "5:6", "alpine", "grep", "Groups", "/proc/self/status").split() == ["Groups:", "6"]
+    # a user that is not there is no missing program
+    assert any_cli("exec", "-u", "nobody-here", "up", "true", ok=False).rc == 126 and any_cli("exec", "up", "no-such-program", ok=False).rc == 127
+
+
+def test_no_pids_limit(any_cli):
+    limit = ["sh", "-c", "cat /sys/fs/cgroup/pids/pids.max 2>/dev/null || cat /sys/fs/cgroup/pids.max"]
+    assert any_cli.out("run", "--rm", "--pids-limit", "-1", "alpine", *limit) == "max"
+    any_cli.out("run", "-d", "--name", "up", "--pids-limit", "20", "alpine", "sleep", "1h")
+    any_cli.out("update", "--pids-limit", "-1", "up")
+    assert any_cli.out("inspect", "-f", "{{.HostConfig.PidsLimit}}", "up") == "-1" and int(any_cli.out("exec", "up", *limit).replace("max", "4194304")) == 4194304
+    any_cli.out("restart", "-t", "0", "up")
+    assert any_cli.out("exec", "up", *limit) == "max"
+
+
+def test_another_runtime(daemon, any_cli, tmp_path):
+    """What one runtime has made is unknown to another: this one keeps its state elsewhere."""
+    other = tmp_path / "other"
+    other.write_text('#!/bin/sh\nfor a; do\nshift\n[ "$last" = --root ] && set -- "$@" "$a.other" || set -- "$@" "$a"\nlast=$a\ndone\nexec %s "$@"\n' % shutil.which("crun"))
+    other.chmod(0o755)
+    daemon.kill9()
+    daemon.start(*daemon.args, "--add-runtime", f"other={other}")
+    any_cli.out("run", "-d", "--runtime", "other", "--name", "up", "alpine", "sleep", "1h")
+    assert any_cli.out("exec", "up", "echo", "in") == "in"
+    any_cli.out("pause", "up")
+    any_cli.out("unpause", "up")
+    any_cli.out("update", "-m", "64m", "--memory-swap", "64m", "up")
+    daemon.kill9()
+    daemon.start(*daemon.args)  # which does not know the name any more
+    assert any_cli.out("exec", "up", "echo", "still") == "still"
+    any_cli.out("rm", "-f", "up")
+    assert daemon.doctor() == []
 
 
 def test_oom(any_cli):

@@ -105,7 +105,10 @@ def test_ps_formats(docker):
 
 def test_ps_wrong_filters(docker):
     assert "invalid filter" in docker("ps", "-f", "nonsense=1", ok=False).err
-    assert "invalid filter" in docker("ps", "-f", "status=nonsense", ok=False).err
+    for wrong, words in (("status=nonsense", "invalid filter 'status=nonsense'"), ("exited=x", "invalid filter 'exited=x'"), ("is-task=x", "invalid filter 'is-task=[x]'"), ("before=nobody", "No such container: nobody"),
+                         ("since=nobody", "No such container: nobody")):
+        assert words in docker("ps", "-f", wrong, ok=False).err, wrong
+    assert docker.out("ps", "-qf", "is-task=true") == "" and docker.out("ps", "-q", "-f", "is-task=false") != ""
 
 
 # --- inspect ---
