@@ -1,5 +1,6 @@
 """A compose project, with Debian's docker-compose."""
 import os
+import re
 import shutil
 import subprocess
 
@@ -80,13 +81,26 @@ services:
     ports: ["127.0.0.1:18081:80"]
     extra_hosts: ["other:192.0.2.9"]
     labels: {tier: front}
-    tmpfs: ["/scratch"]
+    tmpfs: ["/scratch:size=1m,mode=1770", "/run"]
+    ulimits: {nofile: {soft: 1234, hard: 2345}, nproc: 200}
+    sysctls: {net.core.somaxconn: 321}
+    pids_limit: -1
+    read_only: true
+    user: "1000:50"
+    shm_size: 8m
 networks:
   front: {}
   back: {internal: true}
 volumes:
   data: {}
 """
+
+
+def traces():
+    """Names of links and all rules: what a project that is gone leaves as it was."""
+    links = sorted(re.findall(r"^\d+: ([^:@]+)", subprocess.check_output(["ip", "-o", "link"], text=True), re.M))
+    rules = [subprocess.check_output([p], text=True) for p in ("iptables-save", "ip6tables-save")] + [subprocess.check_output(["nft", "list", "ruleset"], text=True, stderr=subprocess.DEVNULL)]
+    return links, [re.sub(r"^#.*\n|\[\d+:\d+\]|packets \d+ bytes \d+", "", r, flags=re.M) for r in rules]
 
 
 @pytest.fixture
@@ -109,6 +123,7 @@ def shop(daemon, tmp_path):
 
 @pytest.mark.skipif(QUICK, reason="played in the other run")
 def test_everyday_compose(shop, daemon):
+    before = traces()
     text = shop("up", "-d")
     assert "Creating volume" in text and 'Creating network "shop_back"' in text
     one = lambda name: daemon.api("GET", f"/containers/{name}/json")[1]
@@ -117,9 +132,13 @@ def test_everyday_compose(shop, daemon):
     assert set(web["NetworkSettings"]["Networks"]) == {"shop_back", "shop_front"} and web["NetworkSettings"]["Ports"]["80/tcp"][0]["HostPort"] == "18081"
     assert daemon.api("GET", "/networks/shop_back")[1]["Internal"] is True and db["Mounts"][0]["Name"] == "shop_data"
     # names, extra hosts, exec with a status, a file in the volume
-    assert "1 packets received" in shop("exec", "-T", "web", "ping", "-c1", "-W2", "store")
+    assert "1 packets received" in shop("exec", "-T", "-u", "0", "web", "ping", "-c1", "-W2", "store")
     assert web["HostConfig"]["ExtraHosts"] == ["other:192.0.2.9"]
     shop("exec", "-T", "db", "sh", "-c", "echo kept > /data/file")
+    # limits, tmpfs, sysctls and the user
+    text = shop("exec", "-T", "web", "sh", "-c", "ulimit -n; ulimit -Hn; ulimit -u; cat /proc/sys/net/core/somaxconn; id -u; id -g; grep -E ' /scratch | /run | /dev/shm ' /proc/mounts; touch /scratch/f /root-is-closed; ls /scratch || true")
+    assert text.split()[:6] == ["1234", "2345", "200", "321", "1000", "50"]
+    assert "size=1024k,mode=1770" in text and "size=8192k" in text and " /run tmpfs" in text and "/root-is-closed: Read-only file system" in text
     # what it says of itself
     assert "Up (healthy)" in shop("ps") and set(shop("ps", "-q").split()) == {db["Id"], web["Id"]} and shop("port", "web", "80").strip() == "127.0.0.1:18081"
     # stop and start
@@ -142,6 +161,7 @@ def test_everyday_compose(shop, daemon):
     assert "kept" in shop("exec", "-T", "db", "cat", "/data/file")
     shop("down", "-v", "-t", "0")
     assert daemon.api("GET", "/volumes/shop_data")[0] == 404 and daemon.api("GET", "/containers/json?all=1")[1] == [] and daemon.doctor() == []
+    assert traces() == before and daemon.api("GET", "/volumes")[1]["Volumes"] in ([], None)
 
 
 def test_logs_and_foreground(shop, daemon):

@@ -141,6 +141,32 @@ def test_stats(client, made):
     assert second["read"] > first["read"]
 
 
+def test_archives(client, made):
+    c = client.containers.run("alpine", "sleep 1h", detach=True, volumes={"py-arch": {"bind": "/data", "mode": "rw"}})
+    given = io.BytesIO()
+    with tarfile.open(fileobj=given, mode="w") as t:
+        entry = tarfile.TarInfo("dir/file")
+        entry.size, entry.mode, entry.uid, entry.gid, entry.mtime = 5, 0o640, 1000, 50, 1700000000
+        t.addfile(entry, io.BytesIO(b"kept\n"))
+    for place in "/tmp", "/data":
+        assert c.put_archive(place, given.getvalue()) is True
+        assert c.exec_run(f"stat -c '%a %u %g %Y' {place}/dir/file").output == b"640 1000 50 1700000000\n"
+        stream, stat = c.get_archive(f"{place}/dir")
+        assert stat["name"] == "dir" and stat["mode"] & (1 << 31)
+        with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as t:
+            assert t.getnames() == ["dir", "dir/file"] and t.extractfile("dir/file").read() == b"kept\n" and t.getmember("dir/file").uid == 1000
+    assert {d["Path"]: d["Kind"] for d in c.diff() if d["Path"].startswith("/tmp")} == {"/tmp": 0, "/tmp/dir": 1, "/tmp/dir/file": 1}
+    with tarfile.open(fileobj=io.BytesIO(b"".join(c.export()))) as t:
+        assert "tmp/dir/file" in t.getnames() and "data/dir/file" not in t.getnames()
+    for call in (lambda: c.get_archive("/none"), lambda: c.put_archive("/none", given.getvalue())):
+        with pytest.raises(docker.errors.NotFound):
+            call()
+    c.remove(force=True)
+    # the volume has kept it, and goes with its name
+    assert client.containers.run("alpine", "cat /data/dir/file", volumes={"py-arch": {"bind": "/data", "mode": "ro"}}, remove=True) == b"kept\n"
+    client.volumes.get("py-arch").remove()
+
+
 def test_update(client, made):
     c = client.containers.run("alpine", "sleep 1h", detach=True, mem_limit="64m")
     assert c.update(mem_limit="96m", memswap_limit="96m", restart_policy={"Name": "on-failure", "MaximumRetryCount": 2}) ["Warnings"] in (None, [])
