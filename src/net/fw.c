@@ -453,9 +453,11 @@ static bool port_applies(enum when when, const struct netconf *c, const struct n
 		return nat && p->scope == SCOPE_LOCAL && any == (when == PORT_LOCAL);
 	if (when == PORT_LAN || when == PORT_LAN_AT)
 		return nat && p->scope == SCOPE_LAN && any == (when == PORT_LAN);
+	/* Without the proxy, the container's own network is led to the port, too; but it is not this host. */
+	bool others_only = c->userland_proxy || p->scope == SCOPE_LOCAL;
 	if (when == PORT_ANYWHERE || when == PORT_ANYWHERE_OFF)
-		return nat && any && c->userland_proxy == (when == PORT_ANYWHERE);
-	return (when == PORT_AT || when == PORT_AT_OFF) && nat && !any && c->userland_proxy == (when == PORT_AT);
+		return nat && any && others_only == (when == PORT_ANYWHERE);
+	return (when == PORT_AT || when == PORT_AT_OFF) && nat && !any && others_only == (when == PORT_AT);
 }
 
 /* The higher number first, as dockerd's. */

@@ -2,6 +2,7 @@
 the LAN has 192.0.2.2; from behind him comes 198.51.100.1, which is no subnet of the host's."""
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -165,4 +166,8 @@ def test_without_the_proxy(scene):
     rows = {(r["Container"], r["HostIP"]): r["From"] for r in scene.daemon.api("GET", "/pontoon/exposure")[1] if r["Container"] in ("closed", "open")}
     assert rows == {("closed", "0.0.0.0"): "nobody", ("closed", "::"): "nobody", ("open", "0.0.0.0"): "this host", ("open", "::"): "nobody"}
     assert scene.seen(8020) == [False] * 4 and scene.seen(8021) == SCOPES["local"]
+    # containers are not this host, not even those beside it
+    scene.serve("free", 8022)
+    beside = SimpleNamespace(enter=["nsenter", "-n", "-t", scene.cli.out("inspect", "-f", "{{.State.Pid}}", "free")])
+    assert scene.ask(beside, "", HOST, 8022) == "hello" and scene.ask(beside, "", HOST, 8021) == "silent"
     assert scene.daemon.doctor() == []
