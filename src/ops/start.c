@@ -184,15 +184,21 @@ static void keep_reason(struct core *c, const char *id, const struct err *why)
 		log_error("start of %.12s was refused, which could not be recorded: %s", id, e.msg);
 }
 
-static int join_target(const struct world *w, const char *mode, struct engine_run *run, struct arena *a, struct err *e)
+/* Names and resolvers go with the network namespace: *files becomes the container whose they are. */
+static int join_target(const struct world *w, const char *mode, struct engine_run *run, const char **files, struct arena *a, struct err *e)
 {
-	const struct container *other;
+	const struct container *other, *owner;
 	if (world_find_container(w, mode + strlen("container:"), &other, e) < 0)
 		return err_ctx(e, "joining network namespace of a container");
 	if (!container_is_running(other))
 		return err_as(e, ERR_CONFLICT, "cannot join network namespace of a non running container: container %s is %s", other->name,
 			container_state_name(other->state));
 	run->netns_path = arena_printf(a, "/proc/%lld/ns/net", (long long)other->pid);
+	owner = other;
+	for (int hops = 0; hops < 16 && owner->spec->host.network_mode && str_starts(owner->spec->host.network_mode, "container:"); hops++)
+		if (world_find_container(w, owner->spec->host.network_mode + strlen("container:"), &owner, NULL) < 0)
+			break;
+	*files = arena_dup(a, owner->id);
 	return 0;
 }
 
@@ -224,20 +230,20 @@ static int describe(struct core *c, const char *id, struct arena *a, struct engi
 	if (!ct || !img) {
 		r = err_as(e, ERR_NOT_FOUND, "No such %s: %s", ct ? "image" : "container", ct ? ct->image : id);
 	} else {
-		const char *mode = ct->spec->host.network_mode;
+		const char *mode = ct->spec->host.network_mode, *files = id;
 		if (want_has_sandbox(ct))
 			run->netns_path = want_netns_path(&conf, id, a);
 		else if (!str_empty(mode) && str_starts(mode, "container:"))
-			r = join_target(w, mode, run, a, e);
+			r = join_target(w, mode, run, &files, a, e);
 		if (r >= 0)
 			r = join_pid_of(w, ct->spec->host.pid_mode, "PID", &run->join_pid.pid, run->join_pid.id, e);
 		if (r >= 0)
 			r = join_pid_of(w, ct->spec->host.ipc_mode, "IPC", &run->join_ipc.pid, run->join_ipc.id, e);
 		if (r >= 0)
 			r = container_layers(w, img, a, &run->layers, e);
-		run->hosts = want_file_path(&conf, id, "hosts", a);
-		run->hostname = want_file_path(&conf, id, "hostname", a);
-		run->resolv = want_file_path(&conf, id, "resolv.conf", a);
+		run->hosts = want_file_path(&conf, files, "hosts", a);
+		run->hostname = want_file_path(&conf, files, "hostname", a);
+		run->resolv = want_file_path(&conf, files, "resolv.conf", a);
 		run->uts_hostname = names_uts(&conf, ct, a);
 		if (r >= 0) {
 			run->c = thing_ref(ct);

@@ -152,6 +152,19 @@ def test_groups_of_the_process(any_cli):
     assert any_cli("exec", "-u", "nobody-here", "up", "true", ok=False).rc == 126 and any_cli("exec", "up", "no-such-program", ok=False).rc == 127
 
 
+def test_names_of_a_joined_namespace(any_cli):
+    any_cli.out("network", "create", "shared")
+    any_cli.out("run", "-d", "--name", "first", "--network", "shared", "-h", "host-of-first", "--add-host", "other:192.0.2.9", "alpine", "sleep", "1h")
+    any_cli.out("run", "-d", "--name", "second", "--network", "container:first", "alpine", "sleep", "1h")
+    files = ["cat", "/etc/resolv.conf", "/etc/hosts", "/etc/hostname"]
+    want = any_cli.out("exec", "first", *files)
+    assert "nameserver 127.0.0.11" in want and "192.0.2.9" in want and "host-of-first" in want
+    assert any_cli.out("exec", "second", *files) == want
+    assert any_cli.out("run", "--rm", "--network", "container:second", "alpine", *files) == want
+    any_cli.out("rm", "-f", "second", "first")
+    any_cli.out("network", "rm", "shared")
+
+
 def test_no_pids_limit(any_cli):
     limit = ["sh", "-c", "cat /sys/fs/cgroup/pids/pids.max 2>/dev/null || cat /sys/fs/cgroup/pids.max"]
     assert any_cli.out("run", "--rm", "--pids-limit", "-1", "alpine", *limit) == "max"
