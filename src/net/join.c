@@ -6,9 +6,9 @@
 #include "net/driver.h"
 #include "net/portmap.h"
 
-static bool is_main(const struct world *w, const struct container *c, const struct endpoint *ep)
+/* Is it the network of its NetworkMode? */
+static bool is_main(const struct container *c, const struct network *n)
 {
-	const struct network *n = world_network(w, ep->network);
 	const char *mode = c && c->spec->host.network_mode ? c->spec->host.network_mode : "default";
 	if (!n)
 		return false;
@@ -136,7 +136,7 @@ int join_all(struct world *fork, const struct netconf *c, const char *container,
 	/* Decided before the first put, which may free the endpoint that it replaces. */
 	for (int main = 1; main >= 0; main--)
 		for (size_t i = 0; i < n; i++)
-			if (is_main(fork, ct, eps[i]) == (main == 1))
+			if (is_main(ct, world_network(fork, eps[i]->network)) == (main == 1))
 				order[index++] = eps[i];
 	for (size_t i = 0; i < n; i++)
 		try(join_one(fork, order[i], i, ids[i], e));
@@ -300,7 +300,7 @@ int join_connect(struct world *fork, const struct container *c, const struct net
 	const struct endpoint_settings *s, struct err *e)
 {
 	try(check_connect(fork, c, n, e));
-	return put_config(fork, c, n, s, false, e);
+	return put_config(fork, c, n, s, is_main(c, n), e); /* the main one again, too: it keeps the container's MAC */
 }
 
 int join_add(struct world *fork, const char *container, const char *network, const char *id, struct err *e)

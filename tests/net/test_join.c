@@ -295,6 +295,26 @@ TEST(configured_things_are_used)
 	close_lab(&l);
 }
 
+/* docker-compose 1.29 takes a new container off its network and puts it on again, with aliases. */
+TEST(the_main_network_has_the_containers_mac_again)
+{
+	struct lab l;
+	struct err e = {0};
+	char id[ID_TEXT];
+	fix_id(id, 'c');
+	open_lab(&l, "n1");
+	l.s->config.mac_address = "02:42:00:00:00:0a";
+	CHECK_STR(configure(&l, 41), "");
+	const struct network *n1 = world_network_by_name(l.w, "n1"), *n2 = world_network_by_name(l.w, "n2");
+	CHECK_INT(join_disconnect(l.w, world_container(l.w, id), n1, &e), 0);
+	CHECK_INT(join_connect(l.w, world_container(l.w, id), n2, NULL, &e), 0);
+	CHECK_INT(join_connect(l.w, world_container(l.w, id), n1, NULL, &e), 0);
+	CHECK_STR(e.msg, "");
+	CHECK_STR(join(&l), "");
+	CHECK_STR(joined(&l), "n1=eth0/10.1.0.2/02:42:00:00:00:0a n2=eth1/10.2.0.2/02:42:0a:02:00:02");
+	close_lab(&l);
+}
+
 TEST(settings_by_id_are_not_lost)
 {
 	struct lab l;
@@ -416,5 +436,5 @@ TEST(gateway_choice)
 }
 
 TESTS(T(default_network), T(in_one_fork), T(host_and_none), T(container_mode_has_none), T(network_disabled),
-	T(refusals), T(too_many), T(configured_things_are_used), T(settings_by_id_are_not_lost), T(interface_names),
+	T(refusals), T(too_many), T(configured_things_are_used), T(the_main_network_has_the_containers_mac_again), T(settings_by_id_are_not_lost), T(interface_names),
 	T(v6_only_mac_is_of_the_id), T(full_bridge), T(gateway_choice))
