@@ -652,7 +652,7 @@ def workers_end_with_the_job():
     end = time.monotonic() + 20
     while len(seen := children()) < 2 and time.monotonic() < end:
         time.sleep(0.001)
-    assert len(seen) == 2, seen  # the fetcher and a worker
+    assert len(seen) in (2, 3), seen  # the fetcher and one worker or both
     for c in seen:
         with open("/proc/%s/status" % c) as f:
             assert "Seccomp:\t2" in f.read()
