@@ -7,9 +7,13 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import LAB, ROOT, Client, Daemon
+from conftest import LAB, QUICK, ROOT, Client, Daemon
 
-pytestmark = [pytest.mark.skipif(not shutil.which("dpkg-shlibdeps"), reason="dpkg-dev is not installed"), pytest.mark.usefixtures("own_network")]
+pytestmark = [
+    pytest.mark.skipif(not shutil.which("dpkg-shlibdeps"), reason="dpkg-dev is not installed"),
+    pytest.mark.skipif(QUICK, reason="the package has a build of its own, the same beside every other"),
+    pytest.mark.usefixtures("own_network"),
+]
 
 
 def sh(script, **kw):
