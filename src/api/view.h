@@ -27,5 +27,3 @@ json_t *view_info(const struct view *v, const struct world *w, struct arena *a);
 json_t *view_version(const struct view *v, struct arena *a);
 /* "Up 5 minutes", "Exited (0) 2 hours ago", ... */
 const char *view_status(const struct container *c, enum health_status health, int64_t now, struct arena *a);
-/* Docker's units.HumanDuration: "Less than a second", "About a minute", "3 hours" ... */
-const char *view_duration(int64_t ns, struct arena *a);

@@ -1,53 +1,28 @@
 #include <errno.h>
 
 #include "api/view.h"
+#include "base/units.h"
 #include "engine/volume.h"
 #include "net/join.h"
 #include "net/links.h"
 #include "net/names.h"
 
-const char *view_duration(int64_t ns, struct arena *a)
-{
-	int64_t s = ns / 1000000000, m = s / 60, h = (m + 30) / 60;
-	if (s < 1)
-		return "Less than a second";
-	if (s == 1)
-		return "1 second";
-	if (s < 60)
-		return arena_printf(a, "%lld seconds", (long long)s);
-	if (m == 1)
-		return "About a minute";
-	if (m < 60)
-		return arena_printf(a, "%lld minutes", (long long)m);
-	if (h == 1)
-		return "About an hour";
-	if (h < 48)
-		return arena_printf(a, "%lld hours", (long long)h);
-	if (h < 24 * 7 * 2)
-		return arena_printf(a, "%lld days", (long long)(h / 24));
-	if (h < 24 * 30 * 2)
-		return arena_printf(a, "%lld weeks", (long long)(h / 24 / 7));
-	if (h < 24 * 365 * 2)
-		return arena_printf(a, "%lld months", (long long)(h / 24 / 30));
-	return arena_printf(a, "%lld years", (long long)(s / 3600 / 24 / 365));
-}
-
 const char *view_status(const struct container *c, enum health_status health, int64_t now, struct arena *a)
 {
-	const char *up = view_duration(now - c->started, a);
+	const char *up = units_duration((now - c->started) / 1000000000, a);
 	switch (c->state) {
 	case STATE_RUNNING:
 		return health == HEALTH_NONE ? arena_printf(a, "Up %s", up) : arena_printf(a, "Up %s (%s%s)", up, health == HEALTH_STARTING ? "health: " : "", health_status_name(health));
 	case STATE_PAUSED:
 		return arena_printf(a, "Up %s (Paused)", up);
 	case STATE_RESTARTING:
-		return arena_printf(a, "Restarting (%lld) %s ago", (long long)c->exit_code, view_duration(now - c->finished, a));
+		return arena_printf(a, "Restarting (%lld) %s ago", (long long)c->exit_code, units_duration((now - c->finished) / 1000000000, a));
 	case STATE_REMOVING:
 		return "Removal In Progress";
 	case STATE_DEAD:
 		return "Dead";
 	case STATE_EXITED:
-		return arena_printf(a, "Exited (%lld) %s ago", (long long)c->exit_code, view_duration(now - c->finished, a));
+		return arena_printf(a, "Exited (%lld) %s ago", (long long)c->exit_code, units_duration((now - c->finished) / 1000000000, a));
 	case STATE_CREATED:
 	case STATE_N:
 		break;

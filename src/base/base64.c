@@ -31,13 +31,11 @@ static int digit(char c)
 	return c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 : -1;
 }
 
-ssize_t base64_decode(struct arena *a, const char *text, char **out)
+ssize_t base64_bytes(const char *text, size_t n, void *out)
 {
-	size_t n = strlen(text), k = 0;
+	unsigned char *b = out;
 	unsigned bits = 0, have = 0;
-	char *b = arena_alloc(a, n + 1, 1);
-	if (!b)
-		return -ENOMEM;
+	size_t k = 0;
 	while (n && text[n - 1] == '=')
 		n--;
 	for (size_t i = 0; i < n; i++) {
@@ -48,12 +46,22 @@ ssize_t base64_decode(struct arena *a, const char *text, char **out)
 		have += 6;
 		if (have >= 8) {
 			have -= 8;
-			b[k++] = (char)(bits >> have);
+			b[k++] = (unsigned char)(bits >> have);
 		}
 	}
-	if (n % 4 == 1)
-		return -EINVAL;
+	return n % 4 == 1 ? -EINVAL : (ssize_t)k;
+}
+
+ssize_t base64_decode(struct arena *a, const char *text, char **out)
+{
+	size_t n = strlen(text);
+	char *b = arena_alloc(a, n + 1, 1);
+	if (!b)
+		return -ENOMEM;
+	ssize_t k = base64_bytes(text, n, b);
+	if (k < 0)
+		return k;
 	b[k] = '\0';
 	*out = b;
-	return (ssize_t)k;
+	return k;
 }

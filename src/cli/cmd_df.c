@@ -2,8 +2,8 @@
 #include <errno.h>
 
 #include "base/clock.h"
+#include "base/units.h"
 #include "cli/cmd.h"
-#include "cli/units.h"
 
 #define FLAGS(t) t, ARRAY_LEN(t)
 

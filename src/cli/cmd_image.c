@@ -7,9 +7,9 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/ref.h"
+#include "base/units.h"
 #include "cli/cmd.h"
 #include "cli/progress.h"
-#include "cli/units.h"
 
 #define FLAGS(t) t, ARRAY_LEN(t)
 

@@ -3,8 +3,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/units.h"
 #include "cli/cmd.h"
-#include "cli/units.h"
 
 #define FLAGS(t) t, ARRAY_LEN(t)
 

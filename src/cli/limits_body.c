@@ -1,10 +1,10 @@
+#include "base/units.h"
 #include "cli/limits_body.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "cli/units.h"
 
 static int put_number(const struct parsed *p, json_t *o, const char *key, const char *flag, struct err *e)
 {

@@ -1,9 +1,9 @@
+#include "base/units.h"
 #include "cli/progress.h"
 
 #include <errno.h>
 
 #include "cli/cmd.h"
-#include "cli/units.h"
 
 #define BAR_MOST 50
 #define BAR_LEAST 10

@@ -3,9 +3,9 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/units.h"
 #include "cli/cmd.h"
 #include "cli/limits_body.h"
-#include "cli/units.h"
 
 const struct flag run_flags[RUN_FLAGS] = {
 	{"add-host", 0, "list", "Add a line to /etc/hosts (host:ip)"},

@@ -3,43 +3,10 @@
 #include <nettle/base64.h>
 #include <stdlib.h>
 
+#include "base/base64.h"
 #include "base/json.h"
 
 #define TEXT_MAX (64u << 10) /* bytes of the header that are read */
-
-static int digit(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	if (c == '+' || c == '-')
-		return 62;
-	return c == '/' || c == '_' ? 63 : -1;
-}
-
-/* Returns the number of bytes, or -1. */
-static ssize_t unbase64(const char *s, size_t n, unsigned char *out)
-{
-	unsigned bits = 0, have = 0;
-	size_t len = 0;
-	while (n && s[n - 1] == '=')
-		n--;
-	for (size_t i = 0; i < n; i++) {
-		int d = digit(s[i]);
-		if (d < 0)
-			return -1;
-		bits = (bits << 6 | (unsigned)d) & 0xffffff;
-		have += 6;
-		if (have >= 8) {
-			have -= 8;
-			out[len++] = (unsigned char)(bits >> have);
-		}
-	}
-	return n % 4 == 1 ? -1 : (ssize_t)len;
-}
 
 static int bad(struct err *e)
 {
@@ -62,7 +29,7 @@ static bool take_pair(const json_t *j, struct auth *a)
 	unsigned char plain[sizeof(text)];
 	if (!take(j, "auth", text, sizeof(text)))
 		return false;
-	ssize_t n = *text && !*a->username ? unbase64(text, strlen(text), plain) : 0;
+	ssize_t n = *text && !*a->username ? base64_bytes(text, strlen(text), plain) : 0;
 	bool ok = n >= 0;
 	if (n > 0) {
 		plain[n] = '\0';
@@ -98,7 +65,7 @@ int auth_decode(const char *text, struct auth *out, struct err *e)
 	OWN(own_free) unsigned char *plain = n <= TEXT_MAX ? malloc(n) : NULL;
 	if (n <= TEXT_MAX && !plain)
 		return err_nomem(e);
-	ssize_t len = plain ? unbase64(text, n, plain) : -1;
+	ssize_t len = plain ? base64_bytes(text, n, plain) : -1;
 	/* the parser's own message would quote the text */
 	bool ok = len > 0 && json_parse((char *)plain, (size_t)len, &j, NULL) == 0 && take_all(j, &a);
 	if (plain)

@@ -1,7 +1,7 @@
 #include "cli/help.h"
 #include "cli/cmd.h"
 #include "cli/template.h"
-#include "cli/units.h"
+#include "base/units.h"
 #include "test.h"
 
 static const char *run(const char *template, const char *json)
