@@ -69,6 +69,18 @@ void *arena_new_array(struct arena *a, size_t size, size_t align, size_t n)
 	return arena_alloc(a, total, align);
 }
 
+void *arena_grown(struct arena *a, const void *old, size_t n, size_t *cap, size_t size, size_t align)
+{
+	size_t more = *cap ? *cap * 2 : 16;
+	void *v = arena_new_array(a, size, align, more);
+	if (!v)
+		return NULL;
+	if (n)
+		memcpy(v, old, n * size);
+	*cap = more;
+	return v;
+}
+
 char *arena_dupn(struct arena *a, const char *s, size_t n)
 {
 	char *p = arena_alloc(a, n + 1, 1);

@@ -26,16 +26,8 @@ static struct engine_found *found(struct list *l, const char *id)
 	uintptr_t at = (uintptr_t)map_gets(&l->by_id, id);
 	if (at)
 		return &l->v[at - 1];
-	if (l->n == l->cap) {
-		size_t cap = l->cap ? l->cap * 2 : 16;
-		struct engine_found *v = arena_new(l->a, struct engine_found, cap);
-		if (!v)
-			return NULL;
-		if (l->n)
-			memcpy(v, l->v, l->n * sizeof(*v));
-		l->v = v;
-		l->cap = cap;
-	}
+	if (arena_room(l->a, l->v, l->n, l->cap) < 0)
+		return NULL;
 	STR_COPY(l->v[l->n].id, id);
 	const char *key = arena_dup(l->a, id);
 	if (!key || map_puts(&l->by_id, key, (void *)(l->n + 1)) < 0)
@@ -188,21 +180,14 @@ static int unknown_boxes(struct stray_hunt *h, struct arena *a, struct err *e)
 {
 	char dir[PATH_SIZE], path[PATH_SIZE + 300];
 	struct dirent *entry;
-	size_t cap = 64;
+	size_t cap = 0;
 	snprintf(dir, sizeof(dir), "%s/netns", h->en->conf.exec_root);
 	OWN(own_dir) DIR *d = opendir(dir);
-	h->boxes = arena_new(a, struct stat, cap);
-	while (d && h->boxes && (entry = readdir(d))) {
+	while (d && (entry = readdir(d))) {
 		if (entry->d_name[0] == '.' || h->known(h->arg, entry->d_name))
 			continue;
-		if (h->nboxes == cap) {
-			struct stat *more = arena_new(a, struct stat, cap * 2);
-			if (!more)
-				return err_nomem(e);
-			memcpy(more, h->boxes, cap * sizeof(*more));
-			h->boxes = more;
-			cap *= 2;
-		}
+		if (arena_room(a, h->boxes, h->nboxes, cap) < 0)
+			return err_nomem(e);
 		snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name);
 		if (stat(path, &h->boxes[h->nboxes]) == 0)
 			h->nboxes++;

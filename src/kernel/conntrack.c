@@ -211,16 +211,7 @@ static int take_local(const struct nlmsghdr *m, void *arg)
 	struct rtnl_addr a;
 	if (rtnl_addr_read(m, &a) < 0)
 		return 0;
-	if (s->nlocal == s->cap) {
-		size_t cap = s->cap ? s->cap * 2 : 16;
-		struct ip *v = arena_new(&s->mem, struct ip, cap);
-		if (!v)
-			return -ENOMEM;
-		if (s->nlocal)
-			memcpy(v, s->local, s->nlocal * sizeof(*v));
-		s->local = v;
-		s->cap = cap;
-	}
+	try(arena_room(&s->mem, s->local, s->nlocal, s->cap));
 	s->local[s->nlocal++] = a.addr.ip;
 	return 0;
 }

@@ -28,50 +28,26 @@ struct table {
 	struct arena *a;
 };
 
-static void *grown(struct arena *a, const void *old, size_t n, size_t *cap, size_t size)
-{
-	size_t want = *cap ? *cap * 2 : 16;
-	void *v = arena_new_array(a, size, _Alignof(max_align_t), want);
-	if (v && n)
-		memcpy(v, old, n * size);
-	if (v)
-		*cap = want;
-	return v;
-}
-
 static int take_link(const struct nlmsghdr *m, void *arg)
 {
 	struct table *t = arg;
-	if (t->n == t->cap) {
-		struct rtnl_link *v = t->n < LINKS_MAX ? grown(t->a, t->links, t->n, &t->cap, sizeof(*v)) : NULL;
-		if (!v)
-			return -ENOMEM;
-		t->links = v;
-	}
+	if (t->n >= LINKS_MAX)
+		return -ENOMEM;
+	try(arena_room(t->a, t->links, t->n, t->cap));
 	return rtnl_link_read(m, &t->links[t->n]) < 0 ? 0 : (t->n++, 0);
 }
 
 static int take_addr(const struct nlmsghdr *m, void *arg)
 {
 	struct table *t = arg;
-	if (t->naddrs == t->acap) {
-		struct rtnl_addr *v = grown(t->a, t->addrs, t->naddrs, &t->acap, sizeof(*v));
-		if (!v)
-			return -ENOMEM;
-		t->addrs = v;
-	}
+	try(arena_room(t->a, t->addrs, t->naddrs, t->acap));
 	return rtnl_addr_read(m, &t->addrs[t->naddrs]) < 0 ? 0 : (t->naddrs++, 0);
 }
 
 static int take_route(const struct nlmsghdr *m, void *arg)
 {
 	struct table *t = arg;
-	if (t->nroutes == t->rcap) {
-		struct rtnl_route *v = grown(t->a, t->routes, t->nroutes, &t->rcap, sizeof(*v));
-		if (!v)
-			return -ENOMEM;
-		t->routes = v;
-	}
+	try(arena_room(t->a, t->routes, t->nroutes, t->rcap));
 	return rtnl_route_read(m, &t->routes[t->nroutes]) < 0 ? 0 : (t->nroutes++, 0);
 }
 
@@ -308,12 +284,8 @@ static int open_boxes(struct look *l, struct err *e)
 	while ((entry = readdir(d))) {
 		if (entry->d_name[0] == '.')
 			continue;
-		if (l->nboxes == cap) {
-			struct sandbox *v = grown(l->a, l->boxes, l->nboxes, &cap, sizeof(*v));
-			if (!v)
-				return err_nomem(e);
-			l->boxes = v;
-		}
+		if (arena_room(l->a, l->boxes, l->nboxes, cap) < 0)
+			return err_nomem(e);
 		struct sandbox *b = &l->boxes[l->nboxes++];
 		*b = (struct sandbox){.id = box_owner(l, entry->d_name), .t = {.a = l->a}};
 		struct err one = {0};

@@ -27,16 +27,7 @@ struct entries {
 
 static int append(struct entries *l, const char *key, const char *ip, const char *port)
 {
-	if (l->n == l->cap) {
-		size_t cap = l->cap ? l->cap * 2 : 32;
-		struct entry *v = arena_new(l->a, struct entry, cap);
-		if (!v)
-			return -ENOMEM;
-		if (l->n)
-			memcpy(v, l->v, l->n * sizeof(*v));
-		l->v = v;
-		l->cap = cap;
-	}
+	try(arena_room(l->a, l->v, l->n, l->cap));
 	l->v[l->n++] = (struct entry){.key = key, .ip = ip ? ip : "", .port = port && !streq(port, "0") ? port : ""};
 	return key && (!port || l->v[l->n - 1].port) ? 0 : -ENOMEM;
 }

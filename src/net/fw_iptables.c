@@ -32,16 +32,7 @@
 
 static int add_chain(struct arena *a, struct fw_listing *l, const char *line)
 {
-	if (l->nchains == l->ccap) {
-		size_t cap = l->ccap ? l->ccap * 2 : 8;
-		struct fw_chain *v = arena_new(a, struct fw_chain, cap);
-		if (!v)
-			return -ENOMEM;
-		if (l->nchains)
-			memcpy(v, l->chains, l->nchains * sizeof(*v));
-		l->chains = v;
-		l->ccap = cap;
-	}
+	try(arena_room(a, l->chains, l->nchains, l->ccap));
 	size_t n = strcspn(line, " ");
 	const char *policy = line[n] ? line + n + 1 : "-";
 	l->chains[l->nchains++] = (struct fw_chain){
@@ -49,26 +40,11 @@ static int add_chain(struct arena *a, struct fw_listing *l, const char *line)
 	return a->bad ? -ENOMEM : 0;
 }
 
-static int room_for_line(struct fw_listing *l)
-{
-	if (l->n < l->cap)
-		return 0;
-	size_t cap = l->cap ? l->cap * 2 : 32;
-	struct fw_line **v = arena_new(l->mem, struct fw_line *, cap);
-	if (!v)
-		return -ENOMEM;
-	if (l->n)
-		memcpy(v, l->lines, l->n * sizeof(struct fw_line *));
-	l->lines = v;
-	l->cap = cap;
-	return 0;
-}
-
 static int add_line(struct arena *a, struct fw_listing *l, const char *line)
 {
 	struct fw_line *one = arena_new(a, struct fw_line, 1);
 	size_t n = strcspn(line, " ");
-	if (!one || room_for_line(l) < 0)
+	if (!one || arena_room(l->mem, l->lines, l->n, l->cap) < 0)
 		return -ENOMEM;
 	*one = (struct fw_line){.chain = arena_dupn(a, line, n), .text = line[n] ? line + n + 1 : ""};
 	l->lines[l->n++] = one;
@@ -214,7 +190,7 @@ static struct fw_line *put_line(struct render *r, size_t at, const struct kobj *
 	struct fw_listing *l = r->now;
 	struct fw_line *line = arena_new(l->mem, struct fw_line, 1);
 	struct kobj *copy = arena_new(l->mem, struct kobj, 1);
-	if (!line || !copy || room_for_line(l) < 0)
+	if (!line || !copy || arena_room(l->mem, l->lines, l->n, l->cap) < 0)
 		return NULL;
 	*copy = *o;
 	copy->unit.id = arena_dup(l->mem, o->unit.id);

@@ -13,16 +13,7 @@ const char *fw_table_name(enum fw_table t)
 
 int kstate_add(struct kstate *s, const struct kobj *o)
 {
-	if (s->n == s->cap) {
-		size_t cap = s->cap ? s->cap * 2 : 32;
-		struct kobj *v = arena_new(s->mem, struct kobj, cap);
-		if (!v)
-			return -ENOMEM;
-		if (s->n)
-			memcpy(v, s->v, s->n * sizeof(*v));
-		s->v = v;
-		s->cap = cap;
-	}
+	try(arena_room(s->mem, s->v, s->n, s->cap));
 	s->v[s->n++] = *o;
 	s->sorted = false;
 	return 0;

@@ -174,15 +174,7 @@ static int add_port(struct arena *a, struct link_port **v, size_t *n, size_t *ca
 		run.count += take;
 		if (take || !run.count)
 			continue;
-		if (*n == *cap) {
-			struct link_port *more = arena_new(a, struct link_port, *cap * 2 + 8);
-			if (!more)
-				return -ENOMEM;
-			if (*n)
-				memcpy(more, *v, *n * sizeof(*more));
-			*v = more;
-			*cap = *cap * 2 + 8;
-		}
+		try(arena_room(a, *v, *n, *cap));
 		(*v)[(*n)++] = run;
 		run.count = 0;
 	}

@@ -165,16 +165,7 @@ static const char *cannot_limit(const struct job *j, const struct claim *c, cons
 
 static int add_claim(struct job *j, const struct claim *c)
 {
-	if (j->n == j->cap) {
-		size_t cap = j->cap ? j->cap * 2 : 64;
-		struct claim *v = arena_new(&j->mem, struct claim, cap);
-		if (!v)
-			return -ENOMEM;
-		if (j->n)
-			memcpy(v, j->v, j->n * sizeof(*v));
-		j->v = v;
-		j->cap = cap;
-	}
+	try(arena_room(&j->mem, j->v, j->n, j->cap));
 	j->v[j->n] = *c;
 	j->v[j->n].order = j->n;
 	j->n++;

@@ -303,16 +303,7 @@ static int note(struct unit_list *l, enum unit_kind kind, const char *id)
 	for (size_t i = 0; i < l->n; i++)
 		if (l->v[i].kind == kind && streq(l->v[i].id, id))
 			return 0;
-	if (l->n == l->cap) {
-		size_t cap = l->cap ? l->cap * 2 : 16;
-		struct unit *v = arena_new(l->a, struct unit, cap);
-		if (!v)
-			return -ENOMEM;
-		if (l->n)
-			memcpy(v, l->v, l->n * sizeof(*v));
-		l->v = v;
-		l->cap = cap;
-	}
+	try(arena_room(l->a, l->v, l->n, l->cap));
 	const char *copy = arena_dup(l->a, id);
 	if (!copy)
 		return -ENOMEM;

@@ -28,6 +28,31 @@ TEST(arena_gives_zeroed_memory_and_fails_sticky)
 	arena_free(&a);
 }
 
+static int push(struct arena *a, uint64_t **v, size_t *n, size_t *cap, uint64_t x)
+{
+	try(arena_room(a, *v, *n, *cap));
+	(*v)[(*n)++] = x;
+	return 0;
+}
+
+TEST(an_arrays_room_grows_and_keeps_what_is_in_it)
+{
+	OWN(arena_free) struct arena a = {0};
+	uint64_t *v = NULL;
+	size_t n = 0, cap = 0;
+	for (uint64_t i = 0; i < 1000; i++)
+		REQUIRE(push(&a, &v, &n, &cap, i) == 0);
+	for (uint64_t i = 0; i < 1000; i++)
+		CHECK(v[i] == i);
+	CHECK(n == 1000 && cap == 1024);
+	const uint64_t *before = v;
+	a.bad = true;
+	while (n < cap)
+		REQUIRE(push(&a, &v, &n, &cap, n) == 0); /* there is room */
+	CHECK(push(&a, &v, &n, &cap, n) == -ENOMEM);
+	CHECK(v == before && n == 1024 && cap == 1024);
+}
+
 TEST(lists_grow_and_maps_replace)
 {
 	OWN(arena_free) struct arena a = {0};
@@ -215,5 +240,5 @@ TEST(remove_tree_takes_all_and_follows_nothing)
 	CHECK_INT(remove_tree(dir, &e), 0);
 }
 
-TESTS(T(arena_gives_zeroed_memory_and_fails_sticky), T(lists_grow_and_maps_replace), T(map_survives_deletions), T(addresses), T(times_look_like_gos),
+TESTS(T(arena_gives_zeroed_memory_and_fails_sticky), T(an_arrays_room_grows_and_keeps_what_is_in_it), T(lists_grow_and_maps_replace), T(map_survives_deletions), T(addresses), T(times_look_like_gos),
 	T(json_round_trip_and_errors), T(spawn_runs_feeds_and_reports), T(remove_tree_takes_all_and_follows_nothing))
