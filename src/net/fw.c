@@ -7,46 +7,23 @@
  *
  * Where a rule belongs is its rank (class, sequence, k) among ours in its chain, never a number of the kernel:
  *
- *   class 0   the jump to DOCKER-USER: the very first rule of FORWARD, also before foreign ones: that is its promise to
- * administrators class 1   the jump to the isolation chains: right after it when made, but a foreign rule may come to
- * stand between class 2   a network's rules: newest network first, the default bridge last class 9   what closes a
- * chain: RETURN, and the jumps that are appended to nat's built-in chains
+ *   class 0   the jump to DOCKER-USER: the very first rule of FORWARD, also before foreign ones: that is its promise to administrators
+ *   class 1   the jump to the isolation chains: right after it when made, but a foreign rule may come to stand between
+ *   class 2   a network's rules: newest network first, the default bridge last
+ *   class 9   what closes a chain: RETURN, and the jumps that are appended to nat's built-in chains
  *
- * Published ports stand before what closes a network's part, oldest network first, so that one that comes moves none (class 1 of
- * DOCKER, class 3 of nat's DOCKER, after the RETURNs). Their place follows from the text alone, since a listing says no more.
- *
- * A publish scope is kept in table raw, before NAT and before the proxy's listener: what comes from elsewhere is dropped there.
+ * Published ports have theirs in fw_port.c.
  *
  * Dockerd 20.10 reaches the same order by inserting everything at the top and then moving the two jumps back up. */
-#include "net/fw.h"
+#include "net/fw_shape.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 #include "base/map.h"
 #include "net/fw_nft.h"
 
-/* %D device, %C the same in a comment, %N subnet, %S the source that outgoing traffic gets, %T an interface that may
- * reach containers directly, %M a mark. `host` rows stand once, those with %T once an interface, those of `when` PORT_... once a
- * published port, LINK once a port that a link opens, the others once a network. Of a port: %A the container's address, %P its port or ports there, %H the
- * host's address (of a link: that of the container that has it), %O the port or ports there, %Q the protocol, %L where DNAT leads. */
-enum when { ALWAYS, PROXY_ON, PROXY_OFF, PORT_OPEN, PORT_ANYWHERE, PORT_AT, PORT_ANYWHERE_OFF, PORT_AT_OFF, PORT_LOOPBACK, PORT_LOCAL, PORT_LOCAL_AT, PORT_LAN, PORT_LAN_AT, LINK, ON_LIMITED, ON_LINK_FROM, ON_MARK, ON_HAIRPIN, ON_RETURN, ON_ISOLATED, ON_ISOLATED_OFF, ON_MASQ,
-	ON_SNAT, ON_ICC, ON_NO_ICC, ON_EXTERNAL, ON_INTERNAL, ON_RAW, ON_TRUSTED, ON_ROUTED, ON_CLOSED, ON_UNPROTECTED };
-enum { F4 = 1 << FW_V4, F6 = 1 << FW_V6 };
-
-struct shape {
-	int families;
-	enum fw_table table;
-	const char *chain;
-	const char *text;
-	int cls, k;
-	bool host;
-	enum when when;
-};
-
 #define ISOLATE_1 "DOCKER-ISOLATION-STAGE-1"
 #define ISOLATE_2 "DOCKER-ISOLATION-STAGE-2"
-#define LAN       "DOCKER-LAN"
 
 /* In mode nat it is the raw row that keeps others out, whatever the policy of FORWARD; in mode routed, and where the raw
  * row lets somebody pass, the DROP in DOCKER. The comment tells the row of --bridge-accept-fwmark from an administrator's. The IPv6 rows of an internal network let link-local traffic inside the bridge pass: it is not of the subnet.
@@ -61,9 +38,6 @@ static const struct shape shapes[] = {
 	{F4 | F6, FW_FILTER, "FORWARD", "-i %D ! -o %D -j ACCEPT", 2, 2, false, ON_EXTERNAL},
 	{F4 | F6, FW_FILTER, "FORWARD", "-i %D -o %D -j ACCEPT", 2, 3, false, ON_ICC},
 	{F4 | F6, FW_FILTER, "FORWARD", "-i %D -o %D -j DROP", 2, 3, false, ON_NO_ICC},
-	{F4 | F6, FW_FILTER, "DOCKER", "-d %A ! -i %D -o %D -p %Q -m %Q --dport %P -j ACCEPT", 1, 0, false, PORT_OPEN},
-	{F4, FW_FILTER, "DOCKER", "-s %H -d %A -i %D -o %D -p %Q -m %Q --dport %P -j ACCEPT", 1, 0, false, LINK},
-	{F4, FW_FILTER, "DOCKER", "-s %A -d %H -i %D -o %D -p %Q -m %Q --sport %P -j ACCEPT", 1, 0, false, LINK},
 	{F4, FW_FILTER, "DOCKER", "-o %D -p icmp -j ACCEPT", 2, 0, false, ON_ROUTED},
 	{F6, FW_FILTER, "DOCKER", "-o %D -p ipv6-icmp -j ACCEPT", 2, 0, false, ON_ROUTED},
 	{F4 | F6, FW_FILTER, "DOCKER", "! -i %D -o %D -j DROP", 2, 1, false, ON_CLOSED},
@@ -88,28 +62,10 @@ static const struct shape shapes[] = {
 	{F4 | F6, FW_NAT, "POSTROUTING", "-o %D -m addrtype --src-type LOCAL -j MASQUERADE", 2, 1, false, ON_HAIRPIN},
 	{F4 | F6, FW_NAT, "POSTROUTING", "-s %N -o %D -m conntrack --ctstate DNAT -j MASQUERADE", 2, 2, false, ON_HAIRPIN},
 	{F4 | F6, FW_NAT, "DOCKER", "-i %D -j RETURN", 2, 0, false, ON_RETURN},
-	{F4, FW_NAT, "DOCKER", "! -i %D -p %Q -m %Q --dport %O -j DNAT --to-destination %L", 3, 0, false, PORT_ANYWHERE},
-	{F4, FW_NAT, "DOCKER", "-d %H ! -i %D -p %Q -m %Q --dport %O -j DNAT --to-destination %L", 3, 0, false, PORT_AT},
-	{F4, FW_NAT, "DOCKER", "-p %Q -m %Q --dport %O -j DNAT --to-destination %L", 3, 0, false, PORT_ANYWHERE_OFF},
-	{F4, FW_NAT, "DOCKER", "-d %H -p %Q -m %Q --dport %O -j DNAT --to-destination %L", 3, 0, false, PORT_AT_OFF},
-	{F6, FW_NAT, "DOCKER", "! -s fe80::/10 ! -i %D -p %Q -m %Q --dport %O -j DNAT --to-destination %L", 3, 0, false, PORT_ANYWHERE},
-	{F6, FW_NAT, "DOCKER", "! -s fe80::/10 -d %H ! -i %D -p %Q -m %Q --dport %O -j DNAT --to-destination %L", 3, 0, false, PORT_AT},
-	{F6, FW_NAT, "DOCKER", "! -s fe80::/10 -p %Q -m %Q --dport %O -j DNAT --to-destination %L", 3, 0, false, PORT_ANYWHERE_OFF},
-	{F6, FW_NAT, "DOCKER", "! -s fe80::/10 -d %H -p %Q -m %Q --dport %O -j DNAT --to-destination %L", 3, 0, false, PORT_AT_OFF},
 	{F4, FW_RAW, "PREROUTING", "-d 127.0.0.0/8 -i %D -j DROP", 2, 2, false, ON_HAIRPIN},
-	{F4, FW_RAW, "PREROUTING", "-d %H ! -i lo -p %Q -m %Q --dport %O -j DROP", 3, 0, false, PORT_LOOPBACK},
 	{F4 | F6, FW_RAW, "PREROUTING", "-d %N -i %T -m addrtype ! --dst-type LOCAL -m comment --comment %C -j ACCEPT", 2, 0,
 		false, ON_TRUSTED},
 	{F4 | F6, FW_RAW, "PREROUTING", "-d %N ! -i %D -m addrtype ! --dst-type LOCAL -j DROP", 2, 1, false, ON_RAW},
-	/* Publish scopes. What comes from the container's own network reaches it anyway. */
-	{F4 | F6, FW_RAW, "PREROUTING", "! -i %D -p %Q -m %Q --dport %O -m addrtype ! --src-type LOCAL --dst-type LOCAL -j DROP", 3, 0, false, PORT_LOCAL},
-	{F4 | F6, FW_RAW, "PREROUTING", "-d %H ! -i %D -p %Q -m %Q --dport %O -m addrtype ! --src-type LOCAL -j DROP", 3, 0, false, PORT_LOCAL_AT},
-	{F4 | F6, FW_RAW, "PREROUTING", "! -i %D -p %Q -m %Q --dport %O -m addrtype --dst-type LOCAL -j " LAN, 3, 0, false, PORT_LAN},
-	{F4 | F6, FW_RAW, "PREROUTING", "-d %H ! -i %D -p %Q -m %Q --dport %O -j " LAN, 3, 0, false, PORT_LAN_AT},
-	{F4 | F6, FW_RAW, LAN, "-m addrtype --src-type LOCAL -j RETURN", 1, 0, true, ON_LIMITED},
-	{F6, FW_RAW, LAN, "-s fe80::/10 -j RETURN", 1, 1, true, ON_LIMITED},
-	{F4 | F6, FW_RAW, LAN, "-s %N -i %D -j RETURN", 2, 0, true, ON_LINK_FROM},
-	{F4 | F6, FW_RAW, LAN, "-j DROP", 9, 0, true, ON_LIMITED},
 };
 
 static const struct {
@@ -123,7 +79,7 @@ static const struct {
 	{FW_FILTER, ISOLATE_2, false, ALWAYS},
 	{FW_FILTER, "DOCKER-USER", true, ALWAYS},
 	{FW_NAT, "DOCKER", false, ALWAYS},
-	{FW_RAW, LAN, false, ON_LIMITED},
+	{FW_RAW, FW_LAN, false, ON_LIMITED},
 };
 
 /* Colon-separated. */
@@ -156,11 +112,10 @@ static bool applies(enum when when, const struct network *n, enum fw_family f, c
 	case PORT_LOCAL_AT:
 	case PORT_LAN:
 	case PORT_LAN_AT:
-	case ON_LIMITED: /* want_skeleton */
+	case ON_LIMITED:
 	case ON_LINK_FROM:
-		return false; /* fw_want_port */
 	case LINK:
-		return false; /* fw_want_links */
+		return false; /* fw_port.c */
 	case ON_HAIRPIN:
 		return nat && !c->userland_proxy;
 	case ON_ISOLATED:
@@ -228,137 +183,8 @@ int fw_rank_cmp(const struct fw_rank *a, const struct fw_rank *b)
 	return a->k < b->k ? -1 : a->k > b->k;
 }
 
-/* iptables-save quotes a comment with any other character. */
-static const char comment_plain[] = "_-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-
-/* What stands at the %s of a shape. */
-struct blanks {
-	char device[KIFNAME], trusted[KIFNAME];
-	const char *mark;
-	struct prefix subnet;
-	struct ip source;
-	char proto[8];
-	struct ip ip, host;
-	unsigned port, host_port, count;
-};
-
-static void fill_ports(unsigned first, unsigned count, struct buf *b)
-{
-	buf_printf(b, count > 1 ? "%u:%u" : "%u", first, first + count - 1);
-}
-
-/* A run that keeps its numbers needs none; one that is moved is told from where (iptables 1.8, revision 2 of DNAT). */
-static void fill_target(const struct blanks *v, struct buf *b)
-{
-	char t[IP_TEXT];
-	bool v6 = v->ip.family == AF_INET6, plain = v->count > 1 && v->port == v->host_port;
-	ip_format(&v->ip, t);
-	buf_printf(b, v6 && !plain ? "[%s]" : "%s", t);
-	if (v->count > 1 && !plain)
-		buf_printf(b, ":%u-%u/%u", v->port, v->port + v->count - 1, v->host_port);
-	else if (!plain)
-		buf_printf(b, ":%u", v->port);
-}
-
-static void fill_host(const struct ip *ip, struct buf *b)
-{
-	char t[IP_TEXT];
-	buf_printf(b, "%s/%u", ip_format(ip, t), ip_bits(ip->family));
-}
-
-static void fill(const struct shape *s, const struct blanks *v, struct buf *b)
-{
-	char net[PREFIX_TEXT];
-	for (const char *p = s->text; *p; p++) {
-		if (*p != '%') {
-			buf_putc(b, *p);
-			continue;
-		}
-		switch (*++p) {
-		case 'D':
-			buf_puts(b, v->device);
-			break;
-		case 'S':
-			buf_puts(b, ip_format(&v->source, net));
-			break;
-		case 'A':
-			fill_host(&v->ip, b);
-			break;
-		case 'H':
-			fill_host(&v->host, b);
-			break;
-		case 'P':
-			fill_ports(v->port, v->count, b);
-			break;
-		case 'O':
-			fill_ports(v->host_port, v->count, b);
-			break;
-		case 'Q':
-			buf_puts(b, v->proto);
-			break;
-		case 'C':
-			buf_printf(b, strspn(v->device, comment_plain) == strlen(v->device) ? "%s" : "\"%s\"", v->device);
-			break;
-		case 'T':
-			buf_puts(b, v->trusted);
-			break;
-		case 'M':
-			buf_puts(b, v->mark);
-			break;
-		case 'L':
-			fill_target(v, b);
-			break;
-		default:
-			buf_puts(b, prefix_format(&v->subnet, net));
-		}
-	}
-}
-
-static const char *filled(const struct shape *s, const struct blanks *v, struct arena *a)
-{
-	OWN(own_buf) struct buf b = {0};
-	fill(s, v, &b);
-	return b.bad ? NULL : arena_dup(a, buf_str(&b));
-}
-
-static struct blanks blanks_of(const struct network *n, enum fw_family f)
-{
-	struct blanks v = {.subnet = f == FW_V6 ? n->v6.net : n->v4.net, .source = f == FW_V6 ? n->snat6 : n->snat4};
-	STR_COPY(v.device, n->bridge);
-	return v;
-}
-
-static int add_rule(const struct shape *s, enum fw_family f, struct unit u, const struct network *n,
-	const struct blanks *v, struct kstate *out, struct err *e)
-{
-	struct kobj o = {.kind = K_RULE,
-		.unit = u,
-		.rule = {.family = f, .table = s->table, .chain = s->chain, .text = filled(s, v, out->mem), .rank = rank_of(s, n)}};
-	return !o.rule.text || kstate_add(out, &o) < 0 ? err_nomem(e) : 0;
-}
-
-/* Which subnets are on-link at which interface: what those with scope lan are judged by. */
-static int want_on_link(const struct world *w, const struct netconf *c, enum fw_family f, const struct shape *s, struct kstate *out, struct err *e)
-{
-	struct unit u = {UNIT_HOST, ""};
-	const struct network *n;
-	for (size_t i = 0; i < c->naddrs; i++) {
-		struct blanks v = {.subnet = prefix_masked(&c->addrs[i].addr)};
-		bool one = v.subnet.len == ip_bits(v.subnet.ip.family);
-		if (!one && v.subnet.ip.family == (f == FW_V6 ? AF_INET6 : AF_INET) && STR_COPY(v.device, c->addrs[i].link))
-			try(add_rule(s, f, u, NULL, &v, out, e));
-	}
-	for (size_t i = 0; (n = world_next(w, NOUN_NETWORK, &i));) {
-		struct blanks v = blanks_of(n, f);
-		if (fw_has_family(c, n, f))
-			try(add_rule(s, f, u, NULL, &v, out, e));
-	}
-	return 0;
-}
-
 static int want_skeleton(const struct world *w, const struct netconf *c, enum fw_family f, struct kstate *out, struct err *e)
 {
-	bool limited = world_limited_ports(w) > 0;
 	struct blanks blanks = {.mark = c->accept_mark ? c->accept_mark : ""};
 	struct unit u = {UNIT_HOST, ""};
 	for (size_t i = 0; i < ARRAY_LEN(chains); i++) {
@@ -368,19 +194,15 @@ static int want_skeleton(const struct world *w, const struct netconf *c, enum fw
 				.table = chains[i].table,
 				.chain = chains[i].name,
 				.keep = chains[i].keep}};
-		if ((limited || chains[i].when != ON_LIMITED) && kstate_add(out, &o) < 0)
+		if ((chains[i].when != ON_LIMITED || world_limited_ports(w)) && kstate_add(out, &o) < 0)
 			return err_nomem(e);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
 		const struct shape *s = &shapes[i];
-		if (!s->host || !(s->families & (1 << f)))
-			continue;
-		if (s->when == ON_LIMITED ? limited : applies(s->when, NULL, f, c))
-			try(add_rule(s, f, u, NULL, &blanks, out, e));
-		else if (s->when == ON_LINK_FROM && limited)
-			try(want_on_link(w, c, f, s, out, e));
+		if (s->host && (s->families & (1 << f)) && applies(s->when, NULL, f, c))
+			try(fw_shape_want(s, f, u, rank_of(s, NULL), &blanks, out, e));
 	}
-	return 0;
+	return fw_port_want_host(w, c, f, out, e);
 }
 
 int fw_want_host(const struct world *w, const struct netconf *c, struct kstate *out, struct err *e)
@@ -411,14 +233,14 @@ int fw_want_host(const struct world *w, const struct netconf *c, struct kstate *
 static int want_shape(const struct shape *s, enum fw_family f, const struct network *n, struct kstate *out, struct err *e)
 {
 	struct unit u = {UNIT_NETWORK, n->id};
-	struct blanks blanks = blanks_of(n, f);
+	struct blanks blanks = fw_blanks_of(n, f);
 	if (s->when != ON_TRUSTED)
-		return add_rule(s, f, u, n, &blanks, out, e);
+		return fw_shape_want(s, f, u, rank_of(s, n), &blanks, out, e);
 	for (const char *p = trusted(n); *p;) {
 		size_t len = strcspn(p, ":");
 		snprintf(blanks.trusted, sizeof(blanks.trusted), "%.*s", (int)len, p);
 		if (len && len < KIFNAME)
-			try(add_rule(s, f, u, n, &blanks, out, e));
+			try(fw_shape_want(s, f, u, rank_of(s, n), &blanks, out, e));
 		p += len + (p[len] == ':');
 	}
 	return 0;
@@ -439,228 +261,6 @@ int fw_want_network(
 				try(want_shape(&shapes[i], (enum fw_family)f, n, out, e));
 	}
 	return 0;
-}
-
-static bool port_applies(enum when when, const struct netconf *c, const struct network *n, const struct port *p)
-{
-	enum gw_mode mode = p->ip.family == AF_INET6 ? n->gw_mode6 : n->gw_mode4;
-	bool nat = port_is_nat(p), any = ip_is_unspecified(&p->host_ip);
-	if (when == PORT_OPEN)
-		return nat ? mode == GW_NAT : !p->host_port;
-	if (when == PORT_LOOPBACK)
-		return nat && ip_is_loopback(&p->host_ip);
-	if (when == PORT_LOCAL || when == PORT_LOCAL_AT)
-		return nat && p->scope == SCOPE_LOCAL && any == (when == PORT_LOCAL);
-	if (when == PORT_LAN || when == PORT_LAN_AT)
-		return nat && p->scope == SCOPE_LAN && any == (when == PORT_LAN);
-	/* Without the proxy, the container's own network is led to the port, too; but it is not this host. */
-	bool others_only = c->userland_proxy || p->scope == SCOPE_LOCAL;
-	if (when == PORT_ANYWHERE || when == PORT_ANYWHERE_OFF)
-		return nat && any && others_only == (when == PORT_ANYWHERE);
-	return (when == PORT_AT || when == PORT_AT_OFF) && nat && !any && others_only == (when == PORT_AT);
-}
-
-/* The higher number first, as dockerd's. */
-static struct fw_rank port_rank(const struct shape *s, const struct network *n, const struct blanks *v)
-{
-	unsigned port = s->when == PORT_OPEN || s->when == LINK ? v->port : v->host_port;
-	return (struct fw_rank){.cls = s->cls, .seq = n && s->when != PORT_LOOPBACK ? n->seq : 0, .k = 65535 - (int)port};
-}
-
-int fw_want_port(const struct world *w, const struct netconf *c, const struct port *p, struct kstate *out, struct err *e)
-{
-	const struct network *n = world_network(w, p->network);
-	enum fw_family f = p->ip.family == AF_INET6 ? FW_V6 : FW_V4;
-	unsigned step = p->count > LIMIT_PORT_RUN ? p->count : 1;
-	if (!n || !fw_has_family(c, n, f))
-		return 0;
-	if (c->nftables)
-		return fw_nft_want_port(w, n, p, out, e);
-	for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
-		const struct shape *s = &shapes[i];
-		if (!(s->families & (1 << f)) || !port_applies(s->when, c, n, p))
-			continue;
-		struct blanks v = blanks_of(n, f);
-		STR_COPY(v.proto, port_proto_name(p->proto));
-		v.ip = p->ip;
-		v.host = p->host_ip;
-		v.count = step;
-		for (unsigned k = 0; k < p->count; k += step) {
-			v.port = p->port + k;
-			v.host_port = p->host_port ? p->host_port + k : 0;
-			struct kobj o = {.kind = K_RULE,
-				.unit = {UNIT_SANDBOX, p->container},
-				.rule = {.family = f, .table = s->table, .chain = s->chain, .text = filled(s, &v, out->mem), .rank = port_rank(s, n, &v)}};
-			if (!o.rule.text || kstate_add(out, &o) < 0)
-				return err_nomem(e);
-		}
-	}
-	return 0;
-}
-
-static int want_link(const struct netconf *c, const struct network *n, const struct endpoint *own, const struct endpoint *target, const struct link_port *p,
-	struct kstate *out, struct err *e)
-{
-	struct blanks v = blanks_of(n, FW_V4);
-	v.host = own->ip4;
-	v.ip = target->ip4;
-	v.port = p->first;
-	v.count = p->count;
-	STR_COPY(v.proto, port_proto_name(p->proto));
-	if (!fw_has_family(c, n, FW_V4) || !ip_is_set(&v.host) || !ip_is_set(&v.ip))
-		return 0;
-	if (c->nftables)
-		return fw_nft_want_link(own->thing.key, &v.host, &v.ip, p, out, e);
-	for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
-		const struct shape *s = &shapes[i];
-		if (s->when != LINK)
-			continue;
-		struct kobj o = {.kind = K_RULE,
-			.unit = {UNIT_ENDPOINT, own->thing.key},
-			.rule = {.family = FW_V4, .table = s->table, .chain = s->chain, .text = filled(s, &v, out->mem), .rank = port_rank(s, n, &v)}};
-		if (!o.rule.text || kstate_add(out, &o) < 0)
-			return err_nomem(e);
-	}
-	return 0;
-}
-
-int fw_want_links(const struct world *w, const struct netconf *c, const struct endpoint *ep, struct kstate *out, struct err *e)
-{
-	const struct network *n = world_network(w, ep->network);
-	const struct container *ct = world_container(w, ep->container);
-	struct link *links;
-	struct link_port *ports;
-	size_t count, nports;
-	if (!n || !n->is_default || n->icc || !ct)
-		return 0;
-	if (links_of(w, ct, out->mem, &links, &count) < 0)
-		return err_nomem(e);
-	for (size_t i = 0; i < count; i++) {
-		const struct endpoint *target = links[i].target ? links_endpoint(w, links[i].target->id) : NULL;
-		bool again = false; /* by another alias */
-		for (size_t k = 0; k < i; k++)
-			again |= links[k].target == links[i].target;
-		if (!target || again)
-			continue;
-		if (links_ports(links[i].target, out->mem, &ports, &nports) < 0)
-			return err_nomem(e);
-		for (size_t k = 0; k < nports; k++)
-			try(want_link(c, n, ep, target, &ports[k], out, e));
-	}
-	return 0;
-}
-
-/* The next word of a text, at most size - 1 bytes; false when it is empty or longer. */
-static bool take_word(const char **text, char *out, size_t size)
-{
-	size_t n = strcspn(*text, " ");
-	if (n == 0 || n >= size)
-		return false;
-	memcpy(out, *text, n);
-	out[n] = '\0';
-	*text += n;
-	return true;
-}
-
-static bool read_ports(const char *word, unsigned *first, unsigned *count)
-{
-	char *end;
-	unsigned long lo = strtoul(word, &end, 10), hi = *end == ':' ? strtoul(end + 1, &end, 10) : lo;
-	*first = (unsigned)lo;
-	*count = (unsigned)(hi - lo + 1);
-	return lo > 0 && lo <= hi && hi <= 65535 && *end == '\0';
-}
-
-static bool read_host(const char *word, enum fw_family f, struct ip *out)
-{
-	struct prefix p;
-	if (prefix_parse(word, &p) < 0 || p.len != ip_bits(p.ip.family) || p.ip.family != (f == FW_V6 ? AF_INET6 : AF_INET))
-		return false;
-	*out = p.ip;
-	return true;
-}
-
-/* "A", "A:80", "A:80-89/8080"; an address of IPv6 with a port is in brackets. */
-static bool read_target(const char *word, enum fw_family f, struct blanks *v)
-{
-	char ip[IP_TEXT];
-	bool brackets = *word == '[';
-	size_t n = brackets ? strcspn(++word, "]") : f == FW_V6 ? strlen(word) : strcspn(word, ":");
-	if (n >= sizeof(ip))
-		return false;
-	memcpy(ip, word, n);
-	ip[n] = '\0';
-	word += n + (brackets && word[n]);
-	v->port = *word == ':' ? (unsigned)strtoul(word + 1, NULL, 10) : v->host_port;
-	return ip_parse(ip, &v->ip) >= 0 && v->ip.family == (f == FW_V6 ? AF_INET6 : AF_INET);
-}
-
-/* One word for one %. The device must be the same everywhere; the subnet may be any of the family. */
-static bool read_blank(char what, const char *word, enum fw_family f, struct blanks *v)
-{
-	char device[KIFNAME];
-	switch (what) {
-	case 'N':
-		return prefix_parse(word, &v->subnet) >= 0 && v->subnet.ip.family == (f == FW_V6 ? AF_INET6 : AF_INET);
-	case 'S':
-		return ip_parse(word, &v->source) >= 0;
-	case 'A':
-		return read_host(word, f, &v->ip);
-	case 'H':
-		return read_host(word, f, &v->host);
-	case 'P':
-		return read_ports(word, &v->port, &v->count);
-	case 'O':
-		return read_ports(word, &v->host_port, &v->count);
-	case 'Q':
-		return STR_COPY(v->proto, word);
-	case 'T':
-		return STR_COPY(v->trusted, word);
-	case 'M':
-		return true;
-	case 'L':
-		return read_target(word, f, v);
-	default:
-		if (!STR_COPY(device, word) || (v->device[0] && !streq(v->device, device)))
-			return false;
-		return STR_COPY(v->device, device);
-	}
-}
-
-static bool is_port(const struct shape *s)
-{
-	return s->when >= PORT_OPEN && s->when <= LINK;
-}
-
-/* Matches a line against a shape. What is read of a port must make the same text again. */
-static bool matches(const struct shape *s, enum fw_family f, const char *text, struct blanks *v)
-{
-	const char *whole = text;
-	uint8_t proto;
-	*v = (struct blanks){0};
-	for (const char *p = s->text; *p; p++) {
-		char word[128];
-		if (*p != '%') {
-			if (*text++ != *p)
-				return false;
-			continue;
-		}
-		bool quoted = *++p == 'C' && *text == '"';
-		text += quoted;
-		if (!take_word(&text, word, sizeof(word)))
-			return false;
-		size_t len = strlen(word);
-		if (quoted && word[len - 1] != '"')
-			return false;
-		word[len - quoted] = '\0';
-		if (!read_blank(*p, word, f, v))
-			return false;
-	}
-	if (*text || !is_port(s))
-		return *text == '\0';
-	OWN(own_buf) struct buf b = {0};
-	fill(s, v, &b);
-	return !b.bad && streq(buf_str(&b), whole) && port_proto_parse(v->proto, &proto) >= 0 && streq(port_proto_name(proto), v->proto);
 }
 
 struct finder {
@@ -688,53 +288,33 @@ static const struct network *network_of(const struct finder *f, const struct bla
 	return f->known && ip_is_set(&v->ip) ? world_subnet_overlapping(f->known, &at, NULL) : NULL;
 }
 
-static const char *claim_text(struct arena *a, const char *proto, const struct ip *host, unsigned first, unsigned count)
-{
-	char ip[IP_TEXT];
-	return arena_printf(a, "%s/%s/%u+%u", proto, ip_format(host, ip), first, count);
-}
-
-int fw_port_claims(const struct port *p, struct arena *a, struct strv *out)
-{
-	unsigned step = p->count > LIMIT_PORT_RUN ? p->count : 1;
-	if (!p->host_port || !ip_is_loopback(&p->host_ip))
-		return 0;
-	for (unsigned k = 0; k < p->count; k += step) {
-		const char *t = claim_text(a, port_proto_name(p->proto), &p->host_ip, p->host_port + k, step);
-		if (!t || strv_add(a, out, t) < 0)
-			return -ENOMEM;
-	}
-	return 0;
-}
-
-/* A drop for a loopback address names nothing but the port: it is ours while that is published, or claimed. */
-static bool is_published(const struct finder *f, const struct blanks *v)
-{
-	uint8_t proto;
-	const char *claim = f->marked ? claim_text(f->out->mem, v->proto, &v->host, v->host_port, v->count) : NULL;
-	if (claim && strv_has(f->marked, claim))
-		return true;
-	return f->known && port_proto_parse(v->proto, &proto) >= 0 && world_port_overlapping(f->known, proto, &v->host, (uint16_t)v->host_port, v->count);
-}
-
 static bool is_ours(const struct finder *f, const struct shape *s, const struct network *n, const struct blanks *v)
 {
 	if (s->host || n)
 		return true;
 	if (s->when == PORT_LOOPBACK)
-		return is_published(f, v);
+		return fw_port_is_known(f->known, f->marked, v, f->out->mem);
 	return v->device[0] && (streq(v->device, f->conf->bridge) || (f->marked && strv_has(f->marked, v->device)));
+}
+
+static const struct shape *shape_at(size_t i)
+{
+	size_t n;
+	const struct shape *ports = fw_port_shapes(&n);
+	if (i < ARRAY_LEN(shapes))
+		return &shapes[i];
+	return i - ARRAY_LEN(shapes) < n ? &ports[i - ARRAY_LEN(shapes)] : NULL;
 }
 
 /* Fills *o when the line is a rule of ours. */
 static bool recognise_line(const struct finder *f, const struct fw_line *line, struct kobj *o)
 {
 	const struct fw_listing *l = f->l;
-	for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
-		const struct shape *s = &shapes[i];
+	const struct shape *s;
+	for (size_t i = 0; (s = shape_at(i)); i++) {
 		struct blanks v;
 		if (s->table != l->table || !(s->families & (1 << l->family)) || !streq(s->chain, line->chain) ||
-			!matches(s, l->family, line->text, &v))
+			!fw_shape_matches(s, l->family, line->text, &v))
 			continue;
 		const struct network *n = s->host ? NULL : network_of(f, &v);
 		if (!is_ours(f, s, n, &v))
@@ -744,7 +324,7 @@ static bool recognise_line(const struct finder *f, const struct fw_line *line, s
 		o->rule.table = l->table;
 		o->rule.chain = s->chain;
 		o->rule.text = line->text;
-		o->rule.rank = is_port(s) ? port_rank(s, n, &v) : rank_of(s, n);
+		o->rule.rank = fw_shape_is_port(s) ? fw_port_rank(s, n, &v) : rank_of(s, n);
 		if (!s->host && !n && s->when != PORT_LOOPBACK) /* a leftover: it has no place among the others */
 			o->rule.rank.k = FW_MISPLACED;
 		return true;

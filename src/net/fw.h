@@ -1,6 +1,6 @@
 /* fw: the firewall as the classic iptables layout that dockerd 20.10 to 27 wrote, with a protection in table raw. Pure.
  *
- * One table of shapes (fw.c) says which rules there are. Wanting a rule fills a shape; recognising one in a listing
+ * Tables of shapes (fw.c, fw_port.c) say which rules there are. Wanting a rule fills a shape; recognising one in a listing
  * matches a shape: so what is ours is exactly what we would write, on a device that is ours. fw_iptables.c reads
  * iptables-save and writes for iptables-restore. */
 #pragma once
