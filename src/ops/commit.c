@@ -41,12 +41,17 @@ static int request_of(struct core *c, const struct container *ct, const struct i
 	return *out ? 0 : err_nomem(e);
 }
 
+struct committed {
+	const struct container *container;
+	const char *message, *tag;
+};
+
 static int committed(void *arg, struct op *op, const json_t *result, struct err *e)
 {
-	const struct container *ct = arg;
+	const struct committed *of = arg;
 	const char *id = json_string_value(json_object_get(json_array_get(json_object_get(result, "images"), 0), "id"));
 	(void)e;
-	op_container_event(op, ct, "commit", "imageID", arena_printf(&op->mem, "sha256:%s", id ? id : ""), NULL);
+	op_container_event(op, of->container, "commit", "comment", of->message, "imageID", arena_printf(&op->mem, "sha256:%s", id ? id : ""), "imageRef", of->tag, NULL);
 	return 0;
 }
 
@@ -59,7 +64,8 @@ static int commit(struct core *c, const struct container *ct, const struct image
 	try(tag_of(q, a, &tag, e));
 	try(request_of(c, ct, q, tag, &request, e));
 	try(engine_open_upper(c->engine, ct->id, &upper, e));
-	const struct image_run r = {.verb = "commit", .argv = argv, .input = -1, .output = -1, .dir = upper, .request = request, .id = out_id, .more = committed, .arg = (void *)(uintptr_t)ct};
+	struct committed of = {.container = ct, .message = q->message ? q->message : "", .tag = tag};
+	const struct image_run r = {.verb = "commit", .argv = argv, .input = -1, .output = -1, .dir = upper, .request = request, .id = out_id, .more = committed, .arg = &of};
 	return image_run(c, &r, a, e);
 }
 

@@ -16,6 +16,15 @@ void event_of_container(struct core *c, const struct container *ct, const char *
 		events_publish(c->events, &ev);
 }
 
+void event_of_image(struct core *c, const struct image *img, const char *action)
+{
+	OWN(arena_free) struct arena a = {0};
+	struct event ev = {.type = "image", .action = action, .id = arena_printf(&a, "sha256:%s", img->id), .attributes = kvs_copy(&a, &img->config.labels), .time = clock_real_ns()};
+	(void)kvs_set(&a, &ev.attributes, "name", ev.id ? ev.id : "");
+	if (!a.bad)
+		events_publish(c->events, &ev);
+}
+
 void event_of_prune(struct core *c, const char *type, int64_t freed)
 {
 	OWN(arena_free) struct arena a = {0};

@@ -5,6 +5,8 @@
 
 /* With the attributes that every container event has, and up to two more (NULL: none). */
 void event_of_container(struct core *c, const struct container *ct, const char *action, const char *k1, const char *v1, const char *k2, const char *v2);
+/* With its id as its name, and its labels. */
+void event_of_image(struct core *c, const struct image *img, const char *action);
 /* The objects of a type that nobody used were removed, and so many bytes are free again. */
 void event_of_prune(struct core *c, const char *type, int64_t freed);
 /* struct engine_conf.on_exec */

@@ -27,7 +27,7 @@ int op_image_tag(struct core *c, const char *term, const char *repo, const char 
 	struct tag *t = tag_new(ref, img->id);
 	if (!t)
 		return err_nomem(e);
-	op_event(&op, "image", "tag", arena_printf(&op.mem, "sha256:%s", img->id), "name", ref, NULL);
+	op_image_event(&op, img, "tag", arena_printf(&op.mem, "sha256:%s", img->id), ref);
 	try(world_put(op.next, t, e));
 	return op_commit(&op, e);
 }
@@ -80,16 +80,20 @@ static int tell_deleted(struct arena *a, struct kvs *deleted, const char *key, c
 	return 0;
 }
 
-static int untag(struct op *op, const char *ref, struct arena *a, struct kvs *deleted, struct err *e)
+static int untag(struct op *op, const struct image *img, const char *ref, struct arena *a, struct kvs *deleted, struct err *e)
 {
 	char key[THING_KEY]; /* ref may go with the tag */
+	const char *full = arena_printf(&op->mem, "sha256:%s", img->id);
 	STR_COPY(key, ref);
+	if (!full)
+		return err_nomem(e);
 	try(world_del(op->next, NOUN_TAG, key, e));
+	op_image_event(op, img, "untag", full, full);
 	return tell_deleted(a, deleted, "Untagged", key, e);
 }
 
 /* An image without tags leaves the world. */
-static int drop_image(struct op *op, const struct image *img, const char *term, struct arena *a, struct kvs *deleted, struct err *e)
+static int drop_image(struct op *op, const struct image *img, struct arena *a, struct kvs *deleted, struct err *e)
 {
 	char id[ID_TEXT];
 	STR_COPY(id, img->id);
@@ -97,7 +101,7 @@ static int drop_image(struct op *op, const struct image *img, const char *term, 
 	const char *full = arena_printf(&op->mem, "sha256:%s", id);
 	if (!full)
 		return err_nomem(e);
-	op_event(op, "image", "delete", full, "name", term, NULL);
+	op_image_event(op, NULL, "delete", full, full);
 	return tell_deleted(a, deleted, "Deleted", full, e);
 }
 
@@ -181,8 +185,8 @@ static int remove_image(struct op *op, const char *term, bool force, struct aren
 		try(removable(op->next, img, term, !ref, is_single(tags, n), force, e));
 	for (size_t i = 0; i < n; i++)
 		if (go[i])
-			try(untag(op, tags[i]->thing.key, a, out, e));
-	return going == n && !user_of_image(op->next, img->id, false) ? drop_image(op, img, term, a, out, e) : 0;
+			try(untag(op, img, tags[i]->thing.key, a, out, e));
+	return going == n && !user_of_image(op->next, img->id, false) ? drop_image(op, img, a, out, e) : 0;
 }
 
 /* The images that change() takes go, and with them the layers that no other has. freed may be NULL. */
@@ -288,8 +292,8 @@ static int prune_one(struct op *op, const char *id, struct arena *a, struct kvs 
 	const struct image *img = world_get(op->next, NOUN_IMAGE, id);
 	const struct tag **tags = world_tags_of_image(op->next, &op->mem, id, &ntags);
 	for (size_t i = 0; i < ntags; i++)
-		try(untag(op, tags[i]->thing.key, a, deleted, e));
-	return drop_image(op, img, id, a, deleted, e);
+		try(untag(op, img, tags[i]->thing.key, a, deleted, e));
+	return drop_image(op, img, a, deleted, e);
 }
 
 struct pruning {

@@ -76,10 +76,19 @@ static int put_tag(struct op *op, const char *ref, const char *id, struct err *e
 	return tag ? world_put(op->next, tag, e) : err_nomem(e);
 }
 
-static int put_tags(struct op *op, const json_t *j, const char *id, const struct image_run *r, struct arena *a, struct err *e)
+/* Told are names that are given here; those that come along with an image, in its archive or from its registry, are not. */
+static bool gives_names(const char *verb)
+{
+	return streq(verb, "import") || streq(verb, "commit");
+}
+
+static int put_tags(struct op *op, const json_t *j, const struct image *img, const struct image_run *r, struct arena *a, struct err *e)
 {
 	size_t i;
 	json_t *t;
+	const char *id = img->id, *full = arena_printf(a, "sha256:%s", id);
+	if (!full)
+		return err_nomem(e);
 	json_array_foreach(json_object_get(j, "digests"), i, t)
 		try(put_tag(op, json_string_value(t) ? json_string_value(t) : "", id, e));
 	json_array_foreach(json_object_get(j, "tags"), i, t)
@@ -88,10 +97,13 @@ static int put_tags(struct op *op, const json_t *j, const char *id, const struct
 		try(put_tag(op, ref, id, e));
 		if (r->loaded)
 			try(strv_add(a, r->loaded, arena_printf(a, "Loaded image: %s", ref)));
-		op_event(op, "image", "tag", arena_printf(a, "sha256:%s", id), "name", ref, NULL);
+		if (gives_names(r->verb))
+			op_image_event(op, img, "tag", full, ref);
 	}
 	if (r->loaded && i == 0)
-		try(strv_add(a, r->loaded, arena_printf(a, "Loaded image ID: sha256:%s", id)));
+		try(strv_add(a, r->loaded, arena_printf(a, "Loaded image ID: %s", full)));
+	if (!r->more)
+		op_image_event(op, img, r->verb, full, full);
 	return 0;
 }
 
@@ -111,7 +123,7 @@ static int put_image(struct op *op, const json_t *j, const struct image_run *run
 		return r;
 	}
 	try(world_put(op->next, img, e));
-	return put_tags(op, j, id, run, a, e);
+	return put_tags(op, j, img, run, a, e);
 }
 
 static int keep(struct core *c, const struct image_run *r, const json_t *result, struct arena *a, struct err *e)
@@ -130,8 +142,6 @@ static int keep(struct core *c, const struct image_run *r, const json_t *result,
 		return err_as(e, ERR_INVALID, "the archive holds no image");
 	if (r->more)
 		try(r->more(r->arg, &op, result, e));
-	else
-		op_event(&op, "image", r->verb, r->id ? arena_printf(a, "sha256:%s", r->id) : "", NULL);
 	try(op_commit(&op, e));
 	for (i = 0; i < spare.n; i++)
 		if (engine_layer_remove(c->engine, spare.v[i], &gone) < 0)

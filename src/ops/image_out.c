@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/ref.h"
+#include "ops/happen.h"
 #include "ops/image_job.h"
 
 /* The domain and path of a stored reference "repo:tag" or "repo@digest". */
@@ -120,6 +121,21 @@ int op_image_save_check(struct core *c, const struct strv *names, struct arena *
 	return save_list(c, names, a, &list, e);
 }
 
+static void tell_saved(struct core *c, const json_t *list)
+{
+	size_t i;
+	json_t *row;
+	json_array_foreach(list, i, row)
+	{
+		const struct image *img = world_image(core_read(c), json_string_value(json_object_get(row, "id")));
+		img = img ? thing_ref(img) : NULL;
+		core_read_end(c);
+		if (img)
+			event_of_image(c, img, "save");
+		thing_unref((void *)(uintptr_t)img);
+	}
+}
+
 /* Layers stay while their archives are read. */
 int op_image_save(struct core *c, const struct strv *names, int out, const struct image_stream *stream, struct arena *a, struct err *e)
 {
@@ -130,7 +146,9 @@ int op_image_save(struct core *c, const struct strv *names, int out, const struc
 	try(save_list(c, names, a, &list, e));
 	json_object_set(request, "images", list);
 	const struct image_run r = {.verb = "save", .argv = argv, .input = -1, .output = out, .dir = layers, .request = request, .stream = stream, .result = &result};
-	return image_run(c, &r, a, e);
+	try(image_run(c, &r, a, e));
+	tell_saved(c, list);
+	return 0;
 }
 
 /* --- push --- */
@@ -174,6 +192,7 @@ static int keep_digests(struct core *c, const char *repo, const json_t *images, 
 		const char *tag = json_string_value(json_object_get(p, "tag")), *digest = json_string_value(json_object_get(p, "digest"));
 		if (!tag || !digest || !ref_is_sha256(digest))
 			return err_set(e, -EPROTO, "pontoon-image: a manifest without tag or digest");
+		const struct image *pushed = NULL;
 		json_array_foreach(images, k, im)
 		{
 			const char *id = json_string_value(json_object_get(im, "id"));
@@ -181,6 +200,7 @@ static int keep_digests(struct core *c, const char *repo, const json_t *images, 
 			{
 				if (!streq(json_string_value(t), tag) || !world_image(op.next, id))
 					continue;
+				pushed = world_image(op.next, id);
 				struct tag *new = tag_new(arena_printf(&op.mem, "%s@%s", repo, digest), id);
 				if (!new)
 					return err_nomem(e);
@@ -190,7 +210,7 @@ static int keep_digests(struct core *c, const char *repo, const json_t *images, 
 		const char *full = arena_printf(&op.mem, "%s:%s", repo, tag);
 		if (!full)
 			return err_nomem(e);
-		op_event(&op, "image", "push", full, "name", repo, NULL);
+		op_image_event(&op, pushed, "push", full, repo);
 	}
 	return op_commit(&op, e);
 }

@@ -261,3 +261,14 @@ void op_container_event(struct op *op, const struct container *c, const char *ac
 	add_attributes(op, ev, ap);
 	va_end(ap);
 }
+
+void op_image_event(struct op *op, const struct image *img, const char *action, const char *id, const char *name)
+{
+	struct event *ev = event_new(op);
+	if (!ev)
+		return;
+	*ev = (struct event){.type = "image", .action = arena_dup(&op->mem, action), .id = arena_dup(&op->mem, id)};
+	if (img)
+		ev->attributes = kvs_copy(&op->mem, &img->config.labels);
+	(void)kvs_set(&op->mem, &ev->attributes, "name", name);
+}

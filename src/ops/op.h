@@ -26,3 +26,5 @@ void op_end(struct op *op);                                                   /*
 void op_event(struct op *op, const char *type, const char *action, const char *id, ...);
 /* The attributes that every container event has (image, name, labels) come by themselves. */
 void op_container_event(struct op *op, const struct container *c, const char *action, ...);
+/* Of an image: its labels, and the name that is told. img NULL: it has gone, and its labels with it. */
+void op_image_event(struct op *op, const struct image *img, const char *action, const char *id, const char *name);

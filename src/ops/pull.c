@@ -91,9 +91,9 @@ static int pulled(void *arg, struct op *op, const json_t *result, struct err *e)
 	const char *ref = arg;
 	struct ref r;
 	char repo[REF_TEXT];
-	(void)result;
+	const char *id = json_string_value(json_object_get(json_array_get(json_object_get(result, "images"), 0), "id"));
 	try(ref_parse(ref, &r, e));
-	op_event(op, "image", "pull", ref, "name", ref_repo(&r, repo), NULL);
+	op_image_event(op, id ? world_image(op->next, id) : NULL, "pull", ref, ref_repo(&r, repo));
 	return 0;
 }
 
