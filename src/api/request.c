@@ -63,6 +63,22 @@ int request_list(struct request *rq, const char *key, struct strv *out)
 	return q.r;
 }
 
+int request_platform(struct request *rq, const char *key, int since, const char **out, struct err *e)
+{
+	OWN(own_json) json_t *j = NULL;
+	const char *text = request_query(rq, key);
+	*out = "";
+	if (rq->minor < since || str_empty(text))
+		return 0;
+	if (json_parse(text, strlen(text), &j, e) < 0)
+		return err_ctx(e, "failed to parse platform");
+	const char *os = json_string_value(json_object_get(j, "os")), *arch = json_string_value(json_object_get(j, "architecture")), *variant = json_string_value(json_object_get(j, "variant"));
+	if (str_empty(os) || str_empty(arch))
+		return err_as(e, ERR_INVALID, "both OS and Architecture must be provided");
+	*out = arena_printf(&rq->mem, "%s/%s%s%s", os, arch, str_empty(variant) ? "" : "/", variant ? variant : "");
+	return *out ? 0 : err_nomem(e);
+}
+
 const char *request_header(const struct request *rq, const char *name)
 {
 	return MHD_lookup_connection_value(rq->conn, MHD_HEADER_KIND, name);

@@ -219,7 +219,7 @@ static int create(struct request *rq, struct err *e)
 	struct strv warnings = {0};
 	char id[ID_TEXT];
 	try(request_json(rq, &body, e));
-	try(op_container_create(rq->core, request_query(rq, "name"), body, rq->minor, &rq->mem, id, &warnings, e));
+	try(op_container_create(rq->core, request_query(rq, "name"), rq->minor >= 41 ? request_query(rq, "platform") : NULL, body, rq->minor, &rq->mem, id, &warnings, e));
 	json_t *list_json = json_array();
 	for (size_t i = 0; i < warnings.n; i++)
 		json_array_append_new(list_json, json_string(warnings.v[i]));

@@ -28,10 +28,25 @@ static int list(struct request *rq, struct err *e)
 	return r < 0 ? r : reply_json(rq, 200, STEAL(j));
 }
 
+int route_image_fits(struct request *rq, const char *key, int since, const char *name, struct err *e)
+{
+	const char *text;
+	struct platform host = platform_here(), want;
+	const struct image *img;
+	try(request_platform(rq, key, since, &text, e));
+	if (!*text)
+		return 0;
+	try(platform_parse(text, &host, &want, e));
+	int r = world_find_image(core_read(rq->core), name, &img, NULL) < 0 ? 0 : image_fits(img, name, &want, e);
+	core_read_end(rq->core);
+	return r;
+}
+
 static int inspect(struct request *rq, struct err *e)
 {
 	struct view v = view_of(rq);
 	const struct image *img;
+	try(route_image_fits(rq, "platform", 49, rq->args[0], e));
 	const struct world *w = core_read(rq->core);
 	int r = world_find_image(w, rq->args[0], &img, e);
 	json_t *j = r >= 0 ? view_image(&v, w, img, &rq->mem) : NULL;
@@ -42,6 +57,7 @@ static int inspect(struct request *rq, struct err *e)
 static int history(struct request *rq, struct err *e)
 {
 	const struct image *img;
+	try(route_image_fits(rq, "platform", 48, rq->args[0], e));
 	const struct world *w = core_read(rq->core);
 	int r = world_find_image(w, rq->args[0], &img, e);
 	OWN(own_json) json_t *all = r >= 0 && img->history ? json_loads(img->history, 0, NULL) : NULL;
@@ -121,7 +137,9 @@ static int load(struct request *rq, struct err *e)
 	OWN(own_buf) struct buf lines = {0};
 	struct strv loaded = {0};
 	struct image_source s = {.input = request_upload(rq), .stream = {.progress = request_bool(rq, "quiet", false) ? NULL : collect, .arg = &lines}};
-	try(op_image_load(rq->core, &s, &rq->mem, &loaded, e));
+	const char *platform;
+	try(request_platform(rq, "platform", 48, &platform, e));
+	try(op_image_load(rq->core, &s, platform, &rq->mem, &loaded, e));
 	for (size_t i = 0; i < loaded.n; i++)
 		add_line(&lines, "stream", arena_printf(&rq->mem, "%s\n", loaded.v[i]));
 	return reply_lines(rq, &lines, e);
@@ -139,6 +157,7 @@ static int tag(struct request *rq, struct err *e)
 static int remove_it(struct request *rq, struct err *e)
 {
 	struct kvs deleted;
+	try(route_image_fits(rq, "platforms", 50, rq->args[0], e));
 	try(op_image_remove(rq->core, rq->args[0], request_bool(rq, "force", false), request_bool(rq, "noprune", false), &rq->mem, &deleted, e));
 	json_t *j = json_array();
 	for (size_t i = 0; i < deleted.n; i++)

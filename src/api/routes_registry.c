@@ -128,11 +128,14 @@ static int run_push(struct work *w, struct err *e)
 
 static int push(struct request *rq, struct err *e)
 {
-	const char *tag = request_query(rq, "tag"), *auth = request_header(rq, "X-Registry-Auth");
+	const char *tag = request_query(rq, "tag"), *auth = request_header(rq, "X-Registry-Auth"), *named = str_empty(tag) ? rq->args[0] : arena_printf(&rq->mem, "%s:%s", rq->args[0], tag);
+	if (!named)
+		return err_nomem(e);
+	try(route_image_fits(rq, "platform", 46, named, e));
 	struct work *w = work_new(e);
 	if (!w)
 		return -ENOMEM;
-	w->pull.reference = str_empty(tag) ? arena_dup(&w->mem, rq->args[0]) : arena_printf(&w->mem, "%s:%s", rq->args[0], tag);
+	w->pull.reference = arena_dup(&w->mem, named);
 	w->pull.auth = arena_dup(&w->mem, auth ? auth : "");
 	int r = w->mem.bad ? err_nomem(e) : op_image_push_check(rq->core, w->pull.reference, &w->mem, e);
 	if (r < 0) {
@@ -151,6 +154,8 @@ static void save_run(void *arg, int sock)
 
 static int save(struct request *rq, const struct strv *names, struct err *e)
 {
+	for (size_t i = 0; i < names->n; i++)
+		try(route_image_fits(rq, "platform", 48, names->v[i], e));
 	struct work *w = work_new(e);
 	if (!w)
 		return -ENOMEM;

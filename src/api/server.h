@@ -49,6 +49,8 @@ void request_unref(struct request *rq);
 const char *request_query(const struct request *rq, const char *key); /* NULL if absent */
 bool request_bool(const struct request *rq, const char *key, bool fallback); /* "", 0, no, false, none are false */
 int request_int(const struct request *rq, const char *key, int64_t fallback, int64_t *out, struct err *e);
+/* JSON such as {"os":"linux","architecture":"arm64"}, which clients of API 1.<since> and later may send, as text; "" = none. */
+int request_platform(struct request *rq, const char *key, int since, const char **out, struct err *e);
 int request_list(struct request *rq, const char *key, struct strv *out); /* repeated keys */
 const char *request_header(const struct request *rq, const char *name);
 /* The body as JSON; an empty body gives *out = NULL. 400 for a wrong Content-Type or bad JSON. */

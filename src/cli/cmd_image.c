@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/platform.h"
 #include "base/ref.h"
 #include "base/units.h"
 #include "cli/cmd.h"
@@ -97,6 +98,23 @@ static void add_query(struct buf *q, const char *key, const char *value)
 	http_escape(q, value);
 }
 
+/* As the API wants it, in JSON. */
+static int add_platform(struct buf *q, const char *text, struct err *e)
+{
+	struct platform host = platform_here(), p;
+	if (str_empty(text))
+		return 0;
+	try(platform_parse(text, &host, &p, e));
+	OWN(own_json) json_t *j = json_pack("{s:s, s:s}", "os", p.os, "architecture", p.arch);
+	if (*p.variant)
+		json_object_set_new(j, "variant", json_string(p.variant));
+	OWN(own_free) char *json = j ? json_text(j) : NULL;
+	if (!json)
+		return err_nomem(e);
+	add_query(q, "platform", json);
+	return 0;
+}
+
 static int run_import(const struct parsed *p, struct arena *a)
 {
 	struct err e = {0};
@@ -119,25 +137,29 @@ static int run_import(const struct parsed *p, struct arena *a)
 	return r < 0 ? fail(&e, 1) : 0;
 }
 
-static const struct flag load_flags[] = {{"input", 'i', "string", "Read from this file instead of STDIN"}, {"quiet", 'q', NULL, "No progress"}, {"platform", 0, "string", "Platform of the image"}};
+static const struct flag load_flags[] = {{"input", 'i', "string", "Read from this file instead of STDIN"}, {"quiet", 'q', NULL, "No progress"}, {"platform", 0, "string", "Platform of the image, if there are several"}};
 
 static int run_load(const struct parsed *p, struct arena *a)
 {
 	struct err e = {0};
 	OWN(own_fd) int fd = -1;
+	OWN(own_buf) struct buf q = {0};
 	const char *input = flag_get(p, "input");
 	(void)a;
 	if (!input && isatty(STDIN_FILENO)) {
 		fprintf(stderr, "requested load from stdin, but stdin is empty\n");
 		return 1;
 	}
-	int r = open_input(input, &fd, &e);
+	buf_printf(&q, "/images/load?quiet=%d", flag_on(p, "quiet"));
+	int r = add_platform(&q, flag_get(p, "platform"), &e);
 	if (r >= 0)
-		r = upload(flag_on(p, "quiet") ? "/images/load?quiet=1" : "/images/load?quiet=0", fd, flag_on(p, "quiet"), &e);
+		r = open_input(input, &fd, &e);
+	if (r >= 0)
+		r = upload(buf_str(&q), fd, flag_on(p, "quiet"), &e);
 	return r < 0 ? fail(&e, 1) : 0;
 }
 
-static const struct flag save_flags[] = {{"output", 'o', "string", "Write to this file instead of STDOUT"}, {"platform", 0, "string", NULL}};
+static const struct flag save_flags[] = {{"output", 'o', "string", "Write to this file instead of STDOUT"}, {"platform", 0, "string", "Platform that the images must have"}};
 
 /* The archive goes to a file beside the one named and is renamed when it is whole. */
 static int save_to(int fd, const char *path, struct err *e)
@@ -169,6 +191,8 @@ static int run_save(const struct parsed *p, struct arena *a)
 	buf_puts(&q, "/images/get?x=1");
 	for (size_t i = 0; i < p->args.n; i++)
 		add_query(&q, "names", p->args.v[i]);
+	if (add_platform(&q, flag_get(p, "platform"), &e) < 0)
+		return fail(&e, 1);
 	if (!out)
 		return save_to(STDOUT_FILENO, buf_str(&q), &e) < 0 ? fail(&e, 1) : 0;
 	char *tmp = arena_printf(a, "%s.XXXXXX", out);

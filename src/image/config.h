@@ -2,7 +2,7 @@
 #pragma once
 
 #include "image/change.h"
-#include "image/platform.h"
+#include "base/platform.h"
 
 /* Makes the configuration of an imported image with one layer, in the shape of Docker's own. `created`: RFC 3339 text. The text is malloc'd. */
 struct config_import {

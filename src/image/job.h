@@ -34,7 +34,7 @@
 
 #include "base/json.h"
 #include "base/limits.h"
-#include "image/platform.h"
+#include "base/platform.h"
 
 struct job_budget { /* what is left of the limits; tests make them small */
 	uint64_t bytes;

@@ -34,6 +34,7 @@ struct want {               /* one image, as the archive describes it */
 struct load {
 	struct job *job;
 	const struct map *have;
+	const struct platform *want; /* NULL = any */
 	struct spool *spool;
 	struct arena arena;
 	struct want *wants;
@@ -232,7 +233,7 @@ static int merge_tags(struct load *l, struct job_image *to, const struct strv *t
 static int take_image(struct load *l, const struct want *w, struct err *e)
 {
 	OWN(own_buf) struct buf b = {};
-	char id[DIGEST_TEXT], q[NAME_QUOTED];
+	char id[DIGEST_TEXT], q[NAME_QUOTED], wanted[PLATFORM_TEXT], actual[PLATFORM_TEXT];
 	struct config_facts facts;
 
 	try(spool_load(l->spool, w->config, &b, e));
@@ -248,6 +249,9 @@ static int take_image(struct load *l, const struct want *w, struct err *e)
 		return err_as(e, ERR_INVALID,
 			"invalid manifest, layers length mismatch: %zu layers, %zu diff ids in the configuration %s",
 			w->layers.n, facts.diff_ids.n, name_quote(w->config, q));
+	if (l->want && !platform_match(l->want, &facts.platform))
+		return err_as(e, ERR_NOT_FOUND, "image with reference %s was found but its platform (%s) does not match the specified platform (%s)", w->tags.n ? w->tags.v[0] : digest_hex(id),
+			platform_format(&facts.platform, actual), platform_format(l->want, wanted));
 	for (size_t i = 0; i < w->layers.n; i++)
 		try(take_layer(l, w->layers.v[i], facts.diff_ids.v[i], e));
 	struct job_image *im = &l->images[l->nimages];
@@ -276,9 +280,9 @@ static int run(struct load *l, struct err *e)
 	return job_tell_result(l->job, &r, e);
 }
 
-int load_run(struct job *j, const struct map *have, struct err *e)
+int load_run(struct job *j, const struct map *have, const struct platform *want, struct err *e)
 {
-	struct load l = {.job = j, .have = have};
+	struct load l = {.job = j, .have = have, .want = want};
 	int r = run(&l, e);
 	spool_free(l.spool);
 	map_free(&l.done);

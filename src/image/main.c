@@ -5,7 +5,6 @@
 #include <locale.h>
 #include <signal.h>
 #include <sys/stat.h>
-#include <sys/utsname.h>
 
 #include "base/fd.h"
 #include "base/map.h"
@@ -53,7 +52,7 @@ static int usage(void)
 	fputs("usage: pontoon-image import --root DIR --job NAME [--message M] [--change C]... [--platform "
 	      "OS/ARCH[/VARIANT]] "
 	      "[--repo-tag R[:T]]\n"
-	      "       pontoon-image load --root DIR --job NAME [--have FILE]\n"
+	      "       pontoon-image load --root DIR --job NAME [--have FILE] [--platform OS/ARCH[/VARIANT]]\n"
 	      "       pontoon-image pack --root DIR --job NAME [--name NAME] [--as PATH]\n"
 	      "       pontoon-image stat|take --root DIR --job NAME --container DIR [--bind SPEC]... --path PATH\n"
 	      "       pontoon-image put --root DIR --job NAME --container DIR [--bind SPEC]... --path PATH [--owner UID:GID] [--keep-kinds yes] [--read-only yes]\n"
@@ -184,8 +183,11 @@ static int prepare_import_task(struct task *t, const char *dir UNUSED, struct er
 	return prepare_import(t->o, &t->host, &t->import, t->arena, e);
 }
 
+/* Of an archive for several platforms the one that is asked for, and not this machine's. */
 static int prepare_load(struct task *t, const char *dir UNUSED, struct err *e)
 {
+	if (!str_empty(t->o->platform))
+		try(platform_parse(t->o->platform, &t->host, &t->host, e));
 	return t->o->have ? read_have(t->o->have, &t->have_text, &t->have, e) : 0;
 }
 
@@ -303,7 +305,7 @@ static int act_import(struct task *t, struct job *j, struct err *e)
 }
 static int act_load(struct task *t, struct job *j, struct err *e)
 {
-	return load_run(j, &t->have, e);
+	return load_run(j, &t->have, str_empty(t->o->platform) ? NULL : &t->host, e);
 }
 static int act_pack(struct task *t, struct job *j, struct err *e)
 {
@@ -359,7 +361,7 @@ static int act_auth(struct task *t, struct job *j, struct err *e)
 
 static const struct verb verbs[] = {
 	{"import", BIT(OPT_MESSAGE) | BIT(OPT_CHANGE) | BIT(OPT_PLATFORM) | BIT(OPT_TAG), REPORT + 1, CONFINE_UNPACK, prepare_import_task, act_import},
-	{"load", BIT(OPT_HAVE), REPORT + 1, CONFINE_UNPACK, prepare_load, act_load},
+	{"load", BIT(OPT_HAVE) | BIT(OPT_PLATFORM), REPORT + 1, CONFINE_UNPACK, prepare_load, act_load},
 	{"pack", BIT(OPT_NAME) | BIT(OPT_AS), SOURCE + 1, CONFINE_PACK, prepare_view, act_pack},
 	{"stat", BIT(OPT_CONTAINER) | BIT(OPT_BIND) | BIT(OPT_PATH), SOURCE + 1, CONFINE_PACK, prepare_copy, act_stat},
 	{"take", BIT(OPT_CONTAINER) | BIT(OPT_BIND) | BIT(OPT_PATH), SOURCE + 1, CONFINE_PACK, prepare_copy, act_take},
@@ -383,13 +385,10 @@ static const struct verb *find_verb(const char *name)
 static int run(struct task *t, struct err *e)
 {
 	const struct verb *v = t->o->verb;
-	struct utsname uts;
 	struct job job;
 	const char *dir = NULL;
 
-	if (uname(&uts) < 0)
-		return err_errno(e, -errno, "uname");
-	t->host = platform_of_machine(uts.machine);
+	t->host = platform_here();
 	try(make_job_dir(t->o, t->arena, &dir, e));
 	if (v->prepare)
 		try(v->prepare(t, dir, e));

@@ -5,7 +5,7 @@
 
 #include "base/json.h"
 #include "base/limits.h"
-#include "image/platform.h"
+#include "base/platform.h"
 
 /* One element of manifest.json. Paths are as written. */
 struct manifest_saved {

@@ -80,6 +80,7 @@ static int get_manifest(struct pulling *p, const char *what, struct buf *text, c
 static int choose(struct pulling *p, const struct buf *text, const char *name, const struct manifest_desc **out, struct err *e)
 {
 	struct manifest_descs all;
+	char wanted[PLATFORM_TEXT];
 	try(manifest_read_index(buf_str(text), text->len, &p->arena, &all, e));
 	for (size_t i = 0; i < all.n; i++)
 		all.v[i].tag = NULL;
@@ -87,8 +88,7 @@ static int choose(struct pulling *p, const struct buf *text, const char *name, c
 	const struct platform *w = &p->pull->platform;
 	/* "a single one always fits" is for archives; here somebody may have asked for another one */
 	if (!d || (*d->platform.os && platform_match(w, &d->platform) == 0))
-		return err_as(e, ERR_NOT_FOUND, "no matching manifest for %s/%s%s%s in the manifest list entries of %s: it has %s", w->os, w->arch, *w->variant ? "/" : "", w->variant, name,
-			manifest_platforms(&all, &p->arena));
+		return err_as(e, ERR_NOT_FOUND, "no matching manifest for %s in the manifest list entries of %s: it has %s", platform_format(w, wanted), name, manifest_platforms(&all, &p->arena));
 	*out = d;
 	return 0;
 }
@@ -143,10 +143,10 @@ static int get_config(struct pulling *p, const struct manifest_image *m, struct 
 static int check_platform(const struct pulling *p, const struct config_facts *f, const char *name, struct err *e)
 {
 	const struct platform *w = &p->pull->platform;
+	char wanted[PLATFORM_TEXT], actual[PLATFORM_TEXT];
 	if (!p->pull->platform_given || !*f->platform.arch || platform_match(w, &f->platform))
 		return 0;
-	return err_as(e, ERR_NOT_FOUND, "image with reference %s was found but does not match the specified platform: wanted %s/%s%s%s, actual: %s/%s%s%s", name, w->os, w->arch, *w->variant ? "/" : "",
-		w->variant, f->platform.os, f->platform.arch, *f->platform.variant ? "/" : "", f->platform.variant);
+	return err_as(e, ERR_NOT_FOUND, "image with reference %s was found but its platform (%s) does not match the specified platform (%s)", name, platform_format(&f->platform, actual), platform_format(w, wanted));
 }
 
 /* The same image under another tag gets the tag only. */

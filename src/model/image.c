@@ -70,6 +70,24 @@ int image_new(const char *id, const char *config_text, struct image **out, struc
 	return 0;
 }
 
+struct platform image_platform(const struct image *img)
+{
+	struct platform p = {0};
+	STR_COPY(p.os, str_empty(img->os) ? "linux" : img->os);
+	STR_COPY(p.arch, img->architecture ? img->architecture : "");
+	STR_COPY(p.variant, img->variant ? img->variant : "");
+	return p;
+}
+
+int image_fits(const struct image *img, const char *term, const struct platform *want, struct err *e)
+{
+	char wanted[PLATFORM_TEXT], actual[PLATFORM_TEXT];
+	const struct platform have = image_platform(img);
+	if (platform_match(want, &have))
+		return 0;
+	return err_as(e, ERR_NOT_FOUND, "image with reference %s was found but its platform (%s) does not match the specified platform (%s)", term, platform_format(&have, actual), platform_format(want, wanted));
+}
+
 struct tag *tag_new(const char *ref, const char *image_id)
 {
 	struct tag *t = thing_new(NOUN_TAG, sizeof(*t));

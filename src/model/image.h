@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/platform.h"
 #include "model/spec.h"
 
 struct image {
@@ -35,6 +36,9 @@ struct layer { /* key = diff id */
 	int64_t size;
 };
 
+struct platform image_platform(const struct image *img);
+/* NOT_FOUND when it is for another platform than the one that is meant. term: what the user called it. */
+int image_fits(const struct image *img, const char *term, const struct platform *want, struct err *e);
 /* Parses config_text (copied); INVALID when it is not an image configuration. */
 int image_new(const char *id, const char *config_text, struct image **out, struct err *e);
 struct tag *tag_new(const char *ref, const char *image_id);

@@ -104,7 +104,7 @@ static int pick_name(const struct world *w, const char *asked, char out[static L
 
 struct creation {
 	struct core *core;
-	const char *asked;
+	const char *asked, *platform;
 	int minor;
 	struct arena *a;
 	struct strv *warnings;
@@ -116,12 +116,29 @@ struct creation {
 	struct strv volumes, new_volumes; /* its own, locked; those of them that it makes */
 };
 
+/* Emulation may be there: what was not asked for is only told. */
+static int judge_platform(struct creation *n, const struct image *img, struct err *e)
+{
+	struct platform host = platform_here(), have = image_platform(img), want;
+	char actual[PLATFORM_TEXT], here[PLATFORM_TEXT];
+	if (!str_empty(n->platform)) {
+		try(platform_parse(n->platform, &host, &want, e));
+		return image_fits(img, n->spec->config.image, &want, e);
+	}
+	if (!*have.arch || platform_match(&host, &have))
+		return 0;
+	const char *text = arena_printf(n->a, "The requested image's platform (%s) does not match the detected host platform (%s) and no specific platform was requested", platform_format(&have, actual), platform_format(&host, here));
+	return !text || strv_add(n->a, n->warnings, text) < 0 ? err_nomem(e) : 0;
+}
+
 /* Reads the world once for the image: its configuration is merged, its layers are noted. */
 static int use_image(struct creation *n, struct err *e)
 {
 	const struct world *w = core_read(n->core);
 	const struct image *img;
 	int r = world_find_image(w, n->spec->config.image ? n->spec->config.image : "", &img, e);
+	if (r >= 0)
+		r = judge_platform(n, img, e);
 	if (r >= 0) {
 		STR_COPY(n->image, img->id);
 		r = merge_image(&n->mem, &n->spec->config, &img->config);
@@ -236,10 +253,10 @@ static int judge(struct creation *n, struct err *e)
 	return 0;
 }
 
-int op_container_create(struct core *c, const char *name, const json_t *body, int minor, struct arena *a, char out_id[static ID_TEXT],
+int op_container_create(struct core *c, const char *name, const char *platform, const json_t *body, int minor, struct arena *a, char out_id[static ID_TEXT],
 	struct strv *warnings, struct err *e)
 {
-	struct creation n = {.core = c, .asked = name, .minor = minor, .a = a, .warnings = warnings};
+	struct creation n = {.core = c, .asked = name, .platform = platform, .minor = minor, .a = a, .warnings = warnings};
 	int64_t begun = clock_mono_ns();
 	random_id(n.id);
 	n.spec = arena_new(&n.mem, struct container_spec, 1);

@@ -216,9 +216,9 @@ int op_image_import(struct core *c, const struct image_source *s, const char *re
 	return image_run(c, &r, &a, e);
 }
 
-int op_image_load(struct core *c, const struct image_source *s, struct arena *a, struct strv *loaded, struct err *e)
+int op_image_load(struct core *c, const struct image_source *s, const char *platform, struct arena *a, struct strv *loaded, struct err *e)
 {
-	static const char *const argv[] = {"load", NULL};
+	const char *const argv[] = {"load", *platform ? "--platform" : NULL, platform, NULL};
 	const struct image_run r = {.verb = "load", .argv = argv, .input = s->input, .output = -1, .stream = &s->stream, .loaded = loaded};
 	return image_run(c, &r, a, e);
 }

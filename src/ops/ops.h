@@ -7,8 +7,8 @@
 #include "ops/core.h"
 
 /* --- containers --- */
-/* name NULL or "" = generated. body: POST /containers/create. minor: the request's API minor version. *warnings lives in a. */
-int op_container_create(struct core *c, const char *name, const json_t *body, int minor, struct arena *a, char out_id[static ID_TEXT], struct strv *warnings, struct err *e);
+/* name NULL or "" = generated. platform: that the image must have, NULL or "" = any. body: POST /containers/create. minor: the request's API minor version. *warnings lives in a. */
+int op_container_create(struct core *c, const char *name, const char *platform, const json_t *body, int minor, struct arena *a, char out_id[static ID_TEXT], struct strv *warnings, struct err *e);
 int op_container_start(struct core *c, const char *term, struct err *e);   /* NOT_MODIFIED when running */
 /* timeout: seconds, -1 = never kill, INT_MIN = the container's own; signal NULL = its stop signal. alive(): false when the client has gone (the stop still completes); may be NULL. */
 int op_container_stop(struct core *c, const char *term, int timeout, const char *signal, struct err *e); /* NOT_MODIFIED when stopped */
@@ -85,8 +85,8 @@ int op_registry_login(struct core *c, const char *server, const char *auth, int 
 /* What a registry has for a name, as GET /distribution/NAME/json answers. */
 int op_registry_describe(struct core *c, const char *reference, const char *auth, int cancel, json_t **out, struct err *e);
 int op_image_import(struct core *c, const struct image_source *s, const char *repo, const char *tag, const char *message, const char *platform, const struct strv *changes, char out_id[static ID_TEXT], struct err *e);
-/* loaded: the lines for the client ("Loaded image: x:y"), in a. */
-int op_image_load(struct core *c, const struct image_source *s, struct arena *a, struct strv *loaded, struct err *e);
+/* platform: of an archive for several, "" = this machine's. loaded: the lines for the client ("Loaded image: x:y"), in a. */
+int op_image_load(struct core *c, const struct image_source *s, const char *platform, struct arena *a, struct strv *loaded, struct err *e);
 int op_image_tag(struct core *c, const char *term, const char *repo, const char *tag, struct err *e);
 /* deleted: "Untagged: ..."/"Deleted: ..." as pairs key "Untagged"|"Deleted", value */
 int op_image_remove(struct core *c, const char *term, bool force, bool noprune, struct arena *a, struct kvs *deleted, struct err *e);

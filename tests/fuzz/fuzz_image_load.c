@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct map have = {};
 	struct err e = {};
 	fuzz_job_open(&f, data, size);
-	load_run(&f.job, &have, &e);
+	load_run(&f.job, &have, NULL, &e);
 	fuzz_job_close(&f);
 	return 0;
 }

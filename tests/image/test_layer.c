@@ -130,7 +130,7 @@ TEST(load_counts_the_spool_too)
 		SKIP("needs root");
 	REQUIRE(set_up(&f, make_tar(100, 20000, 0, true)));
 	f.job.budget.bytes = 1 << 20;
-	CHECK_INT(load_run(&f.job, &have, &e), -E2BIG);
+	CHECK_INT(load_run(&f.job, &have, NULL, &e), -E2BIG);
 	job_clear(&f.job);
 	CHECK(rmdir(f.dir) == 0);
 }

@@ -642,6 +642,12 @@ def load_layout():
     lay.index = [lay.image([L1], platform=arm, **name), lay.image([L2], platform=amd, **name)]
     r = Run("load", lay.tar()).ok()
     eq([(x["tags"], x["diff_ids"]) for x in r.result["images"]], [(["bb:1"], [digest(L2)])])
+    # another one than this machine's, when it is asked for
+    lay = Layout()
+    lay.index = [lay.image([L1], conf=config([L1], architecture=arm["architecture"]), platform=arm, **name), lay.image([L2], conf=config([L2], architecture=amd["architecture"]), platform=amd, **name)]
+    r = Run("load", lay.tar(), "--platform", "linux/" + arm["architecture"]).ok()
+    eq([x["diff_ids"] for x in r.result["images"]], [[digest(L1)]])
+    Run("load", lay.tar(), "--platform", "linux/riscv64").fails("invalid", "no image for platform linux/riscv64")
     # none for this machine
     lay = Layout()
     lay.index = [lay.nested([lay.image([L1], platform={"os": "linux", "architecture": "s390x"}),

@@ -170,7 +170,7 @@ def platforms():
     eq((j.result["layers"][0]["diff_id"], j.result["images"][0]["digests"]), (digest(L[0]), ["%s/r@%s" % (r.name, top)]))
     eq(pull(r, platform="linux/arm64").ok().result["layers"][0]["diff_id"], digest(L[1]))
     pull(r, platform="linux/riscv64").fails("not_found", "no matching manifest for linux/riscv64", "linux/s390x, linux/amd64, linux/arm64/v8")
-    pull(r, "r:only-arm64", platform="linux/amd64").fails("not_found", "does not match the specified platform: wanted linux/amd64, actual: linux/arm64")
+    pull(r, "r:only-arm64", platform="linux/amd64").fails("not_found", "was found but its platform (linux/arm64) does not match the specified platform (linux/amd64)")
     pull(r, platform="windows/amd64").fails("invalid", "windows")
     # an index in an index
     r.manifest("r", "deep", json.dumps({"schemaVersion": 2, "manifests": [{"mediaType": INDEX, "size": 1, "digest": top}]}).encode(), INDEX)

@@ -181,7 +181,7 @@ static int make_container(struct err *e)
 		return -ENOMEM;
 	struct strv warnings = {0};
 	char id[ID_TEXT];
-	return op_container_create(core, "one", body, 51, &a, id, &warnings, e);
+	return op_container_create(core, "one", NULL, body, 51, &a, id, &warnings, e);
 }
 
 static int start(struct err *e)
@@ -288,7 +288,7 @@ static bool make_others(unsigned networks, unsigned containers)
 		char id[ID_TEXT], name[16];
 		snprintf(name, sizeof(name), "other%u", i);
 		struct network_spec s = {.name = name, .enable_v4 = -1};
-		if ((i < networks ? op_network_create(core, &s, id, &e) : op_container_create(core, name, body, 51, &a, id, &warnings, &e)) < 0) {
+		if ((i < networks ? op_network_create(core, &s, id, &e) : op_container_create(core, name, NULL, body, 51, &a, id, &warnings, &e)) < 0) {
 			printf("# %s: %s\n", name, e.msg);
 			return false;
 		}

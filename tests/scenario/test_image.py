@@ -71,3 +71,37 @@ def test_events(any_cli, daemon, tmp_path):
     assert all(e["Actor"]["Attributes"].get("of") == (None if e["Action"] == "delete" else "told") for e in got if e["Type"] == "image")
     commit = next(e for e in got if e["Action"] == "commit")["Actor"]["Attributes"]
     assert (commit["comment"], commit["imageID"], commit["imageRef"]) == ("why", new, "told:3")
+
+
+def test_platforms(any_cli, daemon, tmp_path):
+    """An image is for one platform: who means another one is told so, who means none is warned."""
+    cli = any_cli
+    host = json.loads(cli.out("image", "inspect", "alpine"))[0]["Architecture"]
+    other = {"arm64": "amd64"}.get(host, "arm64")
+    cli.out("tag", imported(cli, "other", "--platform", f"linux/{other}", "--change", 'CMD ["/x"]'), "other:1")
+    text = f"image with reference other:1 was found but its platform (linux/{other}) does not match the specified platform (linux/{host})"
+    assert daemon.api("POST", f"/containers/create?platform=linux/{host}", {"Image": "other:1"}) == (404, {"message": text})
+    status, made = daemon.api("POST", "/containers/create", {"Image": "other:1"})
+    assert status == 201 and made["Warnings"] == [f"The requested image's platform (linux/{other}) does not match the detected host platform (linux/{host}) and no specific platform was requested"]
+    status, made = daemon.api("POST", f"/containers/create?platform=linux/{other}", {"Image": "other:1"})
+    assert status == 201 and made["Warnings"] == []
+    assert daemon.api("POST", "/v1.40/containers/create?platform=linux/s390x", {"Image": "other:1"})[0] == 201  # older clients mean nothing by it
+    status, said = daemon.api("POST", "/containers/create?platform=linux/a/b/c/d", {"Image": "other:1"})
+    assert status == 400 and "is an invalid platform" in said["message"]
+    # the client tries to pull what is not there
+    r = cli("create", "--platform", f"linux/{host}", "other:1")
+    assert r.rc == 1 and "Unable to find image 'other:1' locally" in r.err
+    cli.out("create", "--platform", f"linux/{other}", "other:1")
+    for path in ("other:1/json", "other:1/history", "other:1/get"):
+        q = lambda arch: daemon.api("GET", f'/images/{path}?platform=%7B"os":"linux","architecture":"{arch}"%7D')
+        assert q(host) == (404, {"message": text}) and q(other)[0] == 200
+    assert daemon.api("GET", "/images/other:1/json?platform=%7B%7D") == (400, {"message": "both OS and Architecture must be provided"})
+    daemon.clean()
+    assert daemon.api("GET", "/v1.47/images/other:1/json?platform=x")[0] == 200
+    (tmp_path / "tar").write_bytes(daemon.api("GET", "/images/other:1/get")[1])
+    assert daemon.api("DELETE", f'/images/other:1?platforms=%7B"os":"linux","architecture":"{host}"%7D')[0] == 404
+    cli.out("rmi", "other:1")
+    load = lambda arch: daemon.api("POST", f'/images/load?platform=%7B"os":"linux","architecture":"{arch}"%7D', (tmp_path / "tar").read_bytes(), {"Content-Type": "application/x-tar"})
+    assert load(host) == (404, {"message": text})
+    assert load(other)[0] == 200
+    cli.out("rmi", "other:1")

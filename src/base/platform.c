@@ -1,4 +1,6 @@
-#include "image/platform.h"
+#include "base/platform.h"
+
+#include <sys/utsname.h>
 
 #include "base/strv.h"
 
@@ -34,6 +36,18 @@ struct platform platform_of_machine(const char *machine)
 			STR_COPY(p.variant, machines[i].variant);
 		}
 	return p;
+}
+
+struct platform platform_here(void)
+{
+	struct utsname u;
+	return platform_of_machine(uname(&u) < 0 ? "unknown" : u.machine);
+}
+
+const char *platform_format(const struct platform *p, char out[static PLATFORM_TEXT])
+{
+	snprintf(out, PLATFORM_TEXT, "%s/%s%s%s", p->os, p->arch, *p->variant ? "/" : "", p->variant);
+	return out;
 }
 
 /* The names people write for an architecture, as one. */
