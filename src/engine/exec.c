@@ -202,23 +202,26 @@ void exec_free_all(struct engine *en)
 	}
 }
 
-static void mark_ended(struct engine *en, struct exec *x, int code)
+/* The event, of a process that there was, comes first: a client that has seen the end of its session finds it. */
+static void mark_ended(struct engine *en, struct exec *x, bool ran, int code)
 {
 	pthread_mutex_lock(&en->lock);
 	x->ended = true;
 	x->exit_code = code;
 	x->pid = 0;
+	pthread_mutex_unlock(&en->lock);
+	if (ran && en->conf.on_exec && !x->probe)
+		en->conf.on_exec(en->conf.arg, x->container, x->id, "exec_die", code);
+	pthread_mutex_lock(&en->lock);
 	if (x->ended_fd >= 0)
 		eventfd_write(x->ended_fd, 1);
 	pthread_mutex_unlock(&en->lock);
-	if (en->conf.on_exec && !x->probe)
-		en->conf.on_exec(en->conf.arg, x->container, x->id, "exec_die", code);
 }
 
 static void process_ended(struct engine *en, struct watched *w, int status)
 {
 	struct exec *x = w->arg;
-	mark_ended(en, x, status < 0 ? 137 : status);
+	mark_ended(en, x, true, status < 0 ? 137 : status);
 	exec_put(en, x);
 }
 
@@ -434,12 +437,12 @@ int engine_exec_start(struct engine *en, const char *exec_id, const struct conta
 		x->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	int r = again ? err_as(e, ERR_CONFLICT, "exec %s has already run", exec_id) : x->ended_fd < 0 ? err_errno(e, -errno, "eventfd") : 0;
 	pthread_mutex_unlock(&en->lock);
+	if (r >= 0 && en->conf.on_exec) /* before there is a process: it may end at once */
+		en->conf.on_exec(en->conf.arg, x->container, x->id, "exec_start", 0);
 	if (r >= 0)
 		r = launch(en, x, c, detach, &io, e);
 	if (r < 0 && !again)
-		mark_ended(en, x, e && (strstr(e->msg, "executable file not found") || strstr(e->msg, "no such file or directory")) ? 127 : 126);
-	if (r >= 0 && en->conf.on_exec)
-		en->conf.on_exec(en->conf.arg, x->container, x->id, "exec_start", 0);
+		mark_ended(en, x, false, e && (strstr(e->msg, "executable file not found") || strstr(e->msg, "no such file or directory")) ? 127 : 126);
 	struct engine_stream s = {.sock = -1};
 	if (r >= 0 && !detach && ready(arg, &s)) {
 		s.detach_keys = x->spec.detach_keys;

@@ -49,15 +49,10 @@ void exec_happened(void *core, const char *container, const char *exec, const ch
 	struct exec_info info;
 	char number[16];
 	const struct container *ct = world_container(core_read(c), container);
-	if (ct)
-		ct = thing_ref(ct);
-	core_read_end(c);
-	if (!ct)
-		return;
 	snprintf(number, sizeof(number), "%d", code);
-	if (streq(what, "exec_die"))
+	if (ct && streq(what, "exec_die"))
 		event_of_container(c, ct, what, "execID", exec, "exitCode", number);
-	else if (engine_exec_info(c->engine, exec, &a, &info, NULL) >= 0)
+	else if (ct && engine_exec_info(c->engine, exec, &a, &info, NULL) >= 0)
 		event_of_container(c, ct, exec_action(what, &info.spec.cmd, &a), "execID", exec, NULL, NULL);
-	thing_unref((void *)(uintptr_t)ct);
+	core_read_end(c);
 }

@@ -1,4 +1,6 @@
-/* happen: events that go with no change of the world: they are published at once. Any thread. */
+/* happen: events that go with no change of the world: they are published at once. Any thread.
+ * One that depends on the world's state (it runs, it is there) is published while the world is held for reading: so it cannot come after the event that says
+ * that this is over. */
 #pragma once
 
 #include "ops/core.h"

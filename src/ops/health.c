@@ -188,6 +188,7 @@ static void conclude(struct core *c, struct checked *x, int code, const char *in
 	int64_t now = clock_real_ns();
 	char *text = output_text(x, instead);
 	buf_free(&x->output);
+	(void)core_read(c);
 	pthread_mutex_lock(&h->lock);
 	bool counts = x->runs && x->run == x->probe_run, changed = false;
 	if (counts) {
@@ -195,14 +196,12 @@ static void conclude(struct core *c, struct checked *x, int code, const char *in
 		changed = health_result(&x->health, &x->plan, x->ct->started, x->begun, code);
 		x->due = clock_mono_ns() + health_wait(&x->health, &x->plan, x->ct->started, now);
 	}
-	enum health_status s = x->health.status;
-	const struct container *ct = counts ? thing_ref(x->ct) : NULL;
+	if (changed)
+		publish(c, x->ct, x->health.status);
 	pthread_mutex_unlock(&h->lock);
+	core_read_end(c);
 	if (!counts)
 		free(text);
-	if (changed)
-		publish(c, ct, s);
-	thing_unref((void *)(uintptr_t)ct);
 }
 
 static void end_probe(struct core *c, struct checked *x, int code, const char *instead)

@@ -6,7 +6,11 @@
  *   COMMIT of an intent row, when the plan touches the kernel               store
  *   the plan's steps, undone in reverse if one fails                        kernel
  *   COMMIT of the world's changes and of the intent's end                   store; if it fails, the plan is undone
- *   merge of the fork into the world, waiters and events                    memory; cannot fail
+ *   names to the relay                                                      what fails is told again
+ *   merge of the fork into the world, events, waiters                       memory; cannot fail
+ *
+ * The last line is one step under the write lock: the order of events is that of the world's changes (those that go with no change are
+ * published under the read lock), and whoever is told that something has happened finds it in the world, in the events and in the names.
  *
  * A crash before the last COMMIT leaves the old world in the store and an intent that says what may be left over; a crash after it
  * leaves the new world. Either way reconcile (ops/reconcile.c) makes the kernel equal to what the store says. Intents are committed
@@ -207,13 +211,13 @@ int op_commit(struct op *op, struct err *e)
 	if (publish_note(c->world, op->next, &op->mem, ch, n, &names) < 0)
 		log_error("%s: names are not up to date: out of memory", op->verb);
 	announce_note(c, op->next, ch, n);
+	publish_list(c, op->next, &op->conf, &names);
 	pthread_rwlock_wrlock(&c->world_lock);
+	publish(op);
 	wait_note(c, ch, n);
 	health_note(c, ch, n);
 	world_merge(c->world, STEAL(op->next));
 	pthread_rwlock_unlock(&c->world_lock);
-	publish_list(c, &op->conf, &names);
-	publish(op);
 	return 0;
 }
 

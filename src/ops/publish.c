@@ -93,40 +93,40 @@ int publish_note(const struct world *before, const struct world *after, struct a
 	return 0;
 }
 
-static int publish_zone(struct core *c, const struct netconf *conf, const char *id, struct err *e)
+static int publish_zone(struct core *c, const struct world *w, const struct netconf *conf, const char *id, struct err *e)
 {
 	OWN(arena_free) struct arena a = {0};
 	struct relay_zone z;
-	const struct network *n = world_network(c->world, id);
-	if (!has_names(n) || !world_joined_in_network(c->world, id)) {
+	const struct network *n = world_network(w, id);
+	if (!has_names(n) || !world_joined_in_network(w, id)) {
 		relay_zone_gone(c->relay, id);
 		return 0;
 	}
-	try(names_zone(c->world, conf, n, &a, &z, e));
+	try(names_zone(w, conf, n, &a, &z, e));
 	return relay_zone(c->relay, &z, e);
 }
 
-static int publish_view(struct core *c, const struct netconf *conf, const char *id, struct err *e)
+static int publish_view(struct core *c, const struct world *w, const struct netconf *conf, const char *id, struct err *e)
 {
 	OWN(arena_free) struct arena a = {0};
 	struct relay_view v;
-	const struct container *ct = world_container(c->world, id);
+	const struct container *ct = world_container(w, id);
 	if (!ct || !relay_holds(c->relay, id, NULL))
 		return 0;
-	try(names_view(c->world, conf, ct, &a, &v, e));
+	try(names_view(w, conf, ct, &a, &v, e));
 	return relay_view(c->relay, &v, e);
 }
 
-void publish_list(struct core *c, const struct netconf *conf, const struct publish_list *l)
+void publish_list(struct core *c, const struct world *w, const struct netconf *conf, const struct publish_list *l)
 {
 	struct err e = {0};
 	if (!c->relay || (!l->networks.n && !l->containers.n))
 		return;
 	for (size_t i = 0; i < l->networks.n; i++)
-		if (publish_zone(c, conf, l->networks.v[i], &e) < 0)
+		if (publish_zone(c, w, conf, l->networks.v[i], &e) < 0)
 			log_error("names of network %.12s: %s", l->networks.v[i], e.msg);
 	for (size_t i = 0; i < l->containers.n; i++)
-		if (publish_view(c, conf, l->containers.v[i], &e) < 0)
+		if (publish_view(c, w, conf, l->containers.v[i], &e) < 0)
 			log_error("names for container %.12s: %s", l->containers.v[i], e.msg);
 	if (relay_sync(c->relay, &e) < 0)
 		log_error("the name server does not answer: %s", e.msg);
@@ -147,7 +147,7 @@ void publish_views(struct core *c, const struct netconf *conf)
 	OWN(arena_free) struct arena a = {0};
 	struct publish_list l = {0};
 	note_views(c, &a, &l);
-	publish_list(c, conf, &l);
+	publish_list(c, c->world, conf, &l);
 }
 
 void publish_all(struct core *c, const struct netconf *conf)
@@ -160,7 +160,7 @@ void publish_all(struct core *c, const struct netconf *conf)
 		if (has_names(n) && world_joined_in_network(c->world, n->id))
 			(void)strv_add(&a, &l.networks, n->id);
 	note_views(c, &a, &l);
-	publish_list(c, conf, &l);
+	publish_list(c, c->world, conf, &l);
 	if (relay_settle(c->relay, &e) < 0)
 		log_warn("name server: %s", e.msg);
 }

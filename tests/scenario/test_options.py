@@ -1,4 +1,5 @@
 """What a container may do: capabilities, system calls, namespaces of others; and the events of sessions."""
+import concurrent.futures
 import json
 import time
 
@@ -66,3 +67,49 @@ def test_session_events(any_cli, daemon):
     assert [e["Action"] for e in got] == ["exec_create: sh -c exit 3", "exec_start: sh -c exit 3", "exec_die"]
     assert got[2]["Actor"]["Attributes"]["exitCode"] == "3" and len({e["Actor"]["Attributes"]["execID"] for e in got}) == 1 and got[0]["Actor"]["Attributes"]["name"] == "ses"
     assert events("event=exec_die", "type=network") == []
+    assert any_cli("exec", "ses", "nothing").rc in (126, 127)
+    assert [e["Action"] for e in events("event=exec_create", "event=exec_start", "event=exec_die")][3:] == ["exec_create: nothing", "exec_start: nothing"]  # as dockerd: it did not live
+
+
+def test_the_order_of_events(daemon, any_cli):
+    """Whatever ends at once has begun before, and who is told of an end finds its event: many at the same time, all in one stream."""
+    def begin(body):
+        i = daemon.api("POST", "/containers/create", {"Image": "alpine", **body})[1]["Id"]
+        assert daemon.api("POST", f"/containers/{i}/start")[0] == 204
+        return i
+
+    def events():
+        return [json.loads(l) for l in daemon.api("GET", f"/events?since={since}&until={time.time()}")[1].decode().splitlines()]
+
+    def session(n):
+        i = daemon.api("POST", f"/containers/{steady}/exec", {"Cmd": ["true"], "AttachStdout": bool(n % 2)})[1]["Id"]
+        assert daemon.api("POST", f"/exec/{i}/start", {"Detach": n % 2 == 0})[0] == 200
+        return n % 2 == 0 or [e["Action"].split(":")[0] for e in events() if e["Actor"]["Attributes"].get("execID") == i] == ["exec_create", "exec_start", "exec_die"]
+
+    def run(n):
+        i = begin({"Cmd": ["true"], "Healthcheck": {"Test": ["CMD", "true"], "Interval": 1000000}})
+        assert daemon.api("POST", f"/containers/{i}/wait")[0] == 200
+        return i, [e["Action"] for e in events() if e["Actor"]["ID"] == i]
+
+    assert daemon.api("POST", "/networks/create", {"Name": "ordered"})[0] == 201
+    since = time.time()
+    steady = begin({"Cmd": ["sleep", "1h"], "HostConfig": {"NetworkMode": "ordered"}})
+    checked = begin({"Cmd": ["sleep", "1h"], "Healthcheck": {"Test": ["CMD", "true"], "Interval": 1000000}})
+    with concurrent.futures.ThreadPoolExecutor(8) as crowd:
+        sessions, runs = crowd.map(session, range(16)), crowd.map(run, range(8))
+        assert all(sessions)
+        for i, seen in runs:
+            assert [a for a in seen if not a.startswith("health_status")] == ["create", "start", "die"], seen
+            assert all("start" in seen[:n] and "die" not in seen[:n] for n, a in enumerate(seen) if a.startswith("health_status")), seen
+    assert wait_until(lambda: "health_status: healthy" in [e["Action"] for e in events() if e["Actor"]["ID"] == checked])
+    assert daemon.api("POST", f"/containers/{steady}/kill")[0] == 204
+    ends = lambda: [e["Action"].split(":")[0] for e in events() if e["Actor"]["Attributes"].get("execID")]
+    assert wait_until(lambda: sorted(ends()) == sorted(["exec_create", "exec_start", "exec_die"] * 16)), ends()
+    of_one = {}
+    for e in events():
+        of_one.setdefault(e["Actor"]["Attributes"].get("execID"), []).append(e["Action"].split(":")[0])
+    assert all(seen == ["exec_create", "exec_start", "exec_die"] for i, seen in of_one.items() if i), of_one
+    assert [e["Action"].split(":")[0] for e in events() if steady in (e["Actor"]["ID"], e["Actor"]["Attributes"].get("container")) and "execID" not in e["Actor"]["Attributes"]] == [
+        "create", "connect", "start", "die", "disconnect", "kill"]
+    daemon.clean()
+    assert daemon.api("DELETE", "/networks/ordered")[0] == 204
