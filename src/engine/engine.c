@@ -297,6 +297,8 @@ int engine_delete(struct engine *en, const char *id, bool force, struct err *e)
 		r = bundle_umount(en, id, e);
 	if (r >= 0)
 		r = remove_tree(bundle, e);
+	if (r >= 0)
+		r = rootfs_umount(en, id, e); /* somebody may have held it, and let it go while there was a bundle */
 	(void)unlink(path_exit(en, id, exit_file)); /* absent is fine */
 	return r;
 }

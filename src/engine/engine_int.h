@@ -35,8 +35,8 @@ struct engine {
 	bool has_thread;
 	int epoll, wake, inotify, child_signal;
 	unsigned launching; /* processes that will become our children and be watched: orphans must wait */
-	pthread_mutex_t lock; /* watched, attaches, execs */
-	pthread_cond_t cond;
+	pthread_mutex_t lock; /* watched, attaches, execs, held */
+	pthread_cond_t cond;  /* a root's turn has ended: rootfs.c */
 	struct tree watched, watched_ids;
 	struct engine_attach *attaches;
 	struct exec *execs;

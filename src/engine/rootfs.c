@@ -52,10 +52,13 @@ bool path_is_mounted(const char *path)
 	return statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_TYPE, &st) == 0 && (st.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) && (st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
 }
 
+/* A root that somebody holds, or that is being mounted or unmounted at this moment: by one thread at a time, or a mount that was found would be gone when it
+ * is used. */
 struct held_root {
 	struct held_root *next;
 	char id[ID_TEXT];
-	unsigned users;
+	unsigned users, turns; /* turns: threads that are at it or wait for that */
+	bool busy;
 };
 
 static struct held_root *find_held(struct engine *en, const char *id)
@@ -66,26 +69,48 @@ static struct held_root *find_held(struct engine *en, const char *id)
 	return h;
 }
 
-static bool is_held(struct engine *en, const char *id)
+static int turn_begin(struct engine *en, const char *id, struct held_root **out, struct err *e)
 {
 	pthread_mutex_lock(&en->lock);
-	bool held = find_held(en, id);
+	struct held_root *h = find_held(en, id);
+	if (!h && (h = calloc(1, sizeof(*h)))) {
+		STR_COPY(h->id, id);
+		h->next = en->held;
+		en->held = h;
+	}
+	if (h) {
+		h->turns++;
+		while (h->busy)
+			pthread_cond_wait(&en->cond, &en->lock);
+		h->busy = true;
+	}
 	pthread_mutex_unlock(&en->lock);
-	return held;
+	*out = h;
+	return h ? 0 : err_nomem(e);
 }
 
-int rootfs_mount(struct engine *en, const char *id, const struct engine_layers *l, struct err *e)
+static void turn_end(struct engine *en, struct held_root *h)
+{
+	pthread_mutex_lock(&en->lock);
+	h->busy = false;
+	pthread_cond_broadcast(&en->cond);
+	if (--h->turns == 0 && h->users == 0) {
+		struct held_root **p = &en->held;
+		while (*p != h)
+			p = &(*p)->next;
+		*p = h->next;
+		free(h);
+	}
+	pthread_mutex_unlock(&en->lock);
+}
+
+static int mount_root(struct engine *en, const char *id, const struct engine_layers *l, struct err *e)
 {
 	OWN(own_buf) struct buf o = {0};
 	char cwd[PATH_SIZE], upper[PATH_SIZE], work[PATH_SIZE], merged[PATH_SIZE];
 	pthread_t t;
 	snprintf(cwd, sizeof(cwd), "%s/image/layers", en->conf.data_root);
 	path_container(en, id, "merged", merged);
-	if (path_is_mounted(merged)) {
-		if (is_held(en, id))
-			return 0;
-		try(rootfs_umount_now(en, id, e));
-	}
 	buf_puts(&o, "lowerdir=../init");
 	for (size_t i = l->n; i-- > 0;)
 		buf_printf(&o, ":%s/diff", l->dirs[i]);
@@ -101,31 +126,41 @@ int rootfs_mount(struct engine *en, const char *id, const struct engine_layers *
 	return m.result < 0 ? err_errno(e, m.result, "mount the root file system of container %.12s", id) : 0;
 }
 
+static bool is_mounted(const struct engine *en, const char *id)
+{
+	char merged[PATH_SIZE];
+	return path_is_mounted(path_container(en, id, "merged", merged));
+}
+
+int rootfs_mount(struct engine *en, const char *id, const struct engine_layers *l, struct err *e)
+{
+	struct held_root *h;
+	try(turn_begin(en, id, &h, e));
+	bool there = is_mounted(en, id);
+	int r = there && !h->users ? rootfs_umount_now(en, id, e) : 0; /* of an earlier run */
+	if (r >= 0 && !(there && h->users))
+		r = mount_root(en, id, l, e);
+	turn_end(en, h);
+	return r;
+}
+
 int rootfs_umount(struct engine *en, const char *id, struct err *e)
 {
-	return is_held(en, id) ? 0 : rootfs_umount_now(en, id, e);
+	struct held_root *h;
+	try(turn_begin(en, id, &h, e));
+	int r = h->users ? 0 : rootfs_umount_now(en, id, e);
+	turn_end(en, h);
+	return r;
 }
 
 int root_hold(struct engine *en, const char *id, const struct engine_layers *l, struct err *e)
 {
-	char merged[PATH_SIZE];
-	pthread_mutex_lock(&en->lock);
-	struct held_root *h = find_held(en, id);
-	if (h) {
+	struct held_root *h;
+	try(turn_begin(en, id, &h, e));
+	int r = is_mounted(en, id) ? 0 : mount_root(en, id, l, e);
+	if (r >= 0)
 		h->users++;
-	} else if ((h = calloc(1, sizeof(*h)))) {
-		STR_COPY(h->id, id);
-		h->users = 1;
-		h->next = en->held;
-		en->held = h;
-	}
-	pthread_mutex_unlock(&en->lock);
-	if (!h)
-		return err_nomem(e);
-	/* Two who come at once may both mount it, one on the other: the last release takes all away. */
-	int r = path_is_mounted(path_container(en, id, "merged", merged)) ? 0 : rootfs_mount(en, id, l, e);
-	if (r < 0)
-		root_release(en, id);
+	turn_end(en, h);
 	return r;
 }
 
@@ -133,23 +168,13 @@ int root_hold(struct engine *en, const char *id, const struct engine_layers *l, 
 void root_release(struct engine *en, const char *id)
 {
 	char bundle[PATH_SIZE];
-	bool last = false;
 	struct err e = {0};
-	pthread_mutex_lock(&en->lock);
-	for (struct held_root **p = &en->held; *p; p = &(*p)->next) {
-		struct held_root *h = *p;
-		if (!streq(h->id, id))
-			continue;
-		last = --h->users == 0;
-		if (last) {
-			*p = h->next;
-			free(h);
-		}
-		break;
-	}
-	pthread_mutex_unlock(&en->lock);
-	if (last && access(path_bundle(en, id, bundle), F_OK) < 0 && rootfs_umount(en, id, &e) < 0)
+	struct held_root *h;
+	if (turn_begin(en, id, &h, &e) < 0) /* never: it is there */
+		return;
+	if (--h->users == 0 && access(path_bundle(en, id, bundle), F_OK) < 0 && rootfs_umount_now(en, id, &e) < 0)
 		log_warn("%s", e.msg);
+	turn_end(en, h);
 }
 
 int rootfs_umount_now(struct engine *en, const char *id, struct err *e)
