@@ -207,6 +207,11 @@ bool mac_is_set(const struct mac *m)
 	return memcmp(m, &none, sizeof(none)) != 0;
 }
 
+bool mac_is_station(const struct mac *m)
+{
+	return mac_is_set(m) && !(m->b[0] & 1);
+}
+
 struct mac mac_from_ip4(const struct ip *a)
 {
 	return (struct mac){.b = {0x02, 0x42, a->b[0], a->b[1], a->b[2], a->b[3]}};

@@ -53,4 +53,5 @@ bool prefix_eq(const struct prefix *a, const struct prefix *b); /* same network 
 int mac_parse(const char *s, struct mac *out); /* aa:bb:cc:dd:ee:ff or with '-'; -EINVAL */
 const char *mac_format(const struct mac *m, char out[static MAC_TEXT]);
 bool mac_is_set(const struct mac *m);
+bool mac_is_station(const struct mac *m); /* one interface can have it: not a group's, not all zero */
 struct mac mac_from_ip4(const struct ip *a); /* 02:42 + the four bytes */

@@ -378,6 +378,8 @@ static void digest_bridge(struct config_daemon *c, struct netconf *n)
 	need_ip(c, "default-gateway-v6", c->default_gateway6, AF_INET6, &n->default_gateway6);
 	if (c->mtu < 0 || (c->mtu > 0 && c->mtu < 68) || c->mtu > 65535)
 		wrong(c, "invalid MTU number: %lld (68 to 65535, or 0 for the default)", (long long)c->mtu);
+	else if (c->mtu && c->mtu < 1280 && n->ipv6)
+		wrong(c, "invalid MTU number: %lld (IPv6 needs 1280)", (long long)c->mtu);
 	n->mtu = (int)c->mtu;
 	if (!n->icc && (!n->iptables || (n->ipv6 && !n->ip6tables)))
 		wrong(c, "you specified --ip%stables=false with --icc=false. ICC=false uses ip%stables to function. Please set --icc or --ip%stables to true", n->iptables ? "6" : "",
@@ -393,8 +395,8 @@ static void digest_network(struct config_daemon *c)
 	n->bridge = "docker0";
 	n->bridge_none = streq(c->bridge, "none");
 	if (!str_empty(c->bridge) && !n->bridge_none) {
-		if (strlen(c->bridge) >= IFNAME)
-			wrong(c, "bridge: \"%s\" is longer than an interface name can be (15 bytes)", c->bridge);
+		if (!device_name_ok(c->bridge))
+			wrong(c, "bridge: \"%s\" is no name of a device: " DEVICE_NAME_RULE, c->bridge);
 		n->bridge = c->bridge;
 	}
 	digest_bridge(c, n);

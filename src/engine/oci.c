@@ -289,6 +289,9 @@ static json_t *sysctls(const struct oci_in *in)
 		json_object_set_new(j, "net.ipv4.ip_unprivileged_port_start", json_string("0"));
 		json_object_set_new(j, "net.ipv4.ping_group_range", json_string("0 2147483647"));
 	}
+	/* The NIS domain; in the host's UTS namespace it would be the host's. */
+	if (!str_empty(in->run->c->spec->config.domainname) && !mode_host(h->uts_mode))
+		json_object_set_new(j, "kernel.domainname", json_string_nocheck(in->run->c->spec->config.domainname));
 	for (size_t i = 0; i < h->sysctls.n; i++)
 		json_object_set_new(j, h->sysctls.v[i].key, json_string_nocheck(h->sysctls.v[i].value));
 	return j;

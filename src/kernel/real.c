@@ -279,8 +279,7 @@ static int ctl_in(struct nl *nl, void *arg, struct err *e)
 {
 	const struct on_link *w = arg;
 	(void)nl;
-	/* A kernel without IPv6 has no such files, and nothing to switch off. */
-	if (str_starts(w->o->ctl.path, "net/ipv6/") && access("/proc/sys/net/ipv6", F_OK) < 0)
+	if (sysctl_is_moot(w->o->ctl.path, w->o->ctl.value))
 		return 0;
 	return sysctl_write(w->o->ctl.path, w->o->ctl.value, e);
 }

@@ -74,4 +74,7 @@ int observe_addrs(struct kernel *k, struct arena *a, struct host_addr **out, siz
 int observe_link(struct kernel *k, const char *name, enum link_kind *out, struct err *e);
 int netfilter_on_bridges(struct err *e); /* the kernel can show bridged packets to the firewall, after this; host.c */
 int sysctl_write(const char *path, const char *value, struct err *e); /* below /proc/sys of the calling thread's namespace */
+/* Is a setting's absence as good as this value, since there is no IPv6 that could be switched off: in this kernel, or on the
+ * link, whose MTU is below 1280? */
+bool sysctl_is_moot(const char *path, const char *value);
 int sysctl_read(const char *path, char *out, size_t size, struct err *e);

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <net/if.h>
 #include <string.h>
 
 #include "base/fd.h"
@@ -22,6 +23,20 @@ int sysctl_write(const char *path, const char *value, struct err *e)
 		return fd;
 	int r = write_all(fd, value, strlen(value));
 	return r < 0 ? err_errno(e, r, "sysctl %s = %s", path, value) : 0;
+}
+
+bool sysctl_is_moot(const char *path, const char *value)
+{
+	char link[IFNAME], name[32], dir[64];
+	if (!str_starts(path, "net/ipv6/"))
+		return false;
+	if (access("/proc/sys/net/ipv6", F_OK) < 0)
+		return true;
+	if (sscanf(path, "net/ipv6/conf/%15[^/]/%31s", link, name) != 2 ||
+		!((streq(name, "accept_ra") && streq(value, "0")) || (streq(name, "disable_ipv6") && streq(value, "1"))))
+		return false;
+	snprintf(dir, sizeof(dir), "/proc/sys/net/ipv6/conf/%s", link);
+	return access(dir, F_OK) < 0 && if_nametoindex(link);
 }
 
 int sysctl_read(const char *path, char *out, size_t size, struct err *e)

@@ -66,6 +66,17 @@ struct network *network_copy(const struct network *n)
 	return NULL;
 }
 
+bool device_name_ok(const char *s)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
+	static const char *const taken[] = {"lo", "all", "default"};
+	size_t n = strlen(s);
+	for (size_t i = 0; i < ARRAY_LEN(taken); i++)
+		if (streq(s, taken[i]))
+			return false;
+	return n > 0 && n < IFNAME && strspn(s, letters) == n && *s != '-' && *s != '.';
+}
+
 void network_bridge_name(const char *id, char out[static IFNAME])
 {
 	snprintf(out, IFNAME, "br-%.12s", id);

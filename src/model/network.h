@@ -58,6 +58,11 @@ struct network {
 
 struct network *network_new(const char *id, const char *name, enum driver_kind driver);
 struct network *network_copy(const struct network *n); /* deep; NULL when out of memory */
+/* May a device have this name? It goes into the text of firewall rules, where "+" and "*" at its end would mean any device
+ * that begins like it, and to the kernel, which makes a number of "%d": 1 to 15 letters, digits, "_", "-" and "." (first:
+ * a letter, a digit, "_"), and not lo, all and default, which mean something already. */
+bool device_name_ok(const char *s);
+#define DEVICE_NAME_RULE "1 to 15 letters, digits, \"_\", \"-\" or \".\", the first one no \"-\" or \".\", and not lo, all or default"
 /* Derived names. */
 void network_bridge_name(const char *id, char out[static IFNAME]); /* "br-" + 12 hex */
 /* The network's subnet that holds the address's family; NULL if the network lacks it. */

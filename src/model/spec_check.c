@@ -59,6 +59,22 @@ static int check_health(const struct healthcheck *h, struct err *e)
 	return h->retries < 0 ? invalid(e, "Retries in Healthcheck cannot be negative") : 0;
 }
 
+/* It stands in lines of hosts or resolv.conf: a blank would begin another word, a newline another line. */
+static int check_word(const char *what, const char *s, struct err *e)
+{
+	for (const char *p = s; p && *p; p++)
+		if ((unsigned char)*p <= ' ' || *p == 127)
+			return invalid(e, "invalid %s \"%s\": it has blanks or control characters", what, s);
+	return 0;
+}
+
+static int check_words(const char *what, const struct strv *l, struct err *e)
+{
+	for (size_t i = 0; i < l->n; i++)
+		try(check_word(what, l->v[i], e));
+	return 0;
+}
+
 static int check_config(const struct config *c, struct err *e)
 {
 	struct mac mac;
@@ -74,6 +90,8 @@ static int check_config(const struct config *c, struct err *e)
 	try(check_health(c->healthcheck, e));
 	if (c->hostname && strlen(c->hostname) > HOSTNAME_MOST)
 		return invalid(e, "hostname \"%s\" is too long (maximum %d bytes)", c->hostname, HOSTNAME_MOST);
+	try(check_word("hostname", c->hostname, e));
+	try(check_word("domain name", c->domainname, e));
 	if (!str_empty(c->mac_address) && mac_parse(c->mac_address, &mac) < 0)
 		return invalid(e, "invalid MAC address: %s", c->mac_address);
 	return 0;
@@ -239,6 +257,8 @@ static int check_lists(const struct host_config *h, struct err *e)
 	for (size_t i = 0; i < h->dns.n; i++)
 		if (ip_parse(h->dns.v[i], &ip) < 0)
 			return invalid(e, "%s is not an ip address", h->dns.v[i]);
+	try(check_words("DNS search domain", &h->dns_search, e));
+	try(check_words("DNS option", &h->dns_options, e));
 	for (size_t i = 0; i < h->group_add.n; i++)
 		if (!*h->group_add.v[i])
 			return invalid(e, "invalid group: empty");

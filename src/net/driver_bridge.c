@@ -26,6 +26,10 @@
 #include "net/driver.h"
 #include "net/fw.h"
 
+#define MTU_LEAST  68 /* of IPv4 (RFC 791) and of an Ethernet device */
+#define MTU_LEAST6 1280
+#define MTU_MOST   65535
+
 static int add(struct kstate *out, const struct kobj *o, struct err *e)
 {
 	return kstate_add(out, o) < 0 ? err_nomem(e) : 0;
@@ -60,6 +64,10 @@ static int bridge_check(const struct network *n, struct err *e)
 		return err_as(e, ERR_INVALID, "IPv4 or IPv6 must be enabled");
 	if (n->mtu < 0)
 		return err_as(e, ERR_INVALID, "invalid MTU number: %d", n->mtu);
+	if (n->mtu && (n->mtu < MTU_LEAST || n->mtu > MTU_MOST))
+		return err_as(e, ERR_INVALID, "invalid MTU number: %d (68 to 65535, or 0 for the default)", n->mtu);
+	if (n->mtu && n->mtu < MTU_LEAST6 && n->enable_v6)
+		return err_as(e, ERR_INVALID, "invalid MTU number: %d (IPv6 needs 1280)", n->mtu);
 	if ((n->gw_mode4 == GW_ISOLATED || n->gw_mode6 == GW_ISOLATED) && !n->internal)
 		return err_set(e, -EINVAL, "gateway mode 'isolated' can only be used for an internal network");
 	return 0;

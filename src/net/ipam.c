@@ -4,13 +4,16 @@
 
 /* Network and broadcast addresses are nobody's, except in /31 and /32 (RFC 3021); of IPv6 the first is the routers'
  * (RFC 4291, 2.6.1). */
-bool ipam_reserved(const struct subnet *s, const struct ip *a)
+bool ipam_is_edge(const struct subnet *s, const struct ip *a)
 {
 	struct ip first = prefix_first(&s->net), last = prefix_last(&s->net);
 	unsigned host_bits = ip_bits(a->family) - s->net.len;
-	if (host_bits > 1 && ip_eq(a, &first))
-		return true;
-	if (host_bits > 1 && a->family == AF_INET && ip_eq(a, &last))
+	return host_bits > 1 && (ip_eq(a, &first) || (a->family == AF_INET && ip_eq(a, &last)));
+}
+
+bool ipam_reserved(const struct subnet *s, const struct ip *a)
+{
+	if (ipam_is_edge(s, a))
 		return true;
 	if (ip_eq(a, &s->gateway))
 		return true;
@@ -151,8 +154,7 @@ static int default_subnet(const struct world *w, const struct netconf *c, const 
 		return err_as(e, ERR_INVALID,
 			"the default bridge's subnet %s has no room for a gateway and containers: give one of at most /%u",
 			prefix_format(&s.net, t), ip_bits(d->family) - 1);
-	if (d->family == AF_INET6)
-		try(ipam_check_v6(&s.net, e));
+	try(ipam_check_subnet(&s.net, e));
 	if (world_subnet_overlapping(w, &s.net, n->id))
 		return err_as(e, ERR_FORBIDDEN,
 			"invalid pool request: Pool overlaps with other one on this address space");
@@ -183,13 +185,25 @@ int ipam_default_bridge(const struct world *w, const struct netconf *c, struct n
 	return 0;
 }
 
-int ipam_check_v6(const struct prefix *p, struct err *e)
+int ipam_check_subnet(const struct prefix *p, struct err *e)
 {
 	static const struct prefix link_local = {{AF_INET6, {0xfe, 0x80}}, 64};
+	static const struct {
+		struct prefix net;
+		const char *what;
+	} no_hosts[] = {
+		{{{AF_INET, {224}}, 4}, "multicast"},
+		{{{AF_INET6, {0xff}}, 8}, "multicast"},
+		{{{AF_INET, {127}}, 8}, "loopback"},
+		{{{AF_INET6, {[15] = 1}}, 128}, "loopback"},
+		{{{AF_INET, {255, 255, 255, 255}}, 32}, "broadcast"},
+		{{{AF_INET6, {[10] = 0xff, [11] = 0xff}}, 96}, "IPv4-mapped"},
+	};
 	char t[PREFIX_TEXT];
-	if (ip_is_multicast(&p->ip))
-		return err_as(e, ERR_INVALID, "multicast subnet '%s' is not allowed", prefix_format(p, t));
-	if (prefix_overlap(p, &link_local) && !prefix_eq(p, &link_local))
+	for (size_t i = 0; i < ARRAY_LEN(no_hosts); i++)
+		if (no_hosts[i].net.ip.family == p->ip.family && prefix_overlap(p, &no_hosts[i].net))
+			return err_as(e, ERR_INVALID, "%s subnet '%s' is not allowed", no_hosts[i].what, prefix_format(p, t));
+	if (p->ip.family == AF_INET6 && prefix_overlap(p, &link_local) && !prefix_eq(p, &link_local))
 		return err_as(e, ERR_INVALID, "'%s' clashes with the Link-Local prefix 'fe80::/64'", prefix_format(p, t));
 	return 0;
 }

@@ -9,7 +9,9 @@
  * address pool" when no pool can hold that size. O(log n) in the number of networks. */
 int ipam_pick_subnet(const struct world *w, const struct netconf *c, uint8_t family, int size, const char *except,
 	struct prefix *out, struct err *e);
-/* Never given to a container: network and broadcast address, gateway, auxiliary addresses. */
+/* Nobody's: network and broadcast address (IPv6: the first one). */
+bool ipam_is_edge(const struct subnet *s, const struct ip *a);
+/* Never given to a container: those, gateway, auxiliary addresses. */
 bool ipam_reserved(const struct subnet *s, const struct ip *a);
 /* An address for an endpoint: `hint` when set (error "Address already in use", FORBIDDEN, or INVALID when outside),
  * else the lowest free one of the range, never network, broadcast, gateway or auxiliary. Full: INTERNAL "no available
@@ -19,8 +21,9 @@ int ipam_pick_address(const struct world *w, const struct network *n, uint8_t fa
 /* Where the containers of a subnet send what is not of it: the auxiliary address DefaultGatewayIPv4 or
  * DefaultGatewayIPv6 (--default-gateway), else the gateway. */
 struct ip ipam_default_gateway(const struct subnet *s);
-/* May it be the IPv6 subnet of a bridge? INVALID with Docker's texts: multicast, a part of the link-local prefix. */
-int ipam_check_v6(const struct prefix *p, struct err *e);
+/* May it be the subnet of a bridge? INVALID with Docker's texts: multicast, a part of the IPv6 link-local prefix; and where
+ * no host can be: loopback, broadcast, IPv4-mapped. */
+int ipam_check_subnet(const struct prefix *p, struct err *e);
 /* docker0's subnets, gateways and ranges by --bip and --fixed-cidr, and their likes of IPv6 with --ipv6; INVALID with
  * Docker's texts. Fills n->v4 and n->v6; keeps what they have where the options leave it open. */
 int ipam_default_bridge(const struct world *w, const struct netconf *c, struct network *n, struct err *e);

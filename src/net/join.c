@@ -204,6 +204,8 @@ static int fill(
 	const char *mac = s && !str_empty(s->mac_address) ? s->mac_address : main ? c->spec->config.mac_address : NULL;
 	if (!str_empty(mac) && mac_parse(mac, &ep->want_mac) < 0)
 		return err_as(e, ERR_INVALID, "invalid MAC address: %s", mac);
+	if (!str_empty(mac) && !mac_is_station(&ep->want_mac))
+		return err_as(e, ERR_INVALID, "invalid MAC address: %s: it is no single interface's", mac);
 	if (!s)
 		return 0;
 	try(read_address(s->ip4, AF_INET, &ep->want_ip4, e));
@@ -224,9 +226,8 @@ static int fill(
 			return err_as(e, ERR_INVALID, "invalid link local IP address: %s", s->link_local.v[i]);
 	}
 	const char *ifname = kvs_get(&s->driver_opts, "com.docker.network.endpoint.ifname");
-	if (ifname && (!*ifname || !STR_COPY(ep->want_ifname, ifname) || strpbrk(ifname, "/ \t")))
-		return err_as(e, ERR_INVALID, "invalid interface name \"%s\": 1 to 15 bytes without blanks and slashes",
-			ifname);
+	if (ifname && (!device_name_ok(ifname) || !STR_COPY(ep->want_ifname, ifname)))
+		return err_as(e, ERR_INVALID, "invalid interface name \"%s\": it has " DEVICE_NAME_RULE, ifname);
 	return a->bad ? err_nomem(e) : 0;
 }
 

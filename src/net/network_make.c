@@ -75,17 +75,17 @@ static int option_ip6(const char *s, void *out, const char **why)
 
 static int option_device(const char *s, void *out, const char **why)
 {
-	*why = "a device name has 1 to 15 bytes without blanks and slashes";
-	if (!*s || strlen(s) >= IFNAME || strpbrk(s, "/ \t\n") || streq(s, ".") || streq(s, "..") || streq(s, "lo"))
-		return -EINVAL;
-	return str_copy(out, IFNAME, s) ? 0 : -EINVAL;
+	*why = "a device name has " DEVICE_NAME_RULE;
+	return device_name_ok(s) && str_copy(out, IFNAME, s) ? 0 : -EINVAL;
 }
 
 static int option_prefix(const char *s, void *out, const char **why)
 {
 	(void)out;
-	*why = "an interface prefix has 1 to 13 bytes without blanks and slashes";
-	return !*s || strlen(s) > IFNAME - 3 || strpbrk(s, "/ \t\n%") ? -EINVAL : 0;
+	*why = "an interface prefix has 1 to 13 letters, digits, \"_\", \"-\" or \".\", the first one no \"-\" or \".\"";
+	char name[IFNAME];
+	int n = snprintf(name, sizeof(name), "%s10", s); /* as the names that are made of it; "lo" becomes lo0 */
+	return !*s || n < 0 || (size_t)n >= sizeof(name) || !device_name_ok(name) ? -EINVAL : 0;
 }
 
 /* "Any driver" in Docker: also where nobody announces. */
@@ -110,17 +110,18 @@ static int option_pause(const char *s, void *out, const char **why)
 	return option_range(s, 100, 2000, why);
 }
 
-/* Names that iptables takes as they are. */
 static int option_devices(const char *s, void *out, const char **why)
 {
 	(void)out;
-	*why = "expected interface names of 1 to 15 bytes, separated by colons";
+	*why = "expected interface names, separated by colons, each of " DEVICE_NAME_RULE;
 	while (*s) {
+		char one[IFNAME];
 		size_t n = strcspn(s, ":");
-		if (n >= IFNAME || !n || strcspn(s, " \t\n\"'\\!+/%") < n)
+		if (n >= IFNAME)
 			return -EINVAL;
+		snprintf(one, sizeof(one), "%.*s", (int)n, s);
 		s += n;
-		if (*s && !*++s)
+		if (!device_name_ok(one) || (*s && !*++s))
 			return -EINVAL;
 	}
 	return 0;
@@ -213,7 +214,7 @@ const char *network_make_device(const struct world *w, const struct netconf *c, 
 		name = kvs_get(&s->options, OPT_BRIDGE_NAME);
 	if (!name)
 		name = kvs_get(&c->default_opts, OPT_BRIDGE_NAME);
-	return str_empty(name) ? NULL : name;
+	return str_empty(name) || !device_name_ok(name) ? NULL : name; /* a bad one is refused with the other options */
 }
 
 /* --- what the request says about subnets, judged as a whole --- */
@@ -347,8 +348,8 @@ static int read_subnets(struct network *n, const struct network_spec *s, struct 
 		if (into->net.ip.family)
 			return err_as(e, ERR_FORBIDDEN, "bridge driver doesn't support multiple subnets");
 		try(read_config(&n->thing.mem, &v[i], into, e));
-		if (v6 && !is_size_only(&into->net))
-			try(ipam_check_v6(&into->net, e));
+		if (into->net.len && !is_size_only(&into->net))
+			try(ipam_check_subnet(&into->net, e));
 	}
 	return 0;
 }
@@ -370,22 +371,26 @@ static int choose_subnet(const struct world *w, const struct netconf *c, struct 
 	return 0;
 }
 
-static bool is_aux(const struct subnet *s, const struct ip *a)
+/* Is it one of the first n auxiliary addresses, or nobody's? */
+static bool is_given(const struct subnet *s, size_t n, const struct ip *a)
 {
-	for (size_t i = 0; i < s->naux; i++)
+	for (size_t i = 0; i < n; i++)
 		if (ip_eq(a, &s->aux[i].ip))
 			return true;
-	return false;
+	return ipam_is_edge(s, a);
 }
 
-/* The gateway asked for, else the first address that can be one; isolated networks have none. */
+/* The gateway asked for, else the first address that can be one; isolated networks have none. No two things get one address. */
 static int choose_gateway(struct network *n, uint8_t family, struct err *e)
 {
 	struct subnet *s = family == AF_INET6 ? &n->v6 : &n->v4;
 	enum gw_mode mode = family == AF_INET6 ? n->gw_mode6 : n->gw_mode4;
 	char t[IP_TEXT];
+	for (size_t i = 0; i < s->naux; i++)
+		if (is_given(s, i, &s->aux[i].ip))
+			return err_set(e, -EADDRINUSE, "failed to allocate secondary ip address (%s:%s): Address already in use", s->aux[i].name, ip_format(&s->aux[i].ip, t));
 	if (ip_is_set(&s->gateway)) {
-		if (is_aux(s, &s->gateway))
+		if (is_given(s, s->naux, &s->gateway))
 			return err_set(e, -EADDRINUSE, "failed to allocate gateway (%s): Address already in use", ip_format(&s->gateway, t));
 		return 0;
 	}
@@ -484,6 +489,8 @@ static int check_name(const struct world *w, const char *name, struct err *e)
 	for (const char *p = name; *p; p++)
 		if ((unsigned char)*p < ' ' || *p == 127)
 			return err_as(e, ERR_INVALID, "invalid name: it has control characters");
+	if (streq(name, ".") || streq(name, "..")) /* clients shorten paths that have them */
+		return err_as(e, ERR_INVALID, "invalid name: no request could name a network \"%s\"", name);
 	for (size_t i = 0; i < ARRAY_LEN(predefined); i++)
 		if (streq(name, predefined[i]))
 			return err_as(e, ERR_FORBIDDEN, "operation is not permitted on predefined %s network ", name);

@@ -236,6 +236,20 @@ static void slash_ifname(struct lab *l, struct endpoint_settings *s)
 {
 	kvs_set(&l->mem, &s->driver_opts, "com.docker.network.endpoint.ifname", "../x");
 }
+static void counted_ifname(struct lab *l, struct endpoint_settings *s)
+{
+	kvs_set(&l->mem, &s->driver_opts, "com.docker.network.endpoint.ifname", "e%d");
+}
+static void group_mac(struct lab *l, struct endpoint_settings *s)
+{
+	(void)l;
+	s->mac_address = "01:00:5e:00:00:01";
+}
+static void zero_mac(struct lab *l, struct endpoint_settings *s)
+{
+	(void)l;
+	s->mac_address = "00:00:00:00:00:00";
+}
 
 TEST(refusals)
 {
@@ -266,9 +280,11 @@ TEST(refusals)
 	CHECK_STR(refused("container:x", "n1", 51, NULL), "container sharing network namespace with another container "
 							  "or host cannot be connected to any other network");
 	CHECK_STR(refused("n1", "n1", 51, long_ifname),
-		"invalid interface name \"sixteen_bytes_xx\": 1 to 15 bytes without blanks and slashes");
-	CHECK_STR(refused("n1", "n1", 51, slash_ifname),
-		"invalid interface name \"../x\": 1 to 15 bytes without blanks and slashes");
+		"invalid interface name \"sixteen_bytes_xx\": it has " DEVICE_NAME_RULE);
+	CHECK_STR(refused("n1", "n1", 51, slash_ifname), "invalid interface name \"../x\": it has " DEVICE_NAME_RULE);
+	CHECK_STR(refused("n1", "n1", 51, counted_ifname), "invalid interface name \"e%d\": it has " DEVICE_NAME_RULE);
+	CHECK_STR(refused("n1", "n1", 51, group_mac), "invalid MAC address: 01:00:5e:00:00:01: it is no single interface's");
+	CHECK_STR(refused("n1", "n1", 51, zero_mac), "invalid MAC address: 00:00:00:00:00:00: it is no single interface's");
 }
 
 TEST(too_many)

@@ -251,7 +251,8 @@ TEST(bridge_check)
 		const char *error;
 	} t[] = {
 		{true, false, 0, GW_NAT, ""},
-		{true, false, 65536, GW_ROUTED, ""},
+		{true, false, 65535, GW_ROUTED, ""},
+		{true, false, 65536, GW_ROUTED, "invalid MTU number: 65536 (68 to 65535, or 0 for the default)"},
 		{false, false, 0, GW_NAT, "IPv4 or IPv6 must be enabled"},
 		{true, false, -1, GW_NAT, "invalid MTU number: -1"},
 		{true, false, 0, GW_ISOLATED, "gateway mode 'isolated' can only be used for an internal network"},

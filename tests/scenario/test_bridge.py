@@ -164,6 +164,8 @@ def test_forwarding_and_policy(host):
     (["--bip6", "10.0.0.1/8"], 'bip6: "10.0.0.1/8" is not an IPv6 address with a mask'),
     (["--fixed-cidr-v6", "10.0.0.0/8"], 'fixed-cidr-v6: "10.0.0.0/8" is not an IPv6 subnet'),
     (["--default-gateway-v6", "10.0.0.1"], 'default-gateway-v6: "10.0.0.1" is not an IPv6 address'),
+    (["--bridge", "br+"], 'bridge: "br+" is no name of a device'),
+    (["--ipv6", "--mtu", "1279"], "invalid MTU number: 1279 (IPv6 needs 1280)"),
     (["--bridge-accept-fwmark", "soup"], 'invalid firewall mark "soup"'),
     (["--bridge-accept-fwmark", "0x10/0xf"], 'invalid firewall mark "0x10/0xf"'),
 ])

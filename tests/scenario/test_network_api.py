@@ -65,6 +65,14 @@ REFUSED = [
     ({"Options": {B + "host_binding_ipv4": "soup"}}, 400, re.compile("failed to parse com.docker.network.bridge.host_binding_ipv4 value: soup")),
     ({"Options": {N + "host_ipv4": "fd00::1"}}, 400, re.compile("failed to parse com.docker.network.host_ipv4 value: fd00::1")),
     ({"Options": {B + "name": "a name"}}, 400, re.compile("failed to parse com.docker.network.bridge.name value: a name")),
+    *[({"Options": {B + "name": name}}, 400, re.compile(re.escape(f"failed to parse com.docker.network.bridge.name value: {name} (")))
+      for name in ("br%d", "br+", "br*", "br:1", 'br"x', "br;x", "br'x", "!br", "-x", ".x", "br\\x", "brä", "a/b", "sixteen-bytes-xx", "lo", "all", "default")],
+    *[({"Options": {N + "container_iface_prefix": name}}, 400, re.compile(re.escape(f"failed to parse com.docker.network.container_iface_prefix value: {name} (")))
+      for name in ("", "e%d", "e:", "..", "x+", "fourteen-bytes")],
+    ({"Options": {B + "trusted_host_interfaces": "lan+"}}, 400, re.compile("failed to parse")),
+    ({"Name": "."}, 400, 'invalid name: no request could name a network "."'),
+    ({"Name": ".."}, 400, 'invalid name: no request could name a network ".."'),
+    ({"Name": "a\nb"}, 400, "invalid name: it has control characters"),
     ({"Options": {B + "name": "docker0"}}, 403, re.compile("networks have same bridge name")),
     ({"Options": {B + "name": "brtaken"}}, 403, re.compile(r"cannot create network [0-9a-f]{64} \(brtaken\): conflicts with network [0-9a-f]{64} \(brtaken\): networks have same bridge name")),
     ({"Options": {B + "name": "uplink0"}}, 400, re.compile("the device uplink0 exists and is not a bridge")),
