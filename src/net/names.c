@@ -168,10 +168,13 @@ int names_hosts(
 	return out->bad || a.bad ? err_nomem(e) : 0;
 }
 
-static bool is_loopback_text(const char *s)
+/* Is it an address that means another thing in another network namespace? */
+static bool is_local_text(const char *s)
 {
 	struct ip ip;
-	return ip_parse(s, &ip) == 0 && ip_is_loopback(&ip);
+	char plain[IP_TEXT];
+	snprintf(plain, sizeof(plain), "%.*s", (int)strcspn(s, "%"), s);
+	return ip_parse(plain, &ip) == 0 && (ip_is_loopback(&ip) || (ip.family == AF_INET6 && ip_is_linklocal(&ip)));
 }
 
 static bool has_v6(const struct world *w, const struct container *c, struct arena *a)
@@ -197,13 +200,13 @@ bool names_embedded(const struct world *w, const struct container *c)
 	return user;
 }
 
-/* On the default bridge a container's namespace is not the host's: loopback servers of the host cannot be reached from
- * it. */
+/* On the default bridge a container's namespace is not the host's: servers on the host's loopback, or on a link of its
+ * by a link-local address, cannot be reached from it. */
 static int usable_servers(struct arena *a, const struct strv *all, bool v6, struct strv *out)
 {
 	for (size_t i = 0; i < all->n; i++) {
 		bool six = strchr(all->v[i], ':') != NULL;
-		if (!is_loopback_text(all->v[i]) && (v6 || !six))
+		if (!is_local_text(all->v[i]) && (v6 || !six))
 			try(strv_add(a, out, all->v[i]));
 	}
 	if (out->n)

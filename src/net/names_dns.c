@@ -58,7 +58,14 @@ static int add_links(struct arena *a, const struct endpoint *ep, struct relay_li
 	return a->bad ? -ENOMEM : 0;
 }
 
-static int add_upstreams(struct arena *a, const struct strv *servers, bool in_container, struct relay_view *v)
+/* The link of "fe80::1%eth0", by its name or number; 0: none. */
+static uint32_t zone_of(const struct netconf *conf, const char *zone)
+{
+	const char *number = kvs_get(&conf->host_zones, zone);
+	return (uint32_t)strtoul(number ? number : zone, NULL, 10);
+}
+
+static int add_upstreams(struct arena *a, const struct netconf *conf, const struct strv *servers, bool in_container, struct relay_view *v)
 {
 	static const struct ip self = {AF_INET, {127, 0, 0, 11}};
 	struct relay_upstream *u = arena_new(a, struct relay_upstream, UPSTREAMS_MAX);
@@ -70,7 +77,9 @@ static int add_upstreams(struct arena *a, const struct strv *servers, bool in_co
 			continue;
 		one->port = DNS_PORT;
 		one->in_container = in_container;
-		one->scope = zone ? (uint32_t)strtoul(zone + 1, NULL, 10) : 0;
+		one->scope = zone ? zone_of(conf, zone + 1) : 0;
+		if (ip_is_linklocal(&one->ip) && one->ip.family == AF_INET6 && !one->scope)
+			continue; /* on no link that is there */
 		v->nupstreams++;
 	}
 	v->upstreams = u;
@@ -111,7 +120,7 @@ int names_view(const struct world *w, const struct netconf *conf, const struct c
 	}
 	v.links = links;
 	v.ndots_set = has_ndots(options->n ? options : &r.options);
-	if (add_upstreams(a, dns->n ? dns : &r.servers, dns->n > 0, &v) < 0 || a->bad)
+	if (add_upstreams(a, conf, dns->n ? dns : &r.servers, dns->n > 0, &v) < 0 || a->bad)
 		return err_nomem(e);
 	*out = v;
 	return 0;

@@ -43,6 +43,7 @@ struct netconf {
 	struct strv host_gateway_ips;
 	const char *hostname;    /* of the host */
 	const char *host_resolv; /* text of the host's resolv.conf that applies ("" = none) */
+	struct kvs host_zones;   /* the links that it names behind a "%", and their numbers */
 	const char *host_hosts;  /* text of the host's /etc/hosts */
 	const char *host_resolv_path;
 	const struct pool *pools; /* --default-address-pool; none: Docker's */

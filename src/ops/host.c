@@ -1,6 +1,7 @@
 #include "ops/host.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -43,6 +44,21 @@ static struct prefix ula_of(const char *id)
 	return p;
 }
 
+/* Links that servers of resolv.conf are on: "nameserver fe80::1%eth0". */
+static int read_zones(struct arena *a, const char *text, struct kvs *out)
+{
+	for (const char *p = text; p && *p; p = strchr(p, '\n'), p = p ? p + 1 : NULL) {
+		char zone[IFNAME], number[16];
+		unsigned index;
+		if (sscanf(p, " nameserver %*[^ \t%%]%%%15s", zone) != 1 || !(index = if_nametoindex(zone)))
+			continue;
+		snprintf(number, sizeof(number), "%u", index);
+		if (kvs_set(a, out, zone, number) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 int host_facts(struct core *c, struct arena *a, struct netconf *out, struct err *e)
 {
 	struct utsname uts;
@@ -61,7 +77,7 @@ int host_facts(struct core *c, struct arena *a, struct netconf *out, struct err 
 		n.host_resolv = file_text(a, HOST_RESOLVED);
 	}
 	n.host_hosts = file_text(a, "/etc/hosts");
-	if (a->bad)
+	if (a->bad || read_zones(a, n.host_resolv, &n.host_zones) < 0)
 		return err_nomem(e);
 	*out = n;
 	return 0;

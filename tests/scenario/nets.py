@@ -79,9 +79,11 @@ def parse(msg):
     return Answer(RCODES.get(flags & 15, flags & 15), records, flags, question)
 
 
-def ask(pid, name, kind="A", tcp=False, server="127.0.0.11", limit=10):
-    """One question, as a process in that namespace would ask it."""
-    query = struct.pack("!6H", random.randrange(65536), 0x100, 1, 0, 0, 0) + encode(name) + struct.pack("!2H", TYPES[kind], 1)
+def ask(pid, name, kind="A", tcp=False, server="127.0.0.11", limit=10, edns=0):
+    """One question, as a process in that namespace would ask it; edns: the size of answers that it says it takes."""
+    query = struct.pack("!6H", random.randrange(65536), 0x100, 1, 0, 0, 1 if edns else 0) + encode(name) + struct.pack("!2H", TYPES[kind], 1)
+    if edns:
+        query += b"\0" + struct.pack("!HHIH", 41, edns, 0, 0)
     s = in_netns(pid, lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM))
     with s:
         s.settimeout(limit)
@@ -93,38 +95,59 @@ def ask(pid, name, kind="A", tcp=False, server="127.0.0.11", limit=10):
                 data += s.recv(65536)
             return parse(data[2:])
         s.send(query)
-        return parse(s.recv(65536))
+        data = s.recv(65536)
+        assert len(data) <= max(512, edns), len(data)
+        return parse(data)
 
 
 class Upstream:
-    """A DNS server in some namespace: what it says follows from the name; who asked it what is kept."""
+    """A DNS server in some namespace: what it says follows from the name; who asked it what is kept. With `most` it cuts longer datagrams and serves TCP too."""
 
-    def __init__(self, pid, address, say):
-        self.say, self.asked = say, []
+    def __init__(self, pid, address, say, most=65535):
+        self.say, self.asked, self.most, self.over_tcp = say, [], most, 0
+        host = address.split("%")[0]
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
 
-        def make():
-            s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        def make(kind):
+            s = socket.socket(family, kind)
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            s.bind((address, 53))
+            s.bind(socket.getaddrinfo(address, 53, family, kind)[0][4])
+            if kind == socket.SOCK_STREAM:
+                s.listen()
             return s
 
-        self.sock = in_netns(pid, make)
+        self.socks = in_netns(pid, lambda: [make(socket.SOCK_DGRAM)] + ([make(socket.SOCK_STREAM)] if most < 65535 else []))
         self.wake, self.end = os.pipe()
         self.thread = threading.Thread(target=self.run)
         self.thread.start()
 
+    def answer(self, q, peer):
+        name, at = decode(q, 12)
+        kind = struct.unpack("!H", q[at:at + 2])[0]
+        self.asked.append((name.lower(), kind, peer[0]))
+        rcode, addresses = self.say(name.lower(), kind)
+        body = b"".join(b"\xc0\x0c" + struct.pack("!HHIH", 1, 1, 30, 4) + socket.inet_aton(a) for a in addresses)
+        return q[:2] + struct.pack("!5H", 0x8180 | rcode, 1, len(addresses), 0, 0) + q[12:at + 4] + body, at + 4
+
     def run(self):
         while True:
-            ready = select.select([self.sock, self.wake], [], [])[0]
+            ready = select.select([*self.socks, self.wake], [], [])[0]
             if self.wake in ready:
                 return
-            q, peer = self.sock.recvfrom(4096)
-            name, at = decode(q, 12)
-            kind = struct.unpack("!H", q[at:at + 2])[0]
-            self.asked.append((name.lower(), kind, peer[0]))
-            rcode, addresses = self.say(name.lower(), kind)
-            body = b"".join(b"\xc0\x0c" + struct.pack("!HHIH", 1, 1, 30, 4) + socket.inet_aton(a) for a in addresses)
-            self.sock.sendto(q[:2] + struct.pack("!5H", 0x8180 | rcode, 1, len(addresses), 0, 0) + q[12:at + 4] + body, peer)
+            if self.socks[0] in ready:
+                q, peer = self.socks[0].recvfrom(4096)
+                reply, end = self.answer(q, peer)
+                if len(reply) > self.most:
+                    reply = reply[:2] + struct.pack("!5H", 0x8380, 1, 0, 0, 0) + reply[12:end]
+                self.socks[0].sendto(reply, peer)
+            else:
+                c, peer = self.socks[1].accept()
+                with c:
+                    c.settimeout(10)
+                    n = struct.unpack("!H", c.recv(2, socket.MSG_WAITALL))[0]
+                    reply, _ = self.answer(c.recv(n, socket.MSG_WAITALL), peer)
+                    c.sendall(struct.pack("!H", len(reply)) + reply)
+                    self.over_tcp += 1
 
     def names(self):
         return [n for n, _, _ in self.asked]
@@ -132,6 +155,7 @@ class Upstream:
     def close(self):
         os.write(self.end, b"x")
         self.thread.join()
-        self.sock.close()
+        for s in self.socks:
+            s.close()
         os.close(self.wake)
         os.close(self.end)

@@ -1,14 +1,18 @@
 """The embedded name server, row by row, asked from inside containers; and the host's resolvers, which may change at any time."""
+import itertools
 import os
 import pathlib
 import shutil
 import socket
+import struct
+import subprocess
 
 import pytest
 
 from conftest import LAB, Client, Daemon, programs, wait_until
-from nets import Upstream, ask, in_netns, outside
+from nets import Upstream, ask, encode, in_netns, outside, parse
 
+counter = itertools.count()
 OUTSIDE = os.environ["LAB_OUTSIDE_PID"]
 SERVFAIL, NXDOMAIN, REFUSED = 2, 3, 5
 
@@ -23,10 +27,10 @@ def upstream():
     """Servers outside, at addresses of their own."""
     made = []
 
-    def make(address, say, pid=OUTSIDE):
-        if pid == OUTSIDE and address != "10.99.0.2":
+    def make(address, say, pid=OUTSIDE, **more):
+        if pid == OUTSIDE and address != "10.99.0.2" and ":" not in address:
             outside(f"ip addr replace {address}/24 dev up0")
-        made.append(Upstream(pid, address, say))
+        made.append(Upstream(pid, address, say, **more))
         return made[-1]
 
     yield make
@@ -203,6 +207,67 @@ def test_names_come_and_go_at_once(scene, upstream):
         assert ask(asker, "guest").rcode != "NOERROR" and ask(asker, "mover").rcode != "NOERROR"
 
 
+def test_long_answers(scene, upstream):
+    """Cut at what the client takes, whole over TCP; of an upstream that sends more than was asked for, and of one that cuts."""
+    many = [f"192.0.2.{i}" for i in range(1, 101)]  # 1,600 bytes
+
+    def say(name, kind):
+        return 0, many[:int(name.split(".")[0])] if name[0].isdigit() else []
+
+    loose = upstream("10.99.0.31", say)
+    strict = upstream("10.99.0.32", say, most=512)
+    scene.net("long")
+    one = scene.run("one", "--network", "long", "--dns", "10.99.0.31")
+    two = scene.run("two", "--network", "long", "--dns", "10.99.0.32")
+    for pid, up, zone in ((one, loose, "loose"), (two, strict, "strict")):
+        assert ask(pid, f"20.{zone}").values() == many[:20], "below 512 bytes"
+        r = ask(pid, f"40.{zone}")
+        assert r.flags & 0x200 and set(r.values()) < set(many), "cut for a client without EDNS"
+        r = ask(pid, f"41.{zone}", edns=1232)
+        assert not r.flags & 0x200 and r.values() == many[:41], "whole for one with"
+        assert ask(pid, f"100.{zone}", edns=1232).flags & 0x200
+        assert ask(pid, f"100.{zone}", edns=4096).values() == many
+        assert ask(pid, f"99.{zone}", edns=100).flags & 0x200, "nobody takes less than 512"
+    assert strict.over_tcp and not loose.over_tcp
+    assert ask(two, "98.strict", tcp=True).values() == many[:98] and ask(two, "40.strict", tcp=True).values() == many[:40]
+
+
+def test_questions_that_are_none(scene, upstream):
+    """Whatever a container sends, the others and the next question do not notice; reverse names that name no address are somebody else's."""
+    up = upstream("10.99.0.2", known("192.0.2.7"))
+    scene.net("odd", "--subnet", "10.91.0.0/24", "--ipv6", "--subnet", "fd00:91::/64")
+    pid = scene.run("sender", "--network", "odd")
+    head = struct.pack("!6H", 7, 0x100, 1, 0, 0, 0)
+    good = head + encode("sender") + struct.pack("!2H", 1, 1)
+    udp = in_netns(pid, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    udp.settimeout(10)
+    udp.connect(("127.0.0.11", 53))
+    # no head, answers, no question, another operation, two questions, a label that is too long, a pointer to itself, no end, rubbish behind, a long name, a long datagram
+    for bad in (b"", b"x", head[:11], struct.pack("!6H", 1, 0x8180, 1, 0, 0, 0) + good[12:], struct.pack("!6H", 1, 0x100, 0, 0, 0, 0), struct.pack("!6H", 2, 0x2900, 1, 0, 0, 0) + good[12:],
+                struct.pack("!6H", 3, 0x100, 2, 0, 0, 0) + good[12:] + good[12:], head + b"\x40" + b"a" * 64 + b"\0\0\1\0\1", head + b"\xc0\x0c\0\1\0\1", good[:-3], good + b"rubbish",
+                head + b"\x3f" + (b"a" * 63 + b"\x3f") * 4 + b"\0\0\1\0\1", b"y" * 5000, os.urandom(400)):
+        udp.send(bad)
+    udp.send(struct.pack("!H", 4242) + good[2:])
+    while struct.unpack("!H", (reply := udp.recv(65536))[:2])[0] != 4242:
+        assert reply[3] & 15 in (1, 4) or parse(reply).values() == [scene.address("sender", "odd")], "FORMERR, NOTIMP; rubbish behind a question is not read"
+    assert parse(reply).values() == [scene.address("sender", "odd")]
+    udp.close()
+    for bad in (b"\0\0", b"\0\x05hello", b"\xff\xff" + good, struct.pack("!H", len(good) + 3) + good + b"xxx"):
+        tcp = in_netns(pid, lambda: socket.create_connection(("127.0.0.11", 53), 10))
+        tcp.sendall(bad)
+        tcp.close()
+    assert ask(pid, "sender", tcp=True).values() == [scene.address("sender", "odd")] and up.names() == []
+    reverse = ["2.0.91.10.in-addr.arpa"]
+    six = ".".join(reversed(socket.inet_pton(socket.AF_INET6, scene.address("sender", "odd", six=True)).hex())) + ".ip6.arpa"
+    assert all(ask(pid, n, "PTR").values() == ["sender.odd"] for n in (*reverse, six, six.upper())) and up.names() == []
+    none = ["0.91.10.in-addr.arpa", "1.2.0.91.10.in-addr.arpa", "256.0.91.10.in-addr.arpa", "02.0.91.10.in-addr.arpa", "x.0.91.10.in-addr.arpa", "in-addr.arpa", "-2.0.91.10.in-addr.arpa",
+            six[2:], "0." + six, "g" + six[1:], "ip6.arpa", "2.0.91.10.in-addr.arpa.odd", "2.0.91.10.in-addr"]
+    assert {ask(pid, n, "PTR").rcode for n in none} == {"NXDOMAIN"} and up.names() == none
+    up.asked.clear()
+    assert ask(pid, "sender", "MX")[:2] == ("NOERROR", []) and up.names() == []
+    assert {ask(pid, "sender", k).rcode for k in ("SRV", "NS", "ANY", "TXT")} == {"NXDOMAIN"} and up.names() == ["sender"] * 4, "of other kinds nobody here knows"
+
+
 @pytest.fixture
 def own_daemon(busybox, daemon):
     """A daemon that reads a resolv.conf of ours; instead of the other one, as docker0 is there once."""
@@ -313,3 +378,45 @@ def test_systemd_resolved(own_daemon, upstream):
     finally:
         etc.write_text(before)
         shutil.rmtree("/run/systemd", ignore_errors=True)
+
+
+def test_resolvers_of_the_host_itself(own_daemon, upstream):
+    """On its loopback, on a link, none at all: what a container on each kind of network gets of them."""
+    conf = LAB / "own-resolv.conf"
+    conf.write_text("nameserver ::1\nnameserver 127.0.0.53\n")
+    six, four = upstream("::1", known("192.0.2.61"), pid=os.getpid()), upstream("127.0.0.53", known("192.0.2.53"), pid=os.getpid())
+    s = own_daemon(conf)
+    s.net("wide")
+    s.net("tight", "--internal")
+    assert s.cli.daemon.api("POST", "/networks/create", {"Name": "six", "EnableIPv4": False, "EnableIPv6": True})[0] == 201
+    s.networks.append("six")
+    wide, tight, only6 = s.run("wide1", "--network", "wide"), s.run("tight1", "--network", "tight"), s.run("six1", "--network", "six")
+    s.run("plain")
+    assert ask(wide, "one.example").values() == ["192.0.2.61"] and six.asked[-1][2] == "::1", "the host's ::1, asked from the host"
+    assert ask(only6, "two.example").values() == ["192.0.2.61"] and s.address("six1", "six") == "", "also by a container that has no IPv4"
+    assert ask(tight, "three.example").rcode == "SERVFAIL" and "three.example" not in six.names() + four.names()
+    text = s.cli.out("exec", "plain", "cat", "/etc/resolv.conf")
+    assert "nameserver 8.8.8.8" in text and "::1" not in text and "127.0.0.53" not in text and "2001:" not in text
+
+    def asks(want):
+        """A changed file counts from some moment on."""
+        return wait_until(lambda: ask(wide, f"n{next(counter)}.example").values() == want)
+
+    conf.write_text("nameserver 127.0.0.53\n")
+    assert asks(["192.0.2.53"])
+    # a router's link-local address, as it comes with router advertisements
+    outside("ip addr replace fe80::53/64 dev up0 nodad; ip link set up0 up")
+    subprocess.run("ip addr replace fe80::1/64 dev uplink0 nodad", shell=True, check=True)
+    upstream("fe80::53%up0", known("192.0.2.80"))
+    conf.write_text("nameserver fe80::53%uplink0\n")
+    assert asks(["192.0.2.80"])
+    assert wait_until(lambda: "fe80" not in s.cli.out("exec", "plain", "cat", "/etc/resolv.conf"))
+    conf.write_text("nameserver fe80::53%gone0\n")
+    assert wait_until(lambda: ask(wide, f"n{next(counter)}.example").rcode == "SERVFAIL"), "on a link that is not there"
+    conf.write_text("")
+    assert wait_until(lambda: "(internal resolver)" in s.cli.out("exec", "wide1", "cat", "/etc/resolv.conf"))
+    assert ask(wide, "four.example").rcode == "SERVFAIL" and ask(wide, "wide1").values() == [s.address("wide1", "wide")], "nobody to ask; names go on"
+    # 127.0.0.11 alone is nobody either; with another that one is asked
+    upstream("10.99.0.31", known("192.0.2.31"))
+    both = s.run("both", "--network", "wide", "--dns", "127.0.0.11", "--dns", "10.99.0.31")
+    assert ask(both, "five.example").values() == ["192.0.2.31"]
