@@ -314,6 +314,16 @@ static int by_rank(const void *x, const void *y)
 	return r ? r : fw_rank_cmp(&a->rule.rank, &b->rule.rank);
 }
 
+/* In the chain's order: iptables looks for each from the top on, and would pass over all others for the last. */
+static int delete_rules(struct render *r, const struct kobj **rules, size_t n)
+{
+	if (n)
+		qsort(rules, n, sizeof(*rules), by_rank);
+	for (size_t i = 0; i < n; i++)
+		try(delete_rule(r, rules[i]->rule.chain, rules[i]->rule.text));
+	return 0;
+}
+
 /* A rule of ours at its place. */
 static bool is_landmark(const struct fw_line *l)
 {
@@ -389,8 +399,10 @@ static int render(struct render *r, const struct step *s)
 		return -ENOMEM;
 	for (size_t i = 0; i < s->nfw; i++)
 		if (s->fw[i].o->kind == K_RULE && !s->fw[i].add && in_table(s->fw[i].o, t))
-			try(delete_rule(r, s->fw[i].o->rule.chain, s->fw[i].o->rule.text));
+			rules[n++] = s->fw[i].o;
+	try(delete_rules(r, rules, n));
 	try(delete_chains(r, s));
+	n = 0;
 	for (size_t i = 0; i < s->nfw; i++) {
 		const struct kobj *o = s->fw[i].o;
 		if (!s->fw[i].add || !in_table(o, t))
