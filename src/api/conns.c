@@ -1,12 +1,11 @@
 #include "api/conns.h"
 
-#include <malloc.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#define CROWD 32 /* connections at once whose memory is worth giving back: what they freed lies between what is still used */
+#include "base/mem.h"
 
 /* A list in the order of the last word, the idlest first; busy ones stand in none. */
 struct conn {
@@ -19,7 +18,6 @@ struct conns {
 	pthread_mutex_t lock;
 	struct conn head;
 	size_t n, limit;
-	size_t most; /* of connections since memory was last given back */
 };
 
 struct conns *conns_new(size_t limit)
@@ -77,8 +75,6 @@ struct conn *conns_add(struct conns *cs, int fd)
 	pthread_mutex_lock(&cs->lock);
 	if (++cs->n > cs->limit)
 		end_idlest(cs);
-	if (cs->n > cs->most)
-		cs->most = cs->n;
 	put_last(cs, c);
 	pthread_mutex_unlock(&cs->lock);
 	return c;
@@ -89,13 +85,9 @@ void conns_remove(struct conns *cs, struct conn *c)
 	pthread_mutex_lock(&cs->lock);
 	take_out(c);
 	cs->n--;
-	bool crowd_gone = cs->most >= CROWD && cs->n <= CROWD / 4;
-	if (crowd_gone)
-		cs->most = cs->n;
 	pthread_mutex_unlock(&cs->lock);
 	free(c);
-	if (crowd_gone)
-		(void)malloc_trim(0);
+	mem_settle();
 }
 
 void conns_touch(struct conns *cs, struct conn *c)

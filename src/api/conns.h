@@ -10,7 +10,7 @@ struct conn;
 struct conns *conns_new(size_t limit); /* NULL: out of memory */
 void conns_free(struct conns *cs);     /* all have been removed */
 struct conn *conns_add(struct conns *cs, int fd); /* may end another one; NULL: out of memory */
-void conns_remove(struct conns *cs, struct conn *c); /* before fd is closed; after the last of a crowd memory goes back to the system */
+void conns_remove(struct conns *cs, struct conn *c); /* before fd is closed */
 void conns_touch(struct conns *cs, struct conn *c);  /* it has said something */
 void conns_busy(struct conns *cs, struct conn *c);   /* a handler works for it: it is not idle, however long that takes, until conns_idle */
 void conns_idle(struct conns *cs, struct conn *c);

@@ -21,6 +21,7 @@
 #include "api/router.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/mem.h"
 
 #define IDLE_SECONDS   120
 #define THREAD_STACK   (256u << 10)
@@ -162,6 +163,7 @@ static void completed_cb(void *cls, struct MHD_Connection *conn, void **con_cls,
 	if (rq)
 		request_unref(rq);
 	*con_cls = NULL;
+	mem_settle();
 }
 
 static void connection_cb(void *cls, struct MHD_Connection *conn, void **socket_context, enum MHD_ConnectionNotificationCode code)

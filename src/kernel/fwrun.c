@@ -73,6 +73,14 @@ void fwrun_close(struct real *k)
 		forget(&k->cache[f]);
 }
 
+static size_t lines_of(const struct fw_cache *c)
+{
+	size_t n = 1;
+	for (int t = 0; t < FW_TABLE_N; t++)
+		n += c->tables[t].n;
+	return n;
+}
+
 /* Reads the tables into the cache; ours are told to `out` when it is given, with strings of the cache. */
 static int refresh(struct real *k, enum fw_family f, const struct world *known, const struct strv *marked, struct kstate *out, struct err *e)
 {
@@ -93,7 +101,7 @@ static int refresh(struct real *k, enum fw_family f, const struct world *known, 
 		return r;
 	}
 	c->as_of = before;
-	c->limit = c->mem.used * 4 + CACHE_SLACK;
+	c->line_size = c->mem.used / lines_of(c);
 	if (out)
 		*out = ours;
 	return 0;
@@ -107,7 +115,7 @@ static void changed(struct real *k, const struct stamp *before, unsigned n)
 	for (int f = 0; f < FW_FAMILY_N; f++) {
 		struct fw_cache *c = &k->cache[f];
 		bool ours = stamp_same(before, &c->as_of) && (after.legacy || stamp_follows(before, &after, n));
-		if (ours && c->mem.used <= c->limit)
+		if (ours && c->mem.used <= 4 * c->line_size * lines_of(c) + CACHE_SLACK)
 			c->as_of = after;
 		else
 			forget(c);

@@ -14,7 +14,7 @@ struct fw_cache {
 	struct stamp as_of; /* not known: there is nothing */
 	struct fw_listing tables[FW_TABLE_N];
 	struct arena mem;
-	size_t limit;
+	size_t line_size; /* of mem, when the tables were read: changes leave the old ones behind */
 };
 
 struct real {

@@ -22,6 +22,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "kernel/firewalld.h"
 #include "kernel/monitor.h"
 #include "ops/events.h"
@@ -160,6 +161,7 @@ static int look(struct core *c, unsigned parts)
 		r = heal_now(c, parts, &e);
 	int64_t ms = (clock_mono_ns() - start) / 1000000;
 	pthread_mutex_unlock(&c->op_lock);
+	mem_settle();
 	if (parts)
 		log_debug("looked at the network parts=%u differing=%d ms=%lld", parts, r, (long long)ms);
 	h->pause = r != 0 ? 0 : ms * 10 > LOOK_PAUSE_MAX ? LOOK_PAUSE_MAX : (int)ms * 10;

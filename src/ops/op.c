@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/mem.h"
 #include "net/fw.h"
 #include "net/plan.h"
 #include "ops/announce.h"
@@ -55,6 +56,7 @@ void op_end(struct op *op)
 	arena_free(&op->mem);
 	pthread_mutex_unlock(&op->core->op_lock);
 	*op = (struct op){0};
+	mem_settle();
 }
 
 /* The plan from the world as it is to the fork, of the units that the fork touches. */

@@ -9,7 +9,9 @@ import sqlite3
 import subprocess
 import threading
 
-from conftest import BUILD, LAB, QUICK, SOAK, Client, wait_until
+import pytest
+
+from conftest import BUILD, LAB, QUICK, SOAK, Client, Daemon, wait_until
 from test_daemon import leftovers, shell
 
 CHURN = 3000 if SOAK else 60 if QUICK else 240
@@ -158,6 +160,33 @@ def test_kill9_in_the_middle_of_many(any_cli, daemon):
         assert in_parallel(len(ids), 8, lambda i: daemon.api("DELETE", f"/containers/{list(ids)[i]}?force=1")) == []
         assert wait_until(lambda: leftovers(daemon) == []), (turn, leftovers(daemon))
     assert daemon.api("DELETE", "/networks/many")[0] == 204
+
+
+@pytest.mark.parametrize("backend", ["iptables", "nftables"])
+def test_many_ports_leave_no_memory(backend, busybox, own_network):
+    """Two thousand ports in no row, twice. What the C library keeps of that for itself is given back, and what is kept of the tables goes with the rules."""
+    d = Daemon(f"ports-{backend}").start("--firewall-backend", backend)
+
+    def once(n):
+        keys = {f"{8000 + 2 * i}/tcp": [{"HostPort": str(20000 + 2 * i)}] for i in range(n)}
+        status, c = d.api("POST", "/containers/create?name=many", {"Image": "alpine", "Cmd": ["sleep", "1h"], "ExposedPorts": {k: {} for k in keys}, "HostConfig": {"PortBindings": keys}})
+        assert status == 201, c
+        assert d.api("POST", "/containers/many/start")[0] == 204
+        status, c = d.api("GET", "/containers/many/json")
+        assert len(c["NetworkSettings"]["Ports"]) == n
+        status, c = d.api("DELETE", "/containers/many?force=1")
+        assert status == 204, c
+
+    with open(busybox, "rb") as f:
+        assert d.api("POST", "/images/create?fromSrc=-&repo=alpine&tag=latest", f.read(), {"Content-Type": "application/x-tar"})[0] == 200
+    once(1)
+    was = memory(d.proc.pid)
+    for _ in range(2):
+        once(2000)
+    if not SANITIZED:
+        assert wait_until(lambda: memory(d.proc.pid) - was < 5120, 5), f"{memory(d.proc.pid) - was} KiB more"
+    assert d.doctor() == []
+    assert d.stop() == 0
 
 
 def test_no_descriptors_left(any_cli, daemon):
