@@ -224,7 +224,7 @@ def watchdog():
         raise Stuck("stuck")
 
     signal.signal(signal.SIGALRM, report)
-    signal.alarm(3600 if SOAK else 300)
+    signal.alarm(6 * 3600 if SOAK else 300)
     yield
     signal.alarm(0)
 

@@ -322,11 +322,14 @@ class Rounds:
 
     def run(self, rounds):
         what = [self.network_create, self.network_rm, self.connect, self.disconnect] * 4 + [self.publish, self.unpublish] * 3 + [self.flush] * 3 + [self.link, self.restart, self.kill]
+        began = time.monotonic()
         for i in range(rounds):
             step = self.random.choice(what)
             step()
             if i % 10 == 9:
                 self.settled(f"round {i}, {step.__name__}")
+            if i % 1000 == 999:
+                print(f"{i + 1} rounds after {time.monotonic() - began:.0f} s", flush=True)
         for name in list(self.ports):
             self.docker("rm", "-f", name)
         self.ports.clear()
