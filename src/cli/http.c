@@ -14,6 +14,8 @@ struct tls_client http_tls;
 
 static int cannot_connect(int code, struct err *e)
 {
+	if (code == -EACCES)
+		return err_set(e, code, "permission denied while trying to connect to the Pontoon daemon at %s: its socket is for root and the members of the socket's group (pontoon)", http_host);
 	return err_set(e, code, "Cannot connect to the Pontoon daemon at %s. Is pontoond running? (%s)", http_host, strerror(-code));
 }
 
