@@ -18,6 +18,10 @@ test:
 	scripts/deps build run test
 	scripts/test
 
+test-system: deb
+	scripts/deps system
+	/usr/bin/python3 -m pytest -q -p no:cacheprovider tests/system
+
 lab:
 	scripts/deps build run
 	$(MAKE) all
@@ -50,4 +54,4 @@ tidy: all
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all demo test lab bench soak install deb format tidy clean
+.PHONY: all demo test test-system lab bench soak install deb format tidy clean
