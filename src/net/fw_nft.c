@@ -27,6 +27,7 @@
  *   loopback4     address . protocol . ports                     published on the host's loopback: for the host alone
  *   links4        container . container . protocol . port        what a link opens within a network that is `quiet`
  *   spared4/6     addresses                                      of the host's own packets to these the proxy takes care
+ *   hairpin       family . br                                    and where there is no proxy, they come from the bridge's address
  *
  * Who reaches his own network (own4/6: br . subnet) through the host, is led back into it under the bridge's address, so that answers come
  * the same way, and a container takes what it sent itself. With br_netfilter such a packet is bridged: it has no interface that it came from.
@@ -83,6 +84,7 @@ static const char skeleton_head[] =
 	"\tset own6 {\n\t\ttype ifname . ipv6_addr\n\t\tflags interval\n\t}\n"
 	"\tset spared4 {\n\t\ttype ipv4_addr\n\t\tflags interval\n\t}\n"
 	"\tset spared6 {\n\t\ttype ipv6_addr\n\t}\n"
+	"\tset hairpin {\n\t\ttype nf_proto . ifname\n\t}\n"
 	"\tchain user {\n";
 static const char skeleton_forward[] =
 	"\t}\n"
@@ -167,7 +169,7 @@ static const char skeleton_tail[] =
 	"\t\tct status dnat oifname . ip saddr @own4 masquerade\n"
 	"\t\tct status dnat oifname . ip6 saddr @own6 masquerade\n"
 	"\t\tiifname . oifname @pairs accept\n"
-	"\t\tip saddr 127.0.0.0/8 oifname @bridges masquerade\n"
+	"\t\tmeta nfproto . oifname @hairpin fib saddr type local masquerade\n"
 	"\t\tmeta nfproto ipv4 snat ip to iifname map @snat4\n"
 	"\t\tmeta nfproto ipv4 iifname @masq4 masquerade\n"
 	"\t\tip6 saddr fe80::/10 accept\n"
@@ -258,6 +260,8 @@ static int want_family(const struct netconf *c, const struct network *n, enum fw
 		try(add(out, n, "direct", both, ""));
 	if (mode == GW_NAT || mode == GW_NAT_UNPROTECTED) {
 		char net[PREFIX_TEXT];
+		if (!c->userland_proxy)
+			try(add(out, n, "hairpin", both, ""));
 		try(add(out, n, v6 ? "own6" : "own4", arena_printf(out->mem, "%s . %s", br, prefix_format(v6 ? &n->v6.net : &n->v4.net, net)), ""));
 	}
 	if (!fw_masquerades(c, n, f))

@@ -226,11 +226,14 @@ static const char make_places[] =
 	"for p in a b i j p q r u s x y out far; do nsenter -n -t $(cat $T/$p.pid) $SELF serve $T/$p.serves >/dev/null 2>&1 & echo $! >$T/nc$p.pid; done\n"
 	"for p in a b i j p q r u s x y out far; do while [ ! -e $T/$p.serves ]; do sleep 0.01; done; done\n";
 
+/* What the kernel does alone, or only there: else it is the proxy's, which is not here. */
+enum whose { EVER, IN_NFT, NO_PROXY };
+
 static const struct {
 	const char *from, *to;
 	bool ping, tcp, udp;
 	unsigned port; /* 0: 80, and pinged */
-	enum { EVER, IN_NFT, NO_PROXY } when; /* what the kernel does alone only there; else the proxy, which is not here */
+	enum whose when;
 } reach[] = {
 	/* Published: 8080 of a (tcp and udp), 8082 of b at one address, 8083 of a at the host's loopback, 80 of r (tcp only: opened), 8084 of u, 400
 	 * ports in a row of s that are moved, and 300 of q that are not, of which its 80 is one. */
@@ -312,6 +315,33 @@ static const struct {
 	{"", "fd00:99::2", true, true, true},
 };
 
+/* Who the container sees, by TCP and by UDP: the host under the address that it took for the way, or, when there is no proxy, under the
+ * bridge's; a neighbour as himself; a container under an address of the host. */
+static const struct {
+	const char *from, *to, *proxied, *plain;
+	uint16_t port;
+	enum whose when;
+} sources[] = {
+	{"", "172.17.0.1", "172.17.0.1", "172.17.0.1", 8080},
+	{"", "198.51.100.1", "198.51.100.1", "172.17.0.1", 8080},
+	{"", "203.0.113.1", "203.0.113.1", "172.17.0.1", 8080},
+	{"", "198.51.100.1", "198.51.100.1", "10.4.0.1", 8084},
+	{"", "198.51.100.1", "198.51.100.1", "10.5.0.1", 9000},
+	{"", "127.0.0.1", NULL, "172.17.0.1", 8080, NO_PROXY},
+	{"", "127.0.0.1", NULL, "172.17.0.1", 8083, NO_PROXY},
+	{"", "fd00:98::1", "fd00:98::1", "fd00:17::1", 8080},
+	{"", "172.17.0.2", "172.17.0.1", "172.17.0.1", 80},
+	{"", "10.3.0.2", "10.3.0.1", "10.3.0.1", 80},
+	{"out", "198.51.100.1", "198.51.100.2", "198.51.100.2", 8080},
+	{"out", "fd00:98::1", "fd00:98::2", "fd00:98::2", 8080},
+	{"far", "203.0.113.1", "203.0.113.2", "203.0.113.2", 8080},
+	{"b", "172.17.0.1", "172.17.0.1", "172.17.0.1", 8080, IN_NFT},
+	{"a", "198.51.100.1", "172.17.0.1", "172.17.0.1", 8080, IN_NFT},
+	{"s", "198.51.100.1", "192.0.2.9", "192.0.2.9", 8080, IN_NFT},
+	{"r", "198.51.100.1", "10.3.0.2", "10.3.0.2", 8080, IN_NFT},
+	{"s", "fd00:98::1", "fd00:17::1", "fd00:17::1", 8080, IN_NFT},
+};
+
 /* The places have both families; which one of a network is which sort of gateway is one thing. */
 static struct world *world_of_places(void)
 {
@@ -388,23 +418,34 @@ static void publish_places(struct world *w)
 	}
 }
 
-static bool is_proxys(size_t i, bool nftables, bool proxy)
+static bool is_proxys(enum whose when, bool nftables, bool proxy)
 {
-	return (reach[i].when == IN_NFT && !nftables && proxy) || (reach[i].when == NO_PROXY && proxy);
+	return (when == IN_NFT && !nftables && proxy) || (when == NO_PROXY && proxy);
 }
 
-/* One question of the table, at the same time as all others. What should work has time to; what should not is asked once. */
+static void put_question(const char *from, const char *kind, const char *to, unsigned port, bool want, const char *answer, size_t i, struct buf *line)
+{
+	if (*from)
+		buf_printf(line, "nsenter -n -t $(cat $T/%s.pid) ", from);
+	buf_printf(line, "$SELF ask %s %s %u %d >$T/%s%zu%s 2>&1 &\n", kind, to, port, want, answer, i, kind);
+}
+
+/* The questions of both tables, all at the same time. What should work has time to; what should not is asked once. */
 static void ask_all(bool nftables, bool proxy)
 {
 	OWN(own_buf) struct buf line = {0};
 	for (size_t i = 0; i < ARRAY_LEN(reach); i++) {
 		const char *const kinds[] = {"ping", "tcp", "udp"};
 		const bool want[] = {reach[i].ping, reach[i].tcp, reach[i].udp};
-		for (size_t k = is_proxys(i, nftables, proxy) ? ARRAY_LEN(kinds) : reach[i].port ? 1 : 0; k < ARRAY_LEN(kinds); k++) {
-			if (*reach[i].from)
-				buf_printf(&line, "nsenter -n -t $(cat $T/%s.pid) ", reach[i].from);
-			buf_printf(&line, "$SELF ask %s %s %u %d >$T/%zu%s 2>&1 &\n", kinds[k], reach[i].to, reach[i].port ? reach[i].port : 80, want[k], i, kinds[k]);
-		}
+		for (size_t k = is_proxys(reach[i].when, nftables, proxy) ? ARRAY_LEN(kinds) : reach[i].port ? 1 : 0; k < ARRAY_LEN(kinds); k++)
+			put_question(reach[i].from, kinds[k], reach[i].to, reach[i].port ? reach[i].port : 80, want[k], "", i, &line);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(sources); i++) {
+		if (is_proxys(sources[i].when, nftables, proxy))
+			continue;
+		put_question(sources[i].from, "tcp", sources[i].to, sources[i].port, true, "source", i, &line);
+		if (sources[i].port == 8080)
+			put_question(sources[i].from, "udp", sources[i].to, sources[i].port, true, "source", i, &line);
 	}
 	buf_puts(&line, "wait\n");
 	CHECK(sh(buf_str(&line)));
@@ -413,8 +454,23 @@ static void ask_all(bool nftables, bool proxy)
 static bool answered(size_t i, const char *kind)
 {
 	char line[128];
-	snprintf(line, sizeof(line), "grep -qx answered $T/%zu%s", i, kind);
+	snprintf(line, sizeof(line), "grep -q answered $T/%zu%s", i, kind);
 	return sh(line);
+}
+
+static void check_sources(bool nftables, bool proxy)
+{
+	for (size_t i = 0; i < ARRAY_LEN(sources); i++) {
+		const char *want = proxy ? sources[i].proxied : sources[i].plain;
+		char line[256];
+		snprintf(line, sizeof(line), "sort -u $T/source%zu[tu]* >$T/sources; [ \"$(cat $T/sources)\" = 'answered %s' ]", i, want);
+		if (is_proxys(sources[i].when, nftables, proxy) || sh(line))
+			continue;
+		printf("# %s to %s port %u, not from %s: ", *sources[i].from ? sources[i].from : "host", sources[i].to, sources[i].port, want);
+		fflush(stdout);
+		(void)sh("tr '\\n' ' ' <$T/sources; echo");
+		test_failed = true;
+	}
 }
 
 static void run_reach(bool nftables, bool proxy)
@@ -441,7 +497,7 @@ static void run_reach(bool nftables, bool proxy)
 	CHECK(mend(&l, w));
 	ask_all(nftables, proxy);
 	for (size_t i = 0; i < ARRAY_LEN(reach); i++) {
-		if (is_proxys(i, nftables, proxy))
+		if (is_proxys(reach[i].when, nftables, proxy))
 			continue;
 		bool ping = !reach[i].port && answered(i, "ping"), tcp = answered(i, "tcp"), udp = answered(i, "udp");
 		if (ping != reach[i].ping || tcp != reach[i].tcp || udp != reach[i].udp) {
@@ -449,12 +505,21 @@ static void run_reach(bool nftables, bool proxy)
 			test_failed = true;
 		}
 	}
+	check_sources(nftables, proxy);
 	(void)sh("kill $(cat $T/*.pid) 2>/dev/null; rm -r $T");
 	world_free(w);
 	close_lab(&l);
 }
 
-/* Answers on port 80, both families, TCP and UDP; makes the file when it does. */
+static void peer_text(const struct sockaddr_in6 *peer, char out[static IP_TEXT])
+{
+	struct ip six = {.family = AF_INET6}, four = {.family = AF_INET};
+	memcpy(six.b, &peer->sin6_addr, 16);
+	memcpy(four.b, six.b + 12, 4);
+	ip_format(IN6_IS_ADDR_V4MAPPED(&peer->sin6_addr) ? &four : &six, out);
+}
+
+/* Answers on port 80, both families, TCP and UDP, with who asked; makes the file when it does. */
 static int serve(const char *ready)
 {
 	struct sockaddr_in6 sa = {.sin6_family = AF_INET6, .sin6_port = htons(80)};
@@ -468,22 +533,25 @@ static int serve(const char *ready)
 	while (poll(fds, ARRAY_LEN(fds), -1) > 0) {
 		struct sockaddr_in6 peer;
 		socklen_t n = sizeof(peer);
-		char data[16];
-		int fd = fds[0].revents ? accept(fds[0].fd, NULL, NULL) : -1;
-		if (fd >= 0)
-			close(fd);
+		char data[16], who[IP_TEXT];
+		OWN(own_fd) int fd = fds[0].revents ? accept(fds[0].fd, (struct sockaddr *)&peer, &n) : -1;
+		peer_text(&peer, who);
+		if (fd >= 0 && send(fd, who, strlen(who), MSG_NOSIGNAL) < 0)
+			continue;
+		n = sizeof(peer);
 		ssize_t len = fds[1].revents ? recvfrom(fds[1].fd, data, sizeof(data), 0, (struct sockaddr *)&peer, &n) : -1;
-		if (len > 0 && sendto(fds[1].fd, data, (size_t)len, 0, (struct sockaddr *)&peer, n) < 0)
+		peer_text(&peer, who);
+		if (len > 0 && sendto(fds[1].fd, who, strlen(who), 0, (struct sockaddr *)&peer, n) < 0)
 			continue;
 	}
 	return 1;
 }
 
-/* One try of one second. A reset port is no answer. */
-static bool ask_once(const char *kind, const char *to, uint16_t port)
+/* One try of one second. A reset port is no answer. who: as whom the other side sees us, if it says so. */
+static bool ask_once(const char *kind, const char *to, uint16_t port, char who[static IP_TEXT])
 {
 	struct ip ip;
-	char line[128], data[] = "?";
+	char line[128];
 	if (ip_parse(to, &ip) < 0)
 		return false;
 	if (streq(kind, "ping")) {
@@ -500,17 +568,21 @@ static bool ask_once(const char *kind, const char *to, uint16_t port)
 		return false;
 	if (connect(fd, ip.family == AF_INET6 ? (struct sockaddr *)&six : (struct sockaddr *)&four, ip.family == AF_INET6 ? sizeof(six) : sizeof(four)) < 0)
 		return false;
-	return streq(kind, "tcp") || (send(fd, data, 1, 0) == 1 && recv(fd, data, 1, 0) == 1);
+	bool udp = streq(kind, "udp");
+	ssize_t n = !udp || send(fd, "?", 1, 0) == 1 ? recv(fd, who, IP_TEXT - 1, 0) : -1;
+	who[n > 0 ? n : 0] = '\0';
+	return !udp || n > 0;
 }
 
 static int ask(const char *kind, const char *to, uint16_t port, bool expected)
 {
-	bool yes = ask_once(kind, to, port);
+	char who[IP_TEXT] = "";
+	bool yes = ask_once(kind, to, port, who);
 	for (int i = 0; expected && !yes && i < 15; i++) {
 		(void)sh("sleep 0.2");
-		yes = ask_once(kind, to, port);
+		yes = ask_once(kind, to, port, who);
 	}
-	puts(yes ? "answered" : "silent");
+	printf("%s%s%s\n", yes ? "answered" : "silent", *who ? " " : "", who);
 	return 0;
 }
 
@@ -529,7 +601,7 @@ static void marked_packets(bool nftables)
 	struct world *w = world_of_places();
 	accept_mark(&l, "0x7/0xf");
 	CHECK(sh(make_places) && mend(&l, w));
-	static const char ask_it[] = "nsenter -n -t $(cat $T/out.pid) $SELF ask tcp 10.3.0.2 80 %d | grep -qx %s";
+	static const char ask_it[] = "nsenter -n -t $(cat $T/out.pid) $SELF ask tcp 10.3.0.2 80 %d | grep -q %s";
 	char line[256];
 	snprintf(line, sizeof(line), ask_it, 0, "silent");
 	CHECK(sh(line));
