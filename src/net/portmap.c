@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 #include "net/join.h"
+#include "net/port_search.h"
 
 #define HOST_BINDING "com.docker.network.bridge.host_binding_ipv4"
 
@@ -42,7 +43,7 @@ struct job {
 	const struct container *c;
 	const struct endpoint *gw[FW_FAMILY_N];
 	enum gw_mode mode[FW_FAMILY_N];
-	const struct port **old; /* by place_cmp */
+	const struct port **old, **chosen; /* the same ones, by cmp_old and by cmp_chosen */
 	size_t nold;
 	int64_t seq;
 	struct claim *v;
@@ -50,6 +51,7 @@ struct job {
 };
 
 static int cmp_old(const void *x, const void *y);
+static int cmp_chosen(const void *x, const void *y);
 
 static int open_job(struct job *j, const char *container)
 {
@@ -62,8 +64,12 @@ static int open_job(struct job *j, const char *container)
 		j->old[i] = thing_ref(j->old[i]);
 		j->seq = j->old[i]->seq >= j->seq ? j->old[i]->seq + 1 : j->seq;
 	}
-	if (j->nold)
-		qsort(j->old, j->nold, sizeof(*j->old), cmp_old);
+	j->chosen = arena_new(&j->mem, const struct port *, j->nold + 1);
+	if (!j->chosen)
+		return -ENOMEM;
+	memcpy(j->chosen, j->old, j->nold * sizeof(*j->old));
+	qsort(j->old, j->nold, sizeof(*j->old), cmp_old);
+	qsort(j->chosen, j->nold, sizeof(*j->chosen), cmp_chosen);
 	return 0;
 }
 
@@ -74,28 +80,47 @@ static void close_job(struct job *j)
 	arena_free(&j->mem);
 }
 
-static int cmp_place(const struct port *a, uint8_t proto, const struct ip *host, unsigned host_port)
+/* Where it leads from and to; what is only opened leads from nowhere. */
+static int cmp_place(const struct port *a, uint8_t proto, const struct ip *host, unsigned host_port, unsigned port)
 {
 	int r = (int)a->proto - proto;
 	if (!r)
 		r = ip_cmp(&a->host_ip, host);
-	return r ? r : (int)a->host_port - (int)host_port;
+	if (!r)
+		r = (int)a->host_port - (int)host_port;
+	return r ? r : (int)a->port - (int)port;
 }
 
 static int cmp_old(const void *x, const void *y)
 {
 	const struct port *a = *(const struct port *const *)x, *b = *(const struct port *const *)y;
-	int r = cmp_place(a, b->proto, &b->host_ip, b->host_port);
+	int r = cmp_place(a, b->proto, &b->host_ip, b->host_port, b->port);
 	return r ? r : a->seq < b->seq ? -1 : a->seq > b->seq;
 }
 
-/* The first of the old ones at this place; those of mode routed share one. */
+/* By the container's port. */
+static int cmp_inside(const struct port *a, uint8_t proto, const struct ip *host, unsigned port)
+{
+	int r = (int)a->proto - proto;
+	if (!r)
+		r = ip_cmp(&a->host_ip, host);
+	return r ? r : (int)a->port - (int)port;
+}
+
+static int cmp_chosen(const void *x, const void *y)
+{
+	const struct port *a = *(const struct port *const *)x, *b = *(const struct port *const *)y;
+	int r = cmp_inside(a, b->proto, &b->host_ip, b->port);
+	return r ? r : a->seq < b->seq ? -1 : a->seq > b->seq;
+}
+
+/* The first of the old ones at this place. */
 static size_t old_at(const struct job *j, const struct claim *c, unsigned host_port)
 {
 	size_t lo = 0, hi = j->nold;
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
-		if (cmp_place(j->old[mid], c->proto, &c->host, host_port) < 0)
+		if (cmp_place(j->old[mid], c->proto, &c->host, host_port, c->port) < 0)
 			lo = mid + 1;
 		else
 			hi = mid;
@@ -122,7 +147,7 @@ static int put(struct job *j, const struct claim *c, uint16_t host_port, struct 
 	p->ip = c->ip;
 	p->port = c->port;
 	p->scope = c->scope;
-	for (size_t i = old_at(j, c, host_port); i < j->nold && cmp_place(j->old[i], c->proto, &c->host, host_port) == 0; i++) {
+	for (size_t i = old_at(j, c, host_port); i < j->nold && cmp_place(j->old[i], c->proto, &c->host, host_port, c->port) == 0; i++) {
 		const struct port *o = j->old[i];
 		p->seq = o->seq;
 		port_key(p->key, p->container, p->seq);
@@ -312,13 +337,20 @@ static int read_key(const char *key, struct request *r)
 	return slash && port_proto_parse(slash + 1, &r->proto) >= 0 && read_run(key, &r->ports) ? 0 : -EINVAL;
 }
 
-static bool has_bindings(const struct container *c, const char *key)
+/* With -P: what the image and the user expose, as far as nothing is said about it. */
+static int claim_exposed(struct job *j, const struct endpoint *const *eps, size_t n)
 {
-	const struct json_group *g = c->spec->host.port_bindings.v;
-	for (size_t i = 0; i < c->spec->host.port_bindings.n; i++)
-		if (streq(g[i].key, key))
-			return true;
-	return false;
+	const struct json_group *g = j->c->spec->host.port_bindings.v;
+	const struct strv *exposed = &j->c->spec->config.exposed_ports;
+	OWN(map_free) struct map bound = {0};
+	struct request r = {0};
+	for (size_t i = 0; i < j->c->spec->host.port_bindings.n; i++)
+		if (map_puts(&bound, g[i].key, (void *)(uintptr_t)&g[i]) < 0)
+			return -ENOMEM;
+	for (size_t i = 0; i < exposed->n; i++)
+		if (!map_gets(&bound, exposed->v[i]) && read_key(exposed->v[i], &r) >= 0)
+			try(claim_request(j, &r, eps, n));
+	return 0;
 }
 
 static int claim_all(struct job *j)
@@ -340,14 +372,7 @@ static int claim_all(struct job *j)
 			try(claim_request(j, &r, eps, n));
 		}
 	}
-	for (size_t i = 0; h->publish_all && i < j->c->spec->config.exposed_ports.n; i++) {
-		const char *key = j->c->spec->config.exposed_ports.v[i];
-		if (has_bindings(j->c, key) || read_key(key, &r) < 0)
-			continue;
-		r.host_ip = r.host_port = NULL;
-		try(claim_request(j, &r, eps, n));
-	}
-	return 0;
+	return h->publish_all ? claim_exposed(j, eps, n) : 0;
 }
 
 /* --- grants --- */
@@ -445,98 +470,39 @@ static size_t together(const struct job *j, size_t first)
 	return n;
 }
 
-static bool is_busy(const struct job *j, const struct claim *c, unsigned port)
+/* The number that it had. What was chosen for a port is no run. */
+static unsigned had(const struct job *j, const struct port_search *s, const struct port_ask *q, const struct claim *c)
 {
-	for (size_t i = 0; i < j->facts->nbusy; i++) {
-		const struct port_busy *b = &j->facts->busy[i];
-		if (b->proto == c->proto && b->port == port && same_host(&b->host_ip, &c->host))
-			return true;
+	unsigned from = c->lo ? c->lo : j->facts->first, to = c->lo ? c->hi : j->facts->last;
+	size_t lo = 0, hi = j->nold;
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		if (cmp_inside(j->chosen[mid], c->proto, &c->host, c->port) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
 	}
-	return false;
-}
-
-/* May these claims have the port? *next: where it is worth to go on. */
-static bool is_free(const struct job *j, const struct claim *c, size_t n, unsigned port, unsigned *next)
-{
-	for (size_t i = 0; i < n; i++) {
-		const struct port *taken = world_port_overlapping(j->fork, c->proto, &c[i].host, (uint16_t)port, 1);
-		*next = taken ? port_last(taken) + 1 : port + 1;
-		if (taken || is_busy(j, &c[i], port))
-			return false;
-	}
-	return true;
-}
-
-static unsigned kept_until(const struct port_facts *f, unsigned port)
-{
-	for (size_t i = 0; i < f->nkept; i++)
-		if (f->kept[i].first <= port && port <= f->kept[i].last)
-			return f->kept[i].last;
-	return 0;
-}
-
-/* The first free one in [from, to]; 0. */
-static unsigned search(const struct job *j, const struct claim *c, size_t n, unsigned from, unsigned to, bool ephemeral)
-{
-	unsigned next, kept;
-	for (unsigned p = from; p <= to; p = next) {
-		kept = ephemeral ? kept_until(j->facts, p) : 0;
-		if (kept)
-			next = kept + 1;
-		else if (is_free(j, c, n, p, &next))
+	for (; lo < j->nold && cmp_inside(j->chosen[lo], c->proto, &c->host, c->port) == 0; lo++) {
+		unsigned p = j->chosen[lo]->host_port;
+		if (p >= from && p <= to && port_search_may(s, q, p))
 			return p;
 	}
 	return 0;
 }
 
-/* The number that it had. */
-static unsigned had(const struct job *j, const struct claim *c, size_t n)
-{
-	unsigned lo = c->lo ? c->lo : j->facts->first, hi = c->lo ? c->hi : j->facts->last, next;
-	for (size_t i = 0; i < j->nold; i++) {
-		const struct port *o = j->old[i];
-		if (o->proto != c->proto || !o->host_port || !ip_eq(&o->host_ip, &c->host) || c->port < o->port || c->port >= o->port + o->count)
-			continue;
-		unsigned p = (unsigned)o->host_port + c->port - o->port;
-		if (p >= lo && p <= hi && is_free(j, c, n, p, &next))
-			return p;
-	}
-	return 0;
-}
-
-static uint16_t *cursor(const struct job *j, const struct ip *host)
-{
-	struct port_cursor *k = j->facts->cursor;
-	for (size_t i = 0; i < k->n; i++)
-		if (ip_eq(&k->v[i].ip, host))
-			return &k->v[i].last;
-	size_t i = k->n < PORT_CURSORS ? k->n++ : PORT_CURSORS - 1;
-	k->v[i].ip = *host;
-	k->v[i].last = 0;
-	return &k->v[i].last;
-}
-
-static unsigned ephemeral(const struct job *j, const struct claim *c, size_t n)
-{
-	const struct port_facts *f = j->facts;
-	uint16_t *last = cursor(j, &c->host);
-	unsigned from = *last >= f->first && *last < f->last ? *last + 1u : f->first;
-	unsigned p = search(j, c, n, from, f->last, true);
-	if (!p && from > f->first)
-		p = search(j, c, n, f->first, from - 1, true);
-	if (p)
-		*last = (uint16_t)p;
-	return p;
-}
-
-static int grant_choices(struct job *j, size_t i, struct err *e)
+static int grant_choices(struct job *j, struct port_search *s, size_t i, struct err *e)
 {
 	for (size_t n; i < j->n; i += n) {
 		const struct claim *c = &j->v[i];
 		n = together(j, i);
-		unsigned p = had(j, c, n);
+		struct port_ask q = {c->proto, arena_new(&j->mem, const struct ip *, n), n};
+		for (size_t k = 0; q.hosts && k < n; k++)
+			q.hosts[k] = &c[k].host;
+		if (!q.hosts)
+			return err_nomem(e);
+		unsigned p = had(j, s, &q, c);
 		if (!p)
-			p = c->lo ? search(j, c, n, c->lo, c->hi, false) : ephemeral(j, c, n);
+			p = c->lo ? port_search_in(s, &q, c->lo, c->hi) : port_search_any(s, &q);
 		if (!p)
 			return not_granted(j, c, 0, e);
 		for (size_t k = 0; k < n; k++)
@@ -559,7 +525,10 @@ static int publish(struct job *j, struct err *e)
 	if (j->n)
 		qsort(j->v, j->n, sizeof(*j->v), cmp_claim);
 	try(grant_runs(j, &i, e));
-	return grant_choices(j, i, e);
+	struct port_search s = {.w = j->fork, .facts = j->facts, .mem = &j->mem};
+	r = grant_choices(j, &s, i, e);
+	port_search_free(&s);
+	return r;
 }
 
 int portmap_publish(struct world *fork, const struct netconf *c, const struct port_facts *f, const char *container,

@@ -280,4 +280,72 @@ TEST(many_ports)
 	lab_close(&l);
 }
 
-TESTS(T(grammar), T(without_what_the_host_may_lack), T(who_was_first), T(ephemeral_ports), T(moves_with_the_gateway), T(published_all), T(many_ports))
+/* Each may have any number that another may have, at two addresses; and keeps what it got. Were each search to begin anew, this would take minutes. */
+TEST(many_choices)
+{
+	enum { N = 20000 };
+	struct lab l = lab_open();
+	struct buf b = {0};
+	struct world *f;
+	struct err e = {0};
+	char id[ID_TEXT];
+	size_t n = 0;
+	for (int i = 0; i < N; i++)
+		buf_printf(&b, "%s\"%d/tcp\":[{\"HostIp\":\"127.0.0.1\",\"HostPort\":\"30000-%d\"},{\"HostIp\":\"127.0.0.2\",\"HostPort\":\"30000-%d\"}]", i ? "," : "{", 1 + i, 30000 + N - 1, 30000 + N - 1);
+	buf_puts(&b, "}");
+	container(&l, '1', "bridge", buf_str(&b), "");
+	fix_id(id, '1');
+	l.facts.cursor = &l.cursor;
+	for (int round = 0; round < 2; round++) {
+		f = world_fork(l.w);
+		REQUIRE(portmap_publish(f, &l.conf, &l.facts, id, &e) >= 0);
+		struct change *changes;
+		REQUIRE(world_changes(f, &l.a, &changes, &n) >= 0 && (round ? n == 0 : n == 2 * N));
+		world_merge(l.w, f);
+	}
+	const struct port **v = world_ports_of_container(l.w, &l.a, id, &n);
+	uint8_t *seen = arena_new(&l.a, uint8_t, 65536);
+	REQUIRE(v && n == 2 * N && seen);
+	for (size_t i = 0; i < n; i++)
+		seen[v[i]->host_port] |= (uint8_t)v[i]->host_ip.b[3];
+	for (int i = 0; i < N; i++)
+		REQUIRE(seen[30000 + i] == 3);
+	buf_free(&b);
+	lab_close(&l);
+}
+
+/* -P beside as many bindings; and ports that are only opened, none next to another. */
+TEST(many_exposed_and_opened)
+{
+	struct lab l = lab_open();
+	struct buf bound = {0}, exposed = {0}, opened = {0};
+	for (int i = 0; i < 20000; i++) {
+		buf_printf(&bound, "%s\"%d/tcp\":[{\"HostIp\":\"127.0.0.1\",\"HostPort\":\"%d\"}]", i ? "," : "{", 20000 + i, 30000 + i);
+		buf_printf(&exposed, "%s\"%d/tcp\":{}", i ? "," : ",\"ExposedPorts\":{", 20000 + i);
+		buf_printf(&opened, "%s\"%d/tcp\":[]", i ? "," : "{", 1 + 2 * i);
+	}
+	buf_puts(&bound, "},\"PublishAllPorts\":true");
+	buf_puts(&exposed, "}");
+	buf_puts(&opened, "}");
+	container(&l, '1', "bridge", buf_str(&bound), buf_str(&exposed));
+	CHECK_STR(publish(&l, '1'), "tcp 127.0.0.1:30000+20000 172.17.0.2:20000");
+	container(&l, '2', "routed", buf_str(&opened), "");
+	for (int round = 0; round < 2; round++) {
+		struct world *f = world_fork(l.w);
+		struct change *changes;
+		struct err e = {0};
+		char id[ID_TEXT];
+		size_t n;
+		fix_id(id, '2');
+		REQUIRE(portmap_publish(f, &l.conf, &l.facts, id, &e) >= 0);
+		CHECK(world_changes(f, &l.a, &changes, &n) >= 0 && n == (round ? 0 : 20000));
+		world_merge(l.w, f);
+	}
+	buf_free(&bound);
+	buf_free(&exposed);
+	buf_free(&opened);
+	lab_close(&l);
+}
+
+TESTS(T(grammar), T(without_what_the_host_may_lack), T(who_was_first), T(ephemeral_ports), T(moves_with_the_gateway), T(published_all), T(many_ports),
+	T(many_choices), T(many_exposed_and_opened))
