@@ -88,6 +88,18 @@ static int name_field(const char *name, struct err *e)
 	return e->code;
 }
 
+/* What is wrong was found in there: "unknown key "x"" + "80/tcp" + "Add": "unknown key "x" in Add.80/tcp". */
+static int name_place(const char *name, struct err *e)
+{
+	char text[sizeof(e->msg)];
+	if (!e)
+		return -EINVAL;
+	char *in = strstr(e->msg, "\" in ");
+	snprintf(text, sizeof(text), "%.*s in %.64s%s%.*s", (int)(in ? in + 1 - e->msg : (ptrdiff_t)strlen(e->msg)), e->msg, name, in ? "." : "", (int)sizeof(text) / 2, in ? in + 5 : "");
+	str_copy(e->msg, sizeof(e->msg), text);
+	return e->code;
+}
+
 /* Exact name first, then Go's case-insensitive match. */
 static const json_t *field_of(const json_t *j, const char *name)
 {
@@ -361,6 +373,41 @@ static int decode_fields(const json_t *j, const struct json_field *t, void *obj,
 int json_decode(const json_t *j, const struct json_field *t, void *obj, struct arena *a, struct err *e)
 {
 	return json_is_object(j) ? decode_fields(j, t, obj, a, e) : wrong_type("an object", j, e);
+}
+
+/* lists: in how many lists or maps the objects are. */
+static int check_in(const json_t *j, const struct json_field *sub, int lists, struct err *e)
+{
+	const char *key;
+	json_t *v;
+	size_t i;
+	if (!lists)
+		return json_check_known(j, sub, e);
+	json_array_foreach(j, i, v)
+		try(check_in(v, sub, lists - 1, e));
+	json_object_foreach((json_t *)(uintptr_t)j, key, v)
+	{
+		if (check_in(v, sub, lists - 1, e) < 0)
+			return name_place(key, e);
+	}
+	return 0;
+}
+
+int json_check_known(const json_t *j, const struct json_field *t, struct err *e)
+{
+	const char *key;
+	json_t *v;
+	json_object_foreach((json_t *)(uintptr_t)j, key, v)
+	{
+		const struct json_field *f = t;
+		while (f->name && field_of(j, f->name) != v)
+			f++;
+		if (!f->name)
+			return err_as(e, ERR_INVALID, "unknown key \"%.64s\"", key);
+		if (f->sub && check_in(v, f->sub, f->kind == J_MAPVV ? 2 : f->kind == J_OBJV || f->kind == J_MAPV, e) < 0)
+			return name_place(f->name, e);
+	}
+	return 0;
 }
 
 int json_decode_text(const char *text, size_t len, const struct json_field *t, void *obj, struct arena *a, struct err *e)

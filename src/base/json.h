@@ -60,6 +60,8 @@ struct json_field {
 int json_parse(const char *text, size_t len, json_t **out, struct err *e);
 /* Fills *obj (already holding defaults) from a JSON object. */
 int json_decode(const json_t *j, const struct json_field *t, void *obj, struct arena *a, struct err *e);
+/* Refuses by name what json_decode would pass over: INVALID "unknown key "HostPrt" in Add.80/tcp". */
+int json_check_known(const json_t *j, const struct json_field *t, struct err *e);
 /* A new JSON object, or NULL when out of memory. */
 json_t *json_encode(const struct json_field *t, const void *obj);
 /* Both in one step for text. */

@@ -204,6 +204,7 @@ int port_edit(struct container_spec *s, const json_t *body, const struct port *c
 	struct job j = {.now = now, .n = n, .gone = gone, .most = most, .ngone = ngone};
 	struct map groups = {0};
 	*ngone = 0;
+	try(json_check_known(body, edit_table, e));
 	try(json_decode(body, edit_table, &edit, a, e));
 	if (!edit.add.n && !edit.remove.n)
 		return err_as(e, ERR_INVALID, "no port to add or to remove");
