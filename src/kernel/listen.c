@@ -51,10 +51,10 @@ static int failed(struct real *k, const struct kobj *o, uint16_t port, int code,
 {
 	char at[IP_TEXT];
 	bool v6 = o->listen.ip.family == AF_INET6 && !o->listen.dual;
-	const char *why = strerror(-code);
+	const char *why = strerror(-code), *hint = code == -EPROTONOSUPPORT && o->listen.proto == IPPROTO_SCTP ? ": this kernel has no SCTP (modprobe sctp)" : "";
 	k->ops.refused = *o;
-	return err_set(e, code, "failed to bind host port %s%s%s:%u/%s: %c%s", v6 ? "[" : "", o->listen.dual ? "0.0.0.0" : ip_format(&o->listen.ip, at), v6 ? "]" : "", port,
-		proto_name(o), tolower((unsigned char)*why), why + 1);
+	return err_set(e, code, "failed to bind host port %s%s%s:%u/%s: %c%s%s", v6 ? "[" : "", o->listen.dual ? "0.0.0.0" : ip_format(&o->listen.ip, at), v6 ? "]" : "", port,
+		proto_name(o), tolower((unsigned char)*why), why + 1, hint);
 }
 
 static int drop_all(int fd)
@@ -139,12 +139,13 @@ int listen_add(struct real *k, const struct kobj *o, struct err *e)
 		ports->settle(ports->arg);
 		r = open_socket(o);
 	}
-	if (r == -EPROTONOSUPPORT && o->listen.proto == IPPROTO_SCTP)
-		return err_as(e, ERR_NOT_IMPLEMENTED, "failed to bind host port %u/sctp: this kernel has no SCTP (modprobe sctp)", o->listen.port);
 	if (r < 0)
 		return failed(k, o, o->listen.port, r, e);
 	OWN(own_fd) int fd = r;
-	return ports->give(ports->arg, o, fd, e);
+	r = ports->give(ports->arg, o, fd, e);
+	if (r < 0)
+		k->ops.refused = *o;
+	return r < 0 ? err_ctx(e, "host port %u/%s", o->listen.port, proto_name(o)) : r;
 }
 
 int listen_del(struct real *k, const struct kobj *o, struct err *e)
