@@ -363,7 +363,8 @@ static int edit_ports(const struct parsed *p, struct arena *a)
 static int run_port(const struct parsed *p, struct arena *a)
 {
 	struct err e = {0};
-	if (p->args.n > 2 && (streq(p->args.v[0], "add") || streq(p->args.v[0], "rm")))
+	bool verb = streq(p->args.v[0], "add") || streq(p->args.v[0], "rm");
+	if (p->args.n > 2 && verb)
 		return edit_ports(p, a);
 	if (p->args.n > 2) {
 		err_as(&e, ERR_INVALID, "\"pontoon port\" takes a container and a port, or add or rm, a container and ports");
@@ -374,7 +375,12 @@ static int run_port(const struct parsed *p, struct arena *a)
 	json_t *list, *b;
 	size_t i;
 	bool any = false;
-	if (http_call("GET", path_of(a, "containers", p->args.v[0], "json"), NULL, &j, &e) < 0)
+	int r = http_call("GET", path_of(a, "containers", p->args.v[0], "json"), NULL, &j, &e);
+	if (r == -ENOENT && verb) { /* a container may have that name */
+		err_as(&e, ERR_INVALID, "pontoon: 'pontoon port %s' requires a container and at least 1 port\n\nUsage:  pontoon port %s CONTAINER PORT...", p->args.v[0], p->args.v[0]);
+		return fail(&e, 1);
+	}
+	if (r < 0)
 		return fail(&e, 1);
 	if (want && !strchr(want, '/'))
 		want = arena_printf(a, "%s/tcp", want);

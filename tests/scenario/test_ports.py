@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from conftest import BUILD, Client
+
 SERVE = "mkdir -p /w; echo %s >/w/index.html; httpd -p 80 -h /w; sleep 1000"
 
 
@@ -111,6 +113,27 @@ def test_taken_ports(pub, daemon):
     assert daemon.doctor() == []
 
 
+def test_what_the_kernel_refuses(pub, daemon):
+    """Each with Docker's words around it, and nothing stays behind."""
+    def sctp():
+        try:
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132).close()
+            return True
+        except OSError:
+            return False
+    cases = [("-p", "203.0.113.77:8080:80", "failed to bind host port 203.0.113.77:8080/tcp: cannot assign requested address"),
+             ("-p", "[fd00:dead::1]:8080:80", "failed to bind host port [fd00:dead::1]:8080/tcp: cannot assign requested address")]
+    if not sctp():
+        cases.append(("-p", "8132:132/sctp", "failed to bind host port 0.0.0.0:8132/sctp: protocol not supported: this kernel has no SCTP (modprobe sctp)"))
+    before = rules("nat", "DOCKER")
+    for i, (flag, spec, text) in enumerate(cases):
+        r = pub(f"refused{i}", flag, spec, ok=None)
+        assert r.rc == 125 and re.search(rf"failed to set up container networking: driver failed programming external connectivity on endpoint refused{i} \([0-9a-f]{{64}}\): {re.escape(text)}", r.err), r
+        assert json.loads(pub.cli.out("inspect", f"refused{i}"))[0]["State"]["Status"] == "created"
+    assert rules("nat", "DOCKER") == before
+    assert daemon.doctor() == []
+
+
 def test_ephemeral_ports(pub, daemon):
     cli = pub.cli
     pub("eph", "-p", "80", "-p", "127.0.0.1::81/udp", "-P", "--expose", "82")
@@ -169,6 +192,8 @@ def test_live_ports(pub, daemon, busybox):
     assert get("10.99.0.1", 8081) == "live" and get("127.0.0.1", 8082) == "live"
     assert "8081" in ports(409, Add={"80/tcp": [{"HostPort": "8081"}]})["message"]
     assert ports(404, Remove={"81/tcp": [{}]})["message"] == "port 81/tcp is not published"
+    assert ports(400, Add={"80/tcp": [{"HostPort": "8083", "Scope": "lan"}]})["message"] == 'unknown key "Scope" in Add.80/tcp'
+    assert ports(400, Add={"80/tcp": [{"HostPort": "8083"}]}, Delete={})["message"] == 'unknown key "Delete"'
     # all or nothing
     assert "port is already allocated" in ports(500, Add={"81/tcp": [{"HostPort": "8083"}], "82/tcp": [{"HostPort": "8081"}]})["message"]
     assert refused("10.99.0.1", 8083)
@@ -190,20 +215,26 @@ def test_live_ports(pub, daemon, busybox):
     assert daemon.doctor() == []
 
 
-def test_live_ports_by_command(any_cli, daemon):
-    if any_cli.name != "pontoon":
-        pytest.skip("a verb of our own")
-    any_cli("run", "-d", "--name", "live", "alpine", "sh", "-c", SERVE % "live", ok=True)
+def test_live_ports_by_command(daemon):
+    cli = Client("pontoon", BUILD / "pontoon", daemon)
+    cli("run", "-d", "--name", "live", "alpine", "sh", "-c", SERVE % "live", ok=True)
     try:
-        any_cli("port", "add", "live", "8080:80", "127.0.0.1:5353:53/udp", ok=True)
+        cli("port", "add", "live", "8080:80", "127.0.0.1:5353:53/udp", ok=True)
         assert get("10.99.0.1", 8080) == "live"
-        assert "53/udp -> 127.0.0.1:5353" in any_cli.out("port", "live")
-        any_cli("port", "rm", "live", "80", ok=True)
+        assert "53/udp -> 127.0.0.1:5353" in cli.out("port", "live")
+        cli("port", "rm", "live", "80", ok=True)
         assert refused("10.99.0.1", 8080)
-        r = any_cli("port", "rm", "live", "80")
+        r = cli("port", "rm", "live", "80")
         assert r.rc == 1 and "port 80/tcp is not published" in r.err
+        for verb in "add", "rm":
+            for args in (["live"], []):
+                r = cli("port", verb, *args)
+                assert r.rc == 1 and r.err == f"pontoon: 'pontoon port {verb}' requires a container and at least 1 port\n\nUsage:  pontoon port {verb} CONTAINER PORT...\n", r
+        cli.out("rename", "live", "add")
+        assert "53/udp -> 127.0.0.1:5353" in cli.out("port", "add") and cli.out("port", "add", "53/udp") == "127.0.0.1:5353"
+        cli.out("rename", "add", "live")
     finally:
-        any_cli("rm", "-f", "live")
+        cli("rm", "-f", "live")
 
 
 def test_ports_outlive_the_daemon(pub, daemon):
