@@ -162,10 +162,18 @@ static void info_daemon(const struct view *v, json_t *j)
 	}
 }
 
-static json_t *registry(const struct strv *insecure)
+static json_t *list(const struct strv *l)
 {
-	json_t *j = json_pack("{s:[], s:[], s:[s], s:{s:{s:s, s:[], s:b, s:b}}, s:[]}", "AllowNondistributableArtifactsCIDRs", "AllowNondistributableArtifactsHostnames", "InsecureRegistryCIDRs", "127.0.0.0/8",
-		"IndexConfigs", "docker.io", "Name", "docker.io", "Mirrors", "Secure", 1, "Official", 1, "Mirrors");
+	json_t *j = json_array();
+	for (size_t i = 0; i < l->n; i++)
+		json_array_append_new(j, json_string(l->v[i]));
+	return j;
+}
+
+static json_t *registry(const struct strv *insecure, const struct strv *mirrors)
+{
+	json_t *j = json_pack("{s:[], s:[], s:[s], s:{s:{s:s, s:o, s:b, s:b}}, s:o}", "AllowNondistributableArtifactsCIDRs", "AllowNondistributableArtifactsHostnames", "InsecureRegistryCIDRs", "127.0.0.0/8",
+		"IndexConfigs", "docker.io", "Name", "docker.io", "Mirrors", list(mirrors), "Secure", 1, "Official", 1, "Mirrors", list(mirrors));
 	for (size_t i = 0; i < insecure->n; i++) {
 		const char *s = insecure->v[i];
 		if (strchr(s, '/'))
@@ -242,7 +250,7 @@ json_t *view_info(const struct view *v, const struct world *w, struct arena *a)
 	json_object_set_new(j, "Debug", json_boolean(conf->debug));
 	json_object_set_new(j, "LoggingDriver", json_string("json-file"));
 	json_object_set_new(j, "IndexServerAddress", json_string("https://index.docker.io/v1/"));
-	json_object_set_new(j, "RegistryConfig", registry(&conf->insecure_registries));
+	json_object_set_new(j, "RegistryConfig", registry(&conf->insecure_registries, &conf->registry_mirrors));
 	json_object_set_new(j, "GenericResources", json_null());
 	json_object_set_new(j, "DockerRootDir", text(conf->data_root));
 	json_object_set_new(j, "Labels", daemon_labels(&conf->labels));

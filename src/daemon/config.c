@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/paths.h"
+#include "daemon/mirror.h"
 
 #define CONFIG_FILE_MAX (1u << 20)
 
@@ -45,7 +46,7 @@ static const struct conf_row rows[] = {
 	{"--default-gateway", NULL, "default-gateway", CONF_STR, C(default_gateway), "", "IPv4 gateway of containers on the default bridge"},
 	{"--default-gateway-v6", NULL, "default-gateway-v6", CONF_STR, C(default_gateway6), "", "IPv6 gateway of containers on the default bridge"},
 	{"--default-network-opt", NULL, "default-network-opts", CONF_LIST, C(network_opts), "", "option of new networks, bridge=com.docker.network.driver.mtu=1400"},
-	{"--default-runtime", NULL, "default-runtime", CONF_STR, C(core.engine.default_runtime), "", "OCI runtime: crun, runc or one of --add-runtime"},
+	{"--default-runtime", NULL, "default-runtime", CONF_STR, C(core.engine.default_runtime), "", "OCI runtime: crun, runc or one of --add-runtime", true},
 	{"--dns", NULL, "dns", CONF_LIST, C(dns), "", "DNS server for containers"},
 	{"--dns-opt", NULL, "dns-opts", CONF_LIST, C(core.net.dns_options), "", "DNS option for containers"},
 	{"--dns-search", NULL, "dns-search", CONF_LIST, C(core.net.dns_search), "", "DNS search domain for containers"},
@@ -77,6 +78,7 @@ static const struct conf_row rows[] = {
 	{"--mtu", NULL, "mtu", CONF_INT, C(mtu), "0", "MTU of the default bridge"},
 	{"--publish-scope", NULL, "publish-scope", CONF_STR, C(publish_scope), "any", "whom published ports serve: any, lan, local or host-firewall; a network or a container may say otherwise"},
 	{"--pidfile", "-p", "pidfile", CONF_STR, C(pidfile), PONTOON_PIDFILE, "file for the daemon's process id"},
+	{"--registry-mirror", NULL, "registry-mirrors", CONF_LIST, C(registry_mirrors), "", "registry that is asked for images of Docker Hub first, https://host:port", true},
 	{"--relay-program", NULL, "relay-program", CONF_STR, C(core.relay.program), "", "path of pontoon-relay"},
 	{"--relay-uid", NULL, "relay-uid", CONF_INT, C(relay_uid), "0", "user and group id of pontoon-relay (0: the user pontoon-relay)"},
 	{NULL, NULL, "resolv-conf", CONF_STR, C(core.resolv_conf), "", NULL},
@@ -472,6 +474,18 @@ static void digest_lists(struct config_daemon *c)
 	}
 }
 
+static void digest_mirrors(struct config_daemon *c)
+{
+	for (size_t i = 0; i < c->registry_mirrors.n; i++) {
+		const char *mirror;
+		struct err e = {0};
+		if (mirror_parse(c->registry_mirrors.v[i], &c->mem, &mirror, &e) < 0)
+			wrong(c, "%s", e.msg);
+		else
+			(void)strv_add(&c->mem, &c->core.registry_mirrors, mirror);
+	}
+}
+
 int config_allow_plain(const struct config_daemon *c, const char *what, struct err *e)
 {
 	if (c->tls || c->plain_allowed)
@@ -555,6 +569,7 @@ static void digest(struct config_daemon *c, const enum given *given)
 	c->group_set = given_to(given, "--group") != GIVEN_NOT;
 	digest_pools(c);
 	digest_relay(c);
+	digest_mirrors(c);
 	c->core.engine.data_root = c->core.data_root;
 	c->core.engine.exec_root = c->core.exec_root;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engine/engine_int.h"
+#include "engine/user.h"
 #include "engine/image_job.h"
 #include "engine/volume.h"
 

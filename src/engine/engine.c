@@ -12,6 +12,7 @@
 #include "engine/binds.h"
 #include "engine/caps.h"
 #include "engine/rotate.h"
+#include "engine/user.h"
 
 const char *path_bundle(const struct engine *en, const char *id, char out[static PATH_SIZE])
 {
@@ -122,6 +123,7 @@ int engine_new(const struct engine_conf *conf, struct engine **out, struct err *
 		return err_nomem(e);
 	en->conf = *conf;
 	en->runtimes = &en->conf.runtimes;
+	en->default_runtime = conf->default_runtime;
 	en->epoll = en->wake = en->inotify = en->child_signal = -1;
 	pthread_mutex_init(&en->lock, NULL);
 	pthread_cond_init(&en->cond, NULL);
@@ -136,7 +138,7 @@ int engine_new(const struct engine_conf *conf, struct engine **out, struct err *
 	if (r >= 0)
 		r = make_dirs(en, e);
 	if (r >= 0)
-		r = runtime_find(en, e);
+		r = runtime_find(en, en->runtimes, conf->default_runtime ? conf->default_runtime : "", e);
 	if (r >= 0) {
 		conmon_version(en);
 		en->info.cgroup_version = cgroup_version();
@@ -162,6 +164,7 @@ void engine_free(struct engine *en)
 	watch_stop(en);
 	exec_free_all(en);
 	rotate_free(en);
+	runtime_free_all(en);
 	seccomp_cache_free(en->seccomp);
 	pthread_mutex_destroy(&en->lock);
 	pthread_cond_destroy(&en->cond);
@@ -171,7 +174,11 @@ void engine_free(struct engine *en)
 
 void engine_info(const struct engine *en, struct engine_info *out)
 {
+	const struct runtime *r = en->runtime;
 	*out = en->info;
+	STR_COPY(out->runtime, r->name);
+	STR_COPY(out->runtime_version, r->version);
+	STR_COPY(out->runtime_path, r->path);
 }
 
 static const char *init_of(const struct engine *en, const struct host_config *h)

@@ -31,8 +31,9 @@ struct engine_info {
 	int cgroup_version;
 };
 void engine_info(const struct engine *en, struct engine_info *out);
+/* Instead of those of the configuration; both live as long as the engine, and so do the ones before. A new default is tried first: containers that run keep what runs them. On error all stays. */
+int engine_set_runtimes(struct engine *en, const struct kvs *runtimes, const char *default_name, struct err *e);
 /* NULL name = default. INVALID `unknown or invalid runtime name: x`. */
-void engine_set_runtimes(struct engine *en, const struct kvs *runtimes); /* instead of those of the configuration; they live as long as the engine, and so do the ones before */
 int engine_check_runtime(const struct engine *en, const char *name, struct err *e);
 
 /* --- root file system: data_root/containers/<id>/{upper,work,merged,...}; lower: image layers under data_root/image/layers/<dir>, top last --- */

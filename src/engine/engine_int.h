@@ -22,12 +22,19 @@ struct watched { /* a process whose end is of interest: conmon, or the process o
 struct exec;
 struct seccomp_cache;
 
+struct runtime { /* the default one, as it was found; immutable, kept until the end */
+	struct runtime *before;
+	char name[64], version[64], path[PATH_SIZE];
+};
+
 struct engine {
 	struct engine_conf conf;
 	struct arena mem; /* of conf's strings and paths */
 	const struct kvs *_Atomic runtimes; /* name -> path */
+	const char *default_runtime; /* as configured; of the thread that reloads */
 	struct engine_info info;
-	char runtime[PATH_SIZE], conmon[PATH_SIZE], image_program[PATH_SIZE], init[PATH_SIZE];
+	struct runtime *_Atomic runtime;
+	char conmon[PATH_SIZE], image_program[PATH_SIZE], init[PATH_SIZE];
 	char root_c[PATH_SIZE];    /* <exec-root>/c: bundles */
 	char root_exit[PATH_SIZE]; /* <exec-root>/exit: exit files of conmon */
 	char root_rt[PATH_SIZE];   /* <exec-root>/runtime: state of the OCI runtime */
@@ -63,7 +70,8 @@ int watch_pid(struct engine *en, pid_t pid, const char *id, void (*ended)(struct
 void watch_new_run(struct engine *en, const char *id);
 
 /* runtime.c */
-int runtime_find(struct engine *en, struct err *e);
+int runtime_find(struct engine *en, const struct kvs *runtimes, const char *name, struct err *e); /* name "": the first known one that works */
+void runtime_free_all(struct engine *en);
 int runtime_keep(const struct engine *en, const struct container *c, struct err *e); /* beside the bundle, for runtime_of */
 const char *runtime_of(const struct engine *en, const char *id, char out[static PATH_SIZE]);
 bool program_in_path(const char *name, char out[static PATH_SIZE]);
@@ -112,17 +120,6 @@ json_t *oci_resources(const struct host_config *h, int cgroup_version);
 json_t *oci_devices(const struct host_config *h, struct err *e); /* --device and, privileged, those of the host */
 int oci_block_io(const struct host_config *h, json_t *resources, struct err *e); /* sets "blockIO" if anything of it was asked for */
 json_t *oci_mounts(const struct oci_in *in, struct arena *a, struct err *e);
-/* user.c: "user[:group]" by the image's own files; Docker's texts */
-struct user_found {
-	uint32_t uid, gid;
-	uint32_t groups[64];
-	size_t ngroups;
-	char home[256];
-};
-int user_resolve(const char *root, const char *spec, const struct strv *extra_groups, struct user_found *out, struct err *e);
-/* The parsing alone, of files a container may have written (fuzzed). passwd, group: texts. */
-int user_lookup(const char *passwd, const char *group, const char *spec, const struct strv *extra_groups, struct user_found *out, struct err *e);
-
 /* monitor.c */
 int monitor_create(struct engine *en, const struct engine_run *r, const char *bundle, int64_t *pid, int64_t *monitor, struct err *e);
 int monitor_connect(struct engine *en, const char *id, struct err *e); /* an attach socket of conmon */

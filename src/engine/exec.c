@@ -5,6 +5,7 @@
  * for it, and a daemon that ends takes the session's pipes along. Without a terminal the process has three pipes of ours; with one the
  * runtime makes the terminal inside the container and hands us its other end over a socket (--console-socket). */
 #include "engine/exec.h"
+#include "engine/user.h"
 #include "engine/caps.h"
 #include "engine/probe.h"
 

@@ -12,9 +12,9 @@
 #define PROBE_LIMIT_MS   10000
 
 /* An absolute path: conmon takes no other. */
-static const char *path_of_runtime(const struct engine *en, const char *name, char out[static PATH_SIZE])
+static const char *path_of_runtime(const struct kvs *runtimes, const char *name, char out[static PATH_SIZE])
 {
-	const char *path = kvs_get(en->runtimes, name);
+	const char *path = kvs_get(runtimes, name);
 	if (!path)
 		path = name;
 	if (strchr(path, '/') || !program_in_path(path, out))
@@ -80,45 +80,63 @@ static int probe(struct engine *en, const char *path, struct err *e)
 	return 0;
 }
 
-static int use(struct engine *en, const char *name, struct err *e)
+static int use(struct engine *en, const struct kvs *runtimes, const char *name, struct err *e)
 {
 	OWN(own_buf) struct buf out = {0};
 	char path[PATH_SIZE];
-	const char *version[] = {path_of_runtime(en, name, path), "--version", NULL};
+	const char *version[] = {path_of_runtime(runtimes, name, path), "--version", NULL};
 	int status;
 	try(run(version, PROBE_LIMIT_MS, &out, NULL, &status, e));
 	try(probe(en, path, e));
-	STR_COPY(en->runtime, path);
-	STR_COPY(en->info.runtime, name);
-	STR_COPY(en->info.runtime_path, path);
-	if (sscanf(buf_str(&out), "%*s version %63s", en->info.runtime_version) != 1)
-		STR_COPY(en->info.runtime_version, "unknown");
+	struct runtime *r = calloc(1, sizeof(*r));
+	if (!r)
+		return err_nomem(e);
+	STR_COPY(r->path, path);
+	STR_COPY(r->name, name);
+	if (sscanf(buf_str(&out), "%*s version %63s", r->version) != 1)
+		STR_COPY(r->version, "unknown");
+	r->before = en->runtime;
+	en->runtime = r;
 	return 0;
 }
 
-int runtime_find(struct engine *en, struct err *e)
+void runtime_free_all(struct engine *en)
+{
+	for (struct runtime *r = en->runtime, *before; r; r = before) {
+		before = r->before;
+		free(r);
+	}
+}
+
+int runtime_find(struct engine *en, const struct kvs *runtimes, const char *name, struct err *e)
 {
 	static const char *const known[] = {"crun", "runc"};
 	struct err first = {0}, second = {0};
-	if (!str_empty(en->conf.default_runtime)) {
-		if (use(en, en->conf.default_runtime, &first) >= 0)
+	if (!str_empty(name)) {
+		if (use(en, runtimes, name, &first) >= 0)
 			return 0;
-		return err_as(e, ERR_UNAVAILABLE, "the OCI runtime %s cannot be used: %s", en->conf.default_runtime, first.msg);
+		return err_as(e, ERR_UNAVAILABLE, "the OCI runtime %s cannot be used: %s", name, first.msg);
 	}
-	if (use(en, known[0], &first) >= 0 || use(en, known[1], &second) >= 0)
+	if (use(en, runtimes, known[0], &first) >= 0 || use(en, runtimes, known[1], &second) >= 0)
 		return 0;
 	return err_as(e, ERR_UNAVAILABLE, "no OCI runtime can be used: install the package crun or runc, or name one with --default-runtime (%s; %s)", first.msg, second.msg);
 }
 
-void engine_set_runtimes(struct engine *en, const struct kvs *runtimes)
+int engine_set_runtimes(struct engine *en, const struct kvs *runtimes, const char *name, struct err *e)
 {
+	char path[PATH_SIZE];
+	bool same = str_empty(name) ? str_empty(en->default_runtime) : streq(name, en->runtime->name) && streq(path_of_runtime(runtimes, name, path), en->runtime->path);
+	if (!same)
+		try(runtime_find(en, runtimes, name, e));
 	en->runtimes = runtimes;
+	en->default_runtime = name;
+	return 0;
 }
 
 int engine_check_runtime(const struct engine *en, const char *name, struct err *e)
 {
 	static const char *const known[] = {"crun", "runc"};
-	if (str_empty(name) || streq(name, en->info.runtime) || kvs_get(en->runtimes, name))
+	if (str_empty(name) || streq(name, en->runtime->name) || kvs_get(en->runtimes, name))
 		return 0;
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)
 		if (streq(name, known[i]))
@@ -129,7 +147,8 @@ int engine_check_runtime(const struct engine *en, const char *name, struct err *
 static const char *runtime_path(const struct engine *en, const struct container *c, char out[static PATH_SIZE])
 {
 	const char *name = c->spec->host.runtime;
-	return str_empty(name) || streq(name, en->info.runtime) ? en->runtime : path_of_runtime(en, name, out);
+	const struct runtime *r = en->runtime;
+	return str_empty(name) || streq(name, r->name) ? r->path : path_of_runtime(en->runtimes, name, out);
 }
 
 /* The state below --root is the runtime's own: whoever made a container also starts, freezes and deletes it, whatever the default is by then. */
@@ -147,7 +166,7 @@ const char *runtime_of(const struct engine *en, const char *id, char out[static 
 	snprintf(link, sizeof(link), "%s/runtime", path_bundle(en, id, bundle));
 	ssize_t n = readlink(link, out, PATH_SIZE - 1);
 	if (n <= 0)
-		return en->runtime;
+		return en->runtime->path;
 	out[n] = '\0';
 	return out;
 }

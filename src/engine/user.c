@@ -9,6 +9,7 @@
 
 #include "base/fd.h"
 #include "engine/engine_int.h"
+#include "engine/user.h"
 
 #define USER_FILE_MAX (4u << 20)
 #define FIELDS_MAX    7

@@ -2,7 +2,7 @@
  *
  * A registry, or whoever sits between it and us, may be an enemy, and TLS and HTTP are large pieces of code. What takes over this process finds:
  *
- *   files     a read-only tmpfs with resolv.conf, hosts, nsswitch.conf and certificates. What a layer's bytes are written to is a descriptor that the job opened.
+ *   files     a read-only tmpfs with resolv.conf, hosts, nsswitch.conf, certificates and the client's key for this registry, if there is one. What a layer's bytes are written to is a descriptor that the job opened.
  *   user      an id that nobody has; no capability, no new privileges, no way to see or signal another process.
  *   calls     a list. Sockets are IPv4, IPv6 and the kernel's routing messages (getaddrinfo asks for addresses); no unix sockets, since abstract ones would be those of
  *             the host. Threads may be made (the resolver's), processes not.
@@ -20,6 +20,7 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -46,7 +47,6 @@
 
 #define FILE_MAX_BYTES (4u << 20)
 #define SYSTEM_CA      "/etc/ssl/certs/ca-certificates.crt"
-#define DOMAIN_CA      "/etc/docker/certs.d"
 #define OPEN_FILES     256
 
 /* What is not there is empty: a host without certificates can still use a registry on loopback. */
@@ -59,20 +59,75 @@ static int add_file(const char *path, struct buf *out, struct err *e)
 	return 0;
 }
 
-static int read_authorities(const char *domain, struct buf *out, struct err *e)
+struct identity { /* what a registry's directories hold */
+	struct buf ca, cert, key;
+};
+
+static void own_identity(struct identity *i)
 {
-	char dir[PATH_MAX], path[PATH_MAX];
-	const struct dirent *x;
-	try(add_file(SYSTEM_CA, out, e));
-	snprintf(dir, sizeof(dir), "%s/%s", DOMAIN_CA, domain);
-	OWN(own_dir) DIR *d = opendir(dir);
-	while (d && (x = readdir(d))) {
-		size_t n = strlen(x->d_name);
-		if (n < 5 || !streq(x->d_name + n - 4, ".crt"))
-			continue;
-		if (snprintf(path, sizeof(path), "%s/%s", dir, x->d_name) < (int)sizeof(path))
-			try(add_file(path, out, e));
+	buf_free(&i->ca);
+	buf_free(&i->cert);
+	buf_free(&i->key); /* the process's memory goes with it */
+}
+
+static bool ends_in(const char *name, const char *ending)
+{
+	size_t n = strlen(name), k = strlen(ending);
+	return n > k && streq(name + n - k, ending);
+}
+
+/* The file beside it with the other ending, which must be there. */
+static int find_partner(const char *dir, const char *name, const char *ending, char path[static PATH_MAX], struct err *e)
+{
+	int stem = (int)(strrchr(name, '.') - name);
+	if (snprintf(path, PATH_MAX, "%s/%.*s%s", dir, stem, name, ending) >= PATH_MAX)
+		return err_as(e, ERR_INVALID, "%s/%s: the name is too long", dir, name);
+	if (access(path, F_OK) == 0)
+		return 0;
+	if (streq(ending, ".key"))
+		return err_as(e, ERR_INVALID, "missing key %.*s.key for client certificate %s. CA certificates must use the extension .crt", stem, name, name);
+	return err_as(e, ERR_INVALID, "missing client certificate %.*s.cert for key %s", stem, name, name);
+}
+
+static int read_entry(const char *dir, const char *name, struct identity *out, struct err *e)
+{
+	char path[PATH_MAX], partner[PATH_MAX];
+	if (snprintf(path, sizeof(path), "%s/%s", dir, name) >= (int)sizeof(path))
+		return 0;
+	if (ends_in(name, ".crt"))
+		return add_file(path, &out->ca, e);
+	if (ends_in(name, ".key"))
+		return find_partner(dir, name, ".cert", partner, e);
+	if (!ends_in(name, ".cert"))
+		return 0;
+	try(find_partner(dir, name, ".key", partner, e));
+	if (out->cert.len)
+		return 0;
+	try(add_file(path, &out->cert, e));
+	return add_file(partner, &out->key, e);
+}
+
+static int read_directory(const char *parent, const char *domain, struct identity *out, struct err *e)
+{
+	char dir[PATH_MAX];
+	struct dirent **list = NULL;
+	int r = 0;
+	snprintf(dir, sizeof(dir), "%s/%s", parent, domain);
+	int n = scandir(dir, &list, NULL, alphasort);
+	for (int i = 0; i < n; i++) {
+		r = r < 0 ? r : read_entry(dir, list[i]->d_name, out, e);
+		free(list[i]);
 	}
+	free(list);
+	return r;
+}
+
+static int read_identity(const char *domain, struct identity *out, struct err *e)
+{
+	static const char *const parents[] = {"/etc/pontoon/certs.d", "/etc/docker/certs.d"};
+	try(add_file(SYSTEM_CA, &out->ca, e));
+	for (size_t i = 0; i < ARRAY_LEN(parents); i++)
+		try(read_directory(parents[i], domain, out, e));
 	return 0;
 }
 
@@ -81,12 +136,11 @@ static int put_file(const char *name, const struct buf *b, struct err *e)
 	return b->bad ? err_nomem(e) : write_file(name, b->data ? b->data : "", b->len, 0444, e);
 }
 
-static int make_view(const char *dir, const char *domain, struct err *e)
+static int make_view(const char *dir, const struct identity *id, struct err *e)
 {
-	OWN(own_buf) struct buf resolv = {}, hosts = {}, ca = {}, nss = {};
+	OWN(own_buf) struct buf resolv = {}, hosts = {}, nss = {};
 	try(add_file("/etc/resolv.conf", &resolv, e));
 	try(add_file("/etc/hosts", &hosts, e));
-	try(read_authorities(domain, &ca, e));
 	buf_puts(&nss, "hosts: files dns\n");
 	if (unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS) < 0)
 		return err_errno(e, -errno, "make name spaces");
@@ -97,7 +151,11 @@ static int make_view(const char *dir, const char *domain, struct err *e)
 	try(put_file("etc/resolv.conf", &resolv, e));
 	try(put_file("etc/hosts", &hosts, e));
 	try(put_file("etc/nsswitch.conf", &nss, e));
-	try(put_file(&FETCH_CA[1], &ca, e));
+	try(put_file(&FETCH_CA[1], &id->ca, e));
+	if (id->cert.len) {
+		try(put_file(&FETCH_CERT[1], &id->cert, e));
+		try(put_file(&FETCH_KEY[1], &id->key, e));
+	}
 	if (mount(NULL, dir, NULL, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
 		return err_errno(e, -errno, "make the view read-only");
 	if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
@@ -181,11 +239,14 @@ static int load_filter(struct err *e)
 	return r < 0 ? err_errno(e, r, "load the system call filter") : 0;
 }
 
-int confine_fetch(const char *dir, const char *domain, unsigned keep, struct err *e)
+int confine_fetch(const char *dir, const char *domain, unsigned keep, bool *has_certificate, struct err *e)
 {
+	OWN(own_identity) struct identity id = {};
+	try(read_identity(domain, &id, e));
 	if (syscall(SYS_close_range, keep, ~0u, 0) < 0)
 		return err_errno(e, -errno, "close descriptors");
-	if (make_view(dir, domain, e) < 0 || drop(e) < 0 || load_filter(e) < 0)
+	if (make_view(dir, &id, e) < 0 || drop(e) < 0 || load_filter(e) < 0)
 		return err_ctx(e, "confinement of the fetcher");
+	*has_certificate = id.cert.len > 0;
 	return 0;
 }

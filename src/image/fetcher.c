@@ -247,7 +247,7 @@ static int on_seek(void *arg, curl_off_t offset, int origin)
 CURL *fetcher_easy(const struct fetcher *f)
 {
 	CURL *c = curl_easy_init();
-	bool tls_only = !f->conf->insecure;
+	bool tls_only = !f->conf->insecure && !f->conf->plain;
 	if (!c)
 		return NULL;
 	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
@@ -265,6 +265,10 @@ CURL *fetcher_easy(const struct fetcher *f)
 	if (f->conf->insecure) {
 		curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 0L);
 		curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 0L);
+	}
+	if (f->has_certificate) {
+		curl_easy_setopt(c, CURLOPT_SSLCERT, FETCH_CERT);
+		curl_easy_setopt(c, CURLOPT_SSLKEY, FETCH_KEY);
 	}
 	return c;
 }
@@ -396,6 +400,8 @@ void fetcher_reason(const struct fetcher *f, CURLcode rc, const char *detail, ch
 		snprintf(out, FETCHER_TEXT, "nothing came for %d seconds%s%s", f->conf->stall, *detail ? ": " : "", detail);
 	else if (rc == CURLE_SSL_CONNECT_ERROR && strcasestr(text, "unexpected TLS packet"))
 		snprintf(out, FETCHER_TEXT, "http: server gave HTTP response to HTTPS client: list %s in insecure-registries if it is meant to have no TLS", f->conf->domain);
+	else if (strstr(text, "TLS fatal alert") && !f->has_certificate)
+		snprintf(out, FETCHER_TEXT, "%s: if the registry wants a certificate of the client's, put client.cert and client.key in /etc/pontoon/certs.d/%s", text, f->conf->domain);
 	else if (rc == CURLE_UNSUPPORTED_PROTOCOL)
 		snprintf(out, FETCHER_TEXT, "redirected to an address without TLS or of an unknown kind (%s)", text);
 	else
@@ -598,10 +604,10 @@ void fetcher_run(int sock, const char *dir, const struct fetcher_conf *c)
 	f.conf = c;
 	f.sock = sock;
 	the_fetcher = &f;
-	snprintf(f.base, sizeof(f.base), "https://%s", streq(c->domain, "docker.io") ? "registry-1.docker.io" : c->domain);
+	STR_COPY(f.base, c->base);
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		err_set(&e, -ENOMEM, "curl cannot be initialised");
-	else if (confine_fetch(dir, c->domain, (unsigned)sock + 1, &e) == 0 && !(f.multi = curl_multi_init()))
+	else if (confine_fetch(dir, c->domain, (unsigned)sock + 1, &f.has_certificate, &e) == 0 && !(f.multi = curl_multi_init()))
 		err_nomem(&e);
 	/* the job's first question gets the reason */
 	const struct outcome hello = {.done = true, .status = e.code ? 0 : 200, .error = e.code ? e.msg : ""};

@@ -6,10 +6,12 @@
 #include "image/auth.h"
 
 struct fetcher_conf {
-	const char *domain; /* "docker.io", "localhost:5000" */
+	const char *domain; /* "docker.io", "localhost:5000": whose certificates count */
+	const char *base;   /* "https://registry-1.docker.io" */
 	const char *repo;   /* "library/alpine": what tokens are asked for; "" = none */
 	bool push;          /* tokens are for writing too */
 	bool insecure;      /* plain HTTP, and certificates that nobody vouches for */
+	bool plain;         /* plain HTTP only because the base says so: where TLS is spoken it is verified */
 	int stall;          /* seconds without a byte after which a connection is given up */
 	struct strv mounts; /* repositories of this registry that blobs are mounted from */
 	const struct auth *auth;

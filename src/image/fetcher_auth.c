@@ -128,7 +128,7 @@ static int bearer(struct fetcher *f, const struct challenge *ch, struct err *e)
 		snprintf(f->authorization, sizeof(f->authorization), "Authorization: Bearer %s", a->registry_token);
 		return 0;
 	}
-	if (strncasecmp(ch->realm, "https://", 8) != 0 && !f->conf->insecure)
+	if (strncasecmp(ch->realm, "https://", 8) != 0 && !f->conf->insecure && !f->conf->plain)
 		return err_as(e, ERR_UNAUTHORIZED, "unauthorized: the registry names a token server without TLS (%.200s): no secret is sent there", ch->realm);
 	CURL *c = fetcher_easy(f);
 	if (!c)

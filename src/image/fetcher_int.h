@@ -14,6 +14,7 @@ struct fetcher {
 	int sock;
 	char base[512]; /* "https://registry-1.docker.io" */
 	bool answered;  /* with this base, once */
+	bool has_certificate; /* of the client, for this registry: FETCH_CERT and FETCH_KEY */
 	char authorization[ANSWER_TOKEN + 64]; /* header; "" = none yet */
 	unsigned round; /* counts authorizations */
 };

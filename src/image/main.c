@@ -201,17 +201,35 @@ static int prepare_view(struct task *t UNUSED, const char *dir UNUSED, struct er
 	return r;
 }
 
+/* A mirror is named by an address and gets no credentials: they are those of the origin. */
+static int use_mirror(const char *mirror, struct fetcher_conf *c, char domain[static LIMIT_REF + 1], struct err *e)
+{
+	const char *host = strstr(mirror, "://");
+	if (!host || snprintf(domain, LIMIT_REF + 1, "%.*s", (int)strcspn(host + 3, "/"), host + 3) > LIMIT_REF)
+		return err_as(e, ERR_INVALID, "invalid mirror: %.200s", mirror);
+	c->domain = domain;
+	c->base = mirror;
+	c->plain = str_starts(mirror, "http://");
+	return 0;
+}
+
 /* Starts the fetcher; what it is told is wiped here. */
 static int open_registry(
 	const struct request_registry *q, const struct ref *ref, bool push, const struct strv *mounts, const char *dir, struct registry **out, struct err *e)
 {
 	static struct auth auth;
-	struct fetcher_conf c = {.domain = ref->domain, .repo = ref->path, .push = push, .insecure = insecure_allows(&q->insecure, ref->domain), .stall = FETCHER_STALL, .auth = &auth};
+	char domain[LIMIT_REF + 1], base[LIMIT_REF + 16];
+	struct fetcher_conf c = {.domain = ref->domain, .base = base, .repo = ref->path, .push = push, .stall = FETCHER_STALL, .auth = &auth};
+	snprintf(base, sizeof(base), "https://%s", streq(ref->domain, "docker.io") ? "registry-1.docker.io" : ref->domain);
+	if (!str_empty(q->mirror))
+		try(use_mirror(q->mirror, &c, domain, e));
+	c.insecure = insecure_allows(&q->insecure, c.domain);
 	if (q->stall > 0 && q->stall < 86400)
 		c.stall = (int)q->stall;
 	if (mounts)
 		c.mounts = *mounts;
-	try(auth_decode(q->auth, &auth, e));
+	if (str_empty(q->mirror))
+		try(auth_decode(q->auth, &auth, e));
 	int r = registry_open(&c, dir, SOCKET, out, e);
 	auth_wipe(&auth);
 	explicit_bzero((char *)(uintptr_t)q->auth, strlen(q->auth));

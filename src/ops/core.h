@@ -39,6 +39,7 @@ struct core_conf { /* filled by daemon/config.c */
 	const char *init_path;
 	struct relay_conf relay;
 	struct strv insecure_registries; /* hosts, host:port, subnets */
+	struct strv registry_mirrors;    /* "https://host:port/": asked for what Docker Hub has, in this order, before it is */
 	int64_t max_downloads, max_uploads; /* of layers, at once, for one image */
 	bool debug;
 };

@@ -1,6 +1,7 @@
 /* What this process and pontoon-image do together: theory of operation in image.c. */
 #pragma once
 
+#include "base/ref.h"
 #include "engine/image_job.h"
 #include "ops/op.h"
 #include "ops/ops.h"
@@ -21,6 +22,8 @@ struct image_run {
 };
 /* Runs it with the layers that are there kept from going, puts what it made in the store. */
 int image_run(struct core *c, const struct image_run *r, struct arena *a, struct err *e);
+/* The same for what is asked of a registry: of Docker Hub's images the configured mirrors are asked first, in turn. */
+int image_run_mirrored(struct core *c, const struct image_run *r, const struct ref *ref, struct arena *a, struct err *e);
 /* Removes layers that no image has any more, unless a job runs, which will do it when it ends. */
 void image_sweep(struct core *c);
 /* What every job that speaks with a registry is asked; NULL when out of memory. */

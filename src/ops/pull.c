@@ -2,6 +2,7 @@
 #include <poll.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/ref.h"
 #include "ops/image_job.h"
 
@@ -75,6 +76,29 @@ json_t *image_registry_request(struct core *c, const char *reference, const char
 	return j;
 }
 
+/* The client has gone, or there is no room: asking somebody else does not help. */
+static bool is_final(const struct err *e)
+{
+	return e->code == -ECANCELED || e->code == -ENOSPC || e->code == -ENOMEM;
+}
+
+int image_run_mirrored(struct core *c, const struct image_run *r, const struct ref *ref, struct arena *a, struct err *e)
+{
+	const struct core_conf *conf = c->conf;
+	for (size_t i = 0; streq(ref->domain, "docker.io") && i < conf->registry_mirrors.n; i++) {
+		struct err one = {0};
+		json_object_set_new(r->request, "mirror", json_string(conf->registry_mirrors.v[i]));
+		int rc = image_run(c, r, a, &one);
+		if (rc >= 0 || is_final(&one)) {
+			*e = one;
+			return rc;
+		}
+		log_warn("%s of %s: the mirror %s: %s", r->verb, ref->path, conf->registry_mirrors.v[i], one.msg);
+	}
+	json_object_del(r->request, "mirror");
+	return image_run(c, r, a, e);
+}
+
 /* The image that the reference names now; "" = none. */
 static void image_of(struct core *c, const char *ref, char out[static ID_TEXT])
 {
@@ -97,7 +121,7 @@ static int pulled(void *arg, struct op *op, const json_t *result, struct err *e)
 	return 0;
 }
 
-static int pull_in_turn(struct core *c, const struct image_pull *p, const char *ref, struct arena *a, const char **told, struct err *e)
+static int pull_in_turn(struct core *c, const struct image_pull *p, const struct ref *to, const char *ref, struct arena *a, const char **told, struct err *e)
 {
 	static const char *const argv[] = {"pull", NULL};
 	char before[ID_TEXT], id[ID_TEXT] = "";
@@ -108,7 +132,7 @@ static int pull_in_turn(struct core *c, const struct image_pull *p, const char *
 	json_object_set_new(request, "all_tags", json_boolean(p->all_tags));
 	image_of(c, ref, before);
 	const struct image_run r = {.verb = "pull", .argv = argv, .input = -1, .output = -1, .request = request, .stream = &p->stream, .id = id, .result = &result, .more = pulled, .arg = (void *)(uintptr_t)ref};
-	try(image_run(c, &r, a, e));
+	try(image_run_mirrored(c, &r, to, a, e));
 	bool same = p->all_tags ? json_array_size(json_object_get(result, "layers")) == 0 : streq(before, id);
 	*told = arena_printf(a, same ? "Status: Image is up to date for %s" : "Status: Downloaded newer image for %s", ref);
 	return *told ? 0 : err_nomem(e);
@@ -126,7 +150,7 @@ int op_image_pull(struct core *c, const struct image_pull *p, struct arena *a, c
 	struct turn t = {.ref = ref};
 	if (!take_turn(&t, p->stream.cancel))
 		return err_set(e, -ECANCELED, "cancelled: the client has gone");
-	int rc = pull_in_turn(c, p, ref, a, told, e);
+	int rc = pull_in_turn(c, p, &r, ref, a, told, e);
 	end_turn(&t);
 	return rc;
 }

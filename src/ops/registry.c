@@ -5,7 +5,8 @@
 #include "base/ref.h"
 #include "ops/image_job.h"
 
-static int ask(struct core *c, const char *verb, const char *reference, const char *auth, int cancel, json_t **result, struct err *e)
+/* mirrored: NULL, or whose mirrors may answer. */
+static int ask(struct core *c, const char *verb, const char *reference, const struct ref *mirrored, const char *auth, int cancel, json_t **result, struct err *e)
 {
 	OWN(arena_free) struct arena a = {0};
 	const char *const argv[] = {verb, NULL};
@@ -14,7 +15,7 @@ static int ask(struct core *c, const char *verb, const char *reference, const ch
 	if (!request)
 		return err_nomem(e);
 	const struct image_run r = {.verb = verb, .argv = argv, .input = -1, .output = -1, .request = request, .stream = &stream, .result = result};
-	return image_run(c, &r, &a, e);
+	return mirrored ? image_run_mirrored(c, &r, mirrored, &a, e) : image_run(c, &r, &a, e);
 }
 
 int op_registry_login(struct core *c, const char *server, const char *auth, int cancel, struct err *e)
@@ -33,7 +34,7 @@ int op_registry_login(struct core *c, const char *server, const char *auth, int 
 	struct ref r;
 	if (ref_parse(reference, &r, NULL) < 0 || !streq(r.domain, host))
 		return err_as(e, ERR_INVALID, "invalid registry address: %.200s", server);
-	return ask(c, "auth", reference, auth, cancel, &result, e);
+	return ask(c, "auth", reference, NULL, auth, cancel, &result, e);
 }
 
 int op_registry_describe(struct core *c, const char *reference, const char *auth, int cancel, json_t **out, struct err *e)
@@ -42,7 +43,7 @@ int op_registry_describe(struct core *c, const char *reference, const char *auth
 	struct ref r;
 	OWN(own_json) json_t *result = NULL;
 	try(ref_parse_tagged(reference, &r, e));
-	try(ask(c, "inspect", ref_familiar(&r, full), auth, cancel, &result, e));
+	try(ask(c, "inspect", ref_familiar(&r, full), &r, auth, cancel, &result, e));
 	json_t *about = json_object_get(result, "about");
 	if (!json_is_object(about))
 		return err_set(e, -EPROTO, "pontoon-image: nothing about the image");

@@ -12,21 +12,29 @@ static const char *list(struct arena *a, const struct kvs *m, const char *betwee
 	return arena_printf(a, "[%s]", buf_str(&b));
 }
 
+static const char *texts(struct arena *a, const struct strv *l)
+{
+	OWN(own_buf) struct buf b = {0};
+	for (size_t i = 0; i < l->n; i++)
+		buf_printf(&b, "%s\"%s\"", i ? "," : "", l->v[i]);
+	return arena_printf(a, "[%s]", buf_str(&b));
+}
+
 int core_reload(struct core *c, const struct core_conf *next, struct err *e)
 {
 	OWN(arena_free) struct arena a = {0};
 	char name[HOST_NAME_MAX + 1] = "";
 	struct event ev = {.type = "daemon", .action = "reload", .id = c->id, .time = clock_real_ns()};
 	(void)gethostname(name, sizeof(name) - 1);
-	engine_set_runtimes(c->engine, &next->engine.runtimes);
+	struct engine_info info;
+	try(engine_set_runtimes(c->engine, &next->engine.runtimes, next->engine.default_runtime, e));
+	engine_info(c->engine, &info);
 	c->conf = next;
 	(void)kvs_set(&a, &ev.attributes, "name", name);
 	(void)kvs_set(&a, &ev.attributes, "debug", next->debug ? "true" : "false");
-	(void)kvs_set(&a, &ev.attributes, "default-runtime", next->engine.default_runtime);
-	OWN(own_buf) struct buf hosts = {0};
-	for (size_t i = 0; i < next->insecure_registries.n; i++)
-		buf_printf(&hosts, "%s\"%s\"", i ? "," : "", next->insecure_registries.v[i]);
-	(void)kvs_set(&a, &ev.attributes, "insecure-registries", arena_printf(&a, "[%s]", buf_str(&hosts)));
+	(void)kvs_set(&a, &ev.attributes, "default-runtime", info.runtime);
+	(void)kvs_set(&a, &ev.attributes, "insecure-registries", texts(&a, &next->insecure_registries));
+	(void)kvs_set(&a, &ev.attributes, "registry-mirrors", texts(&a, &next->registry_mirrors));
 	(void)kvs_set(&a, &ev.attributes, "max-concurrent-downloads", arena_printf(&a, "%lld", (long long)next->max_downloads));
 	(void)kvs_set(&a, &ev.attributes, "max-concurrent-uploads", arena_printf(&a, "%lld", (long long)next->max_uploads));
 	(void)kvs_set(&a, &ev.attributes, "labels", list(&a, &next->labels, "="));

@@ -1,4 +1,5 @@
 #include "engine/engine_int.h"
+#include "engine/user.h"
 #include "engine/logline.h"
 #include "test.h"
 

@@ -2,6 +2,7 @@
 #include <stdint.h>
 
 #include "engine/engine_int.h"
+#include "engine/user.h"
 #include "engine/logline.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);

@@ -84,7 +84,10 @@ class Registry:
         self.server = Server((address, 0), Handler)
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(*tls)
+            context.load_cert_chain(*tls[:2])
+            if len(tls) > 2:  # whose certificates a client must show
+                context.load_verify_locations(tls[2])
+                context.verify_mode = ssl.CERT_REQUIRED
             self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         self.name = "%s:%d" % self.server.server_address
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()

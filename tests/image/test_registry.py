@@ -599,6 +599,20 @@ def without_and_with_tls():
         secure.hooks.append(lambda h: digest(L[0]) in h.route and h.answer(307, Location="http://10.9.9.9:%s/v2/r/blobs/%s" % (ports[1], digest(L[0]))))
         get(at).fails("internal", "redirected to an address without TLS")
         secure.hooks.clear()
+        # a mirror is asked in the registry's place and gets none of its secrets
+        n = len(secure.asked)
+        j = Job("pull", dict(reference="library/r:1", mirror="https://%s/" % at, auth=auth(username="me", password="TOPSECRET"))).end()
+        j.fails("not_found", "repository r not found")
+        secure.image("library/r", "1", L[:1])
+        secure.hooks.append(lambda h: "Authorization" not in h.headers and h.route.startswith("/v2/library") and h.refuse(401, "UNAUTHORIZED", "who?", WWW_Authenticate='Basic realm="x"'))
+        Job("pull", dict(reference="library/r:1", mirror="https://%s/" % at, auth=auth(username="me", password="TOPSECRET"))).end().fails("internal", "no basic auth credentials")
+        assert not any("Authorization" in h for _, _, h in secure.asked[n:])
+        secure.hooks.clear()
+        j = Job("pull", dict(reference="library/r:1", mirror="https://%s/" % at)).end().ok()
+        eq(j.result["images"][0]["tags"], ["r:1"])
+        plain.image("library/r", "1", L[:1])
+        Job("pull", dict(reference="library/r:1", mirror="http://plain.test:%s" % ports[1])).end().ok()  # no TLS, as its address says
+        Job("pull", dict(reference="library/r:1", mirror="https://plain.test:%s" % ports[1])).end().fails("internal", "http: server gave HTTP response to HTTPS client")
         # a token server without TLS gets no password
         secure.hooks.append(lambda h: h.refuse(401, "UNAUTHORIZED", "x", WWW_Authenticate='Bearer realm="http://10.9.9.9:%s/token"' % ports[1]))
         get(at, auth=auth(username="me", password="x")).fails("internal", "no secret is sent there")
@@ -606,6 +620,48 @@ def without_and_with_tls():
     finally:
         subprocess.run(["umount", system], check=True)
         subprocess.run(["umount", "/etc/hosts"], check=True)
+
+
+@test
+def certificates_by_registry():
+    """What stands in a registry's directory counts for it and for no other: authorities, and a certificate of the client's own."""
+    d = WORK + "/certs"
+    os.makedirs(d)
+    run = lambda *a: subprocess.run(a, cwd=d, check=True, capture_output=True)  # noqa: E731
+    for name in ("server", "client"):
+        run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", name + ".key", "-out", name + ".crt", "-days", "2", "-subj", "/CN=" + name,
+            "-addext", "subjectAltName=IP:10.9.9.8")
+    subprocess.run(["ip", "addr", "add", "10.9.9.8/32", "dev", "lo"], check=True)
+    r = Registry("10.9.9.8", tls=(d + "/server.crt", d + "/server.key", d + "/client.crt"))
+    r.image("r", "1", L[:1])
+    for top in ("/etc/docker", "/etc/pontoon"):
+        os.makedirs(top, exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", top], check=True)
+    try:
+        pull(r).fails("internal", "certificate")
+        for top, other in (("/etc/docker", "/etc/pontoon"), ("/etc/pontoon", "/etc/docker")):
+            here, there = "%s/certs.d/%s" % (top, r.name), "%s/certs.d/%s" % (other, r.name)
+            os.makedirs(here)
+            os.makedirs(there)
+            shutil.copy(d + "/server.crt", there + "/ca.crt")
+            j = pull(r).fails("internal")  # the server's word may be lost with the connection
+            if "TLS fatal alert" in j.error["message"]:
+                assert "client.cert and client.key in /etc/pontoon/certs.d/" + r.name in j.error["message"], j.error
+            shutil.copy(d + "/client.crt", here + "/client.cert")
+            pull(r).fails("internal", "missing key client.key for client certificate client.cert. CA certificates must use the extension .crt")
+            shutil.copy(d + "/client.key", here + "/client.key")
+            pull(r).ok()
+            os.unlink(here + "/client.cert")
+            pull(r).fails("internal", "missing client certificate client.cert for key client.key")
+            shutil.rmtree(here)
+            shutil.rmtree(there)
+        # another port is another registry
+        os.makedirs("/etc/docker/certs.d/10.9.9.8")
+        shutil.copy(d + "/server.crt", "/etc/docker/certs.d/10.9.9.8/ca.crt")
+        pull(r).fails("internal", "certificate")
+    finally:
+        for top in ("/etc/docker", "/etc/pontoon"):
+            subprocess.run(["umount", top], check=True)
 
 
 @test

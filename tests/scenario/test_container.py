@@ -3,12 +3,13 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 
 import pytest
 
-from conftest import LAB, QUICK, wait_until
+from conftest import LAB, QUICK, RUNTIME, wait_until
 
 
 def test_exit_codes(cli):
@@ -180,18 +181,50 @@ def test_another_runtime(daemon, any_cli, tmp_path):
     other = tmp_path / "other"
     other.write_text('#!/bin/sh\nfor a; do\nshift\n[ "$last" = --root ] && set -- "$@" "$a.other" || set -- "$@" "$a"\nlast=$a\ndone\nexec %s "$@"\n' % shutil.which("crun"))
     other.chmod(0o755)
+    args = daemon.args
     daemon.kill9()
-    daemon.start(*daemon.args, "--add-runtime", f"other={other}")
+    daemon.start(*args, "--add-runtime", f"other={other}")
     any_cli.out("run", "-d", "--runtime", "other", "--name", "up", "alpine", "sleep", "1h")
     assert any_cli.out("exec", "up", "echo", "in") == "in"
     any_cli.out("pause", "up")
     any_cli.out("unpause", "up")
     any_cli.out("update", "-m", "64m", "--memory-swap", "64m", "up")
     daemon.kill9()
-    daemon.start(*daemon.args)  # which does not know the name any more
+    daemon.start(*args)  # which does not know the name any more
     assert any_cli.out("exec", "up", "echo", "still") == "still"
     any_cli.out("rm", "-f", "up")
     assert daemon.doctor() == []
+
+
+@pytest.mark.skipif(RUNTIME != "", reason="the command line names the default runtime")
+def test_the_default_runtime_is_reloaded(daemon, any_cli, tmp_path):
+    """From SIGHUP on new processes are run by it; it is tried first, and what runs keeps what runs it."""
+    conf, used = LAB / "daemon.json", tmp_path / "used"
+    before, first = conf.read_text(), daemon.api("GET", "/info")[1]["DefaultRuntime"]
+    other = tmp_path / "other"
+    other.write_text('#!/bin/sh\necho "$@" >>%s\nexec %s "$@"\n' % (used, shutil.which(first)))
+    other.chmod(0o755)
+    any_cli.out("run", "-d", "--name", "old", "alpine", "sleep", "1h")
+
+    def reload(default, said):
+        n = len(daemon.log.read_text())
+        conf.write_text(json.dumps({"runtimes": {"other": {"path": str(other)}, "none": {"path": "/bin/false"}}, "default-runtime": default}))
+        daemon.proc.send_signal(signal.SIGHUP)
+        assert wait_until(lambda: said in daemon.log.read_text()[n:]), daemon.log.read_text()[n:]
+        return daemon.api("GET", "/info")[1]["DefaultRuntime"]
+
+    try:
+        assert reload("other", "default-runtime") == "other"
+        any_cli.out("run", "-d", "--name", "new", "alpine", "sleep", "1h")
+        assert "create" in used.read_text() and json.loads(any_cli.out("inspect", "new"))[0]["HostConfig"]["Runtime"] == "other"
+        used.write_text("")
+        assert any_cli.out("exec", "old", "echo", "in") == "in" and used.read_text() == ""
+        assert reload("none", "the OCI runtime none cannot be used") == "other"
+        assert any_cli.out("exec", "new", "echo", "in") == "in" and used.read_text() != ""
+    finally:
+        conf.write_text(before)
+        daemon.proc.send_signal(signal.SIGHUP)
+    assert wait_until(lambda: daemon.api("GET", "/info")[1]["DefaultRuntime"] == first)
 
 
 def test_oom(any_cli):

@@ -500,6 +500,41 @@ def test_what_a_registry_has(daemon, registry, layers):
     assert status == 400 and "invalid registry address" in j["message"]
 
 
+def test_mirrors(any_cli, daemon, registry, layers, tmp_path):
+    """What Docker Hub has is asked of the mirrors first, in turn; then of it, which here is nobody."""
+    conf, hosts = LAB / "daemon.json", tmp_path / "hosts"
+    before = conf.read_text()
+    hosts.write_text("127.0.0.1 localhost registry-1.docker.io\n")
+    subprocess.run(["mount", "--bind", str(hosts), "/etc/hosts"], check=True)
+    mirrors = ["http://127.0.0.1:1", "http://127.0.0.1:%d/" % registry.port]
+    want = [mirrors[0] + "/", mirrors[1]]
+    try:
+        registry.put_image("library/mirrored", "1", layers)
+        conf.write_text(json.dumps({"registry-mirrors": mirrors}))
+        daemon.proc.send_signal(1)
+        assert wait_until(lambda: daemon.api("GET", "/info")[1]["RegistryConfig"]["Mirrors"] == want)
+        assert daemon.api("GET", "/info")[1]["RegistryConfig"]["IndexConfigs"]["docker.io"]["Mirrors"] == want
+        assert "Status: Downloaded newer image for mirrored:1" in any_cli.out("pull", "mirrored:1")
+        j = json.loads(any_cli.out("image", "inspect", "mirrored:1"))[0]
+        assert j["RepoTags"] == ["mirrored:1"] and j["RepoDigests"][0].startswith("mirrored@sha256:")
+        assert daemon.api("GET", "/distribution/mirrored:1/json")[0] == 200
+        # another registry's images are not theirs; and what no mirror has is the origin's to answer
+        r = any_cli("pull", "127.0.0.1:1/library/mirrored:1")
+        assert r.rc == 1 and "127.0.0.1:1" in r.err
+        r = any_cli("pull", "mirrored:2")
+        assert r.rc == 1 and "registry-1.docker.io/v2/library/mirrored/manifests/2" in r.err, r
+        assert "the mirror http://127.0.0.1:1/" in daemon.log.read_text()
+        conf.write_text(json.dumps({"registry-mirrors": ["nowhere"]}))
+        daemon.proc.send_signal(1)
+        assert wait_until(lambda: 'is not a valid URI' in daemon.log.read_text())
+        assert daemon.api("GET", "/info")[1]["RegistryConfig"]["Mirrors"] == want
+    finally:
+        subprocess.run(["umount", "/etc/hosts"], check=True)
+        conf.write_text(before)
+        daemon.proc.send_signal(1)
+        forget(daemon, "mirrored:1")
+
+
 def test_insecure_registries_are_reloaded(daemon, registry):
     """Without TLS only where that was allowed: a name that is not loopback's."""
     conf = LAB / "daemon.json"
