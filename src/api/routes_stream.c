@@ -28,9 +28,15 @@ struct attaching {
 	char *keys;
 };
 
-static bool put_sock(void *arg, const void *p, size_t n)
+struct log_first {
+	struct engine_attach *at; /* NULL: the log is all */
+	const struct engine_stream *s;
+};
+
+static bool put_log(void *arg, const void *p, size_t n)
 {
-	return write_all(*(const int *)arg, p, n) >= 0;
+	const struct log_first *l = arg;
+	return l->at ? engine_attach_put(l->at, l->s, p, n) : write_all(l->s->sock, p, n) >= 0;
 }
 
 static bool never_idle(void *arg, int fd)
@@ -46,12 +52,13 @@ static void attach_run(void *arg, int sock, const void *early, size_t n)
 	struct err e = {0};
 	enum engine_stream_end end;
 	bool mux = !a->c->spec->config.tty;
+	struct engine_stream s = {.sock = sock, .want_stdin = a->in, .want_stdout = a->out, .want_stderr = a->err, .multiplex = mux, .detach_keys = a->keys, .early = early, .early_len = n};
 	if (a->logs) {
+		struct log_first first = {.at = a->at, .s = &s};
 		struct engine_logs o = {.want_stdout = a->out, .want_stderr = a->err, .multiplex = mux, .tail = -1};
-		if (engine_logs(a->core->engine, a->c->id, &o, put_sock, never_idle, &sock, &e) < 0)
+		if (engine_logs(a->core->engine, a->c->id, &o, put_log, never_idle, &first, &e) < 0)
 			log_warn("attach: %s", e.msg);
 	}
-	struct engine_stream s = {.sock = sock, .want_stdin = a->in, .want_stdout = a->out, .want_stderr = a->err, .multiplex = mux, .detach_keys = a->keys, .early = early, .early_len = n};
 	if (!a->stream)
 		return;
 	if (engine_attach_run(a->at, &s, &end, &e) < 0)

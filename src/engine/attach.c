@@ -3,27 +3,40 @@
  * `docker run` attaches before it starts: at that time there is no conmon to connect to. Such an attach is listed as pending; when
  * engine_create has brought conmon up it connects all pending ones, and only then is the process started, so that no byte is missed.
  * conmon's socket carries packets: one byte for the stream (2 stdout, 3 stderr), then the data; what we write is the process's input, and
- * shutting our side down is its end. */
+ * shutting our side down is its end.
+ *
+ * conmon waits for whoever does not take its packets, and meanwhile writes no log and sees no exit. While the process runs that is right: a slow client
+ * slows it down and loses nothing. Once the process has ended (a pidfd says so) conmon's last packets are taken whatever the client does,
+ * up to LAST_MAX, and conmon is let go: nobody's exit waits for a client that is deaf (tests/scenario/test_hostile.py). */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 
 #include "base/fd.h"
 #include "engine/engine_int.h"
 
 #define PACKET_MAX 32769
+/* Neither side may wait for the other: conmon writes to us while we write to it, and a client may do neither. Both directions have a queue, and a side
+ * is read only while the other's queue is short. */
+#define QUEUE_MAX (256u << 10)
+#define LAST_MAX  (4u << 20) /* what an ended process may have left in its pipes and conmon's socket: more than they hold */
 
 struct engine_attach {
 	struct engine_attach *next;
 	struct engine *en;
 	char id[ID_TEXT];
 	int fd;    /* conmon's socket, -1 while pending */
+	int pidfd; /* of the container's process, -1 while pending */
 	int ready; /* eventfd: fd is set, or the start has failed */
 	bool tty, listed;
+	bool process_end;   /* conmon has closed */
+	bool gone;          /* the process has ended */
+	struct buf to_client;
 };
 
 static void unlist(struct engine_attach *at)
@@ -40,13 +53,20 @@ static void unlist(struct engine_attach *at)
 	pthread_mutex_unlock(&en->lock);
 }
 
+/* ESRCH: it has ended already. */
+static void watch_process(struct engine_attach *at, int64_t pid)
+{
+	at->pidfd = pid > 0 ? pidfd_open((pid_t)pid, 0) : -1;
+	at->gone = at->pidfd < 0;
+}
+
 int engine_attach_open(struct engine *en, const struct container *c, struct engine_attach **out, struct err *e)
 {
 	struct engine_attach *at = calloc(1, sizeof(*at));
 	if (!at)
 		return err_nomem(e);
 	at->en = en;
-	at->fd = -1;
+	at->fd = at->pidfd = -1;
 	at->tty = c->spec->config.tty;
 	STR_COPY(at->id, c->id);
 	at->ready = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -54,6 +74,7 @@ int engine_attach_open(struct engine *en, const struct container *c, struct engi
 	if (r >= 0 && container_is_running(c)) {
 		at->fd = monitor_connect(en, c->id, e);
 		r = at->fd < 0 ? at->fd : 0;
+		watch_process(at, c->pid);
 	} else if (r >= 0) {
 		pthread_mutex_lock(&en->lock);
 		at->next = en->attaches;
@@ -76,18 +97,22 @@ void engine_attach_close(struct engine_attach *at)
 	unlist(at);
 	if (at->fd >= 0)
 		close(at->fd);
+	if (at->pidfd >= 0)
+		close(at->pidfd);
 	if (at->ready >= 0)
 		close(at->ready);
+	buf_free(&at->to_client);
 	free(at);
 }
 
-void attach_connect_pending(struct engine *en, const char *id)
+void attach_connect_pending(struct engine *en, const char *id, int64_t pid)
 {
 	pthread_mutex_lock(&en->lock);
 	for (struct engine_attach *at = en->attaches; at; at = at->next) {
 		if (at->fd >= 0 || !streq(at->id, id))
 			continue;
 		at->fd = monitor_connect(en, id, NULL);
+		watch_process(at, pid);
 		eventfd_write(at->ready, 1);
 	}
 	pthread_mutex_unlock(&en->lock);
@@ -111,18 +136,13 @@ static bool wait_ready(struct engine_attach *at, int sock)
 	return ok;
 }
 
-/* Neither side may wait for the other: conmon writes to us while we write to it, and a client may do neither. Both directions have a queue, and a side
- * is read only while the other's queue is short. */
-#define QUEUE_MAX (256u << 10)
-
 struct pump {
 	struct engine_attach *at;
 	const struct engine_stream *s;
 	struct keys keys;
-	struct buf to_client, to_process;
+	struct buf to_process;
 	bool reads;       /* the client may still send */
 	bool eof;         /* it has sent its last byte */
-	bool process_end; /* conmon has closed */
 	bool detached;
 };
 
@@ -159,19 +179,25 @@ static bool from_client(struct pump *p)
 	return true;
 }
 
-static void from_process(struct pump *p)
+static void from_process(struct engine_attach *at, const struct engine_stream *s)
 {
 	char buf[PACKET_MAX];
-	ssize_t n = read(p->at->fd, buf, sizeof(buf));
+	ssize_t n = recv(at->fd, buf, sizeof(buf), MSG_DONTWAIT);
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return;
 	if (n <= 0) {
-		p->process_end = true;
+		at->process_end = true;
 		return;
 	}
 	int stream = buf[0] == 3 ? 2 : 1;
-	if (n > 1 && (stream == 1 ? p->s->want_stdout : p->s->want_stderr))
-		frame_put(&p->to_client, p->s->multiplex, stream, buf + 1, (size_t)n - 1);
+	if (n > 1 && (stream == 1 ? s->want_stdout : s->want_stderr))
+		frame_put(&at->to_client, s->multiplex, stream, buf + 1, (size_t)n - 1);
+}
+
+/* An ended process's last packets do not wait for the client. */
+static bool room_for_client(const struct engine_attach *at)
+{
+	return at->to_client.len < (at->gone ? LAST_MAX : QUEUE_MAX);
 }
 
 /* Packets of at most 8 KiB: conmon's buffer. */
@@ -198,30 +224,64 @@ static void feed_process(struct pump *p)
 /* False: the client has gone. */
 static bool feed_client(struct pump *p)
 {
-	ssize_t n = send(p->s->sock, p->to_client.data, p->to_client.len, MSG_NOSIGNAL);
+	ssize_t n = send(p->s->sock, p->at->to_client.data, p->at->to_client.len, MSG_NOSIGNAL);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR;
-	buf_drop(&p->to_client, (size_t)n);
+	buf_drop(&p->at->to_client, (size_t)n);
 	return true;
 }
 
 /* One round. False: over. */
 static bool turn(struct pump *p)
 {
-	bool room_out = p->to_client.len < QUEUE_MAX, room_in = p->to_process.len < QUEUE_MAX;
-	struct pollfd f[2] = {{.fd = p->process_end ? -1 : p->at->fd, .events = (short)((room_out ? POLLIN : 0) | (p->to_process.len || p->eof ? POLLOUT : 0))},
-		{.fd = p->s->sock, .events = (short)((p->reads && room_in ? POLLIN : 0) | (p->to_client.len ? POLLOUT : 0))}};
-	if (poll(f, 2, -1) < 0)
+	struct engine_attach *at = p->at;
+	bool room_out = room_for_client(at), room_in = p->to_process.len < QUEUE_MAX;
+	if (at->gone && !room_out)
+		return false; /* more than there can have been: others write to the process's pipes, and this client does not read */
+	struct pollfd f[3] = {{.fd = at->process_end ? -1 : at->fd, .events = (short)((room_out ? POLLIN : 0) | (p->to_process.len || p->eof ? POLLOUT : 0))},
+		{.fd = p->s->sock, .events = (short)((p->reads && room_in ? POLLIN : 0) | (at->to_client.len ? POLLOUT : 0))}, {.fd = at->gone ? -1 : at->pidfd, .events = POLLIN}};
+	if (poll(f, 3, -1) < 0)
 		return errno == EINTR;
+	at->gone |= f[2].revents != 0;
 	if (f[0].revents & POLLOUT)
 		feed_process(p);
 	if (f[0].revents & (POLLIN | POLLHUP | POLLERR))
-		from_process(p);
+		from_process(at, p->s);
 	if ((f[1].revents & POLLOUT) && !feed_client(p))
 		return false;
 	if (f[1].revents & POLLIN)
 		return from_client(p) && !p->detached;
 	return !(f[1].revents & (POLLHUP | POLLERR | POLLNVAL));
+}
+
+bool engine_attach_put(struct engine_attach *at, const struct engine_stream *s, const void *data, size_t n)
+{
+	const char *p = data;
+	bool started = false; /* or failed to */
+	while (n) {
+		pthread_mutex_lock(&at->en->lock);
+		bool pending = at->fd < 0;
+		int fd = pending ? (started ? -1 : at->ready) : !at->gone ? at->pidfd : at->process_end ? -1 : at->fd;
+		pthread_mutex_unlock(&at->en->lock);
+		struct pollfd f[2] = {{.fd = s->sock, .events = POLLOUT}, {.fd = fd, .events = POLLIN}};
+		if (poll(f, 2, -1) < 0) {
+			if (errno == EINTR)
+				continue;
+			return false;
+		}
+		if (f[1].revents && pending)
+			started = true;
+		else if (f[1].revents && !at->gone)
+			at->gone = true;
+		else if (f[1].revents)
+			from_process(at, s);
+		ssize_t w = f[0].revents & POLLOUT ? send(s->sock, p, n, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
+		if ((w < 0 && errno != EAGAIN && errno != EINTR) || (f[0].revents & (POLLHUP | POLLERR)) || (at->gone && !room_for_client(at)))
+			return false;
+		p += w > 0 ? w : 0;
+		n -= w > 0 ? (size_t)w : 0;
+	}
+	return true;
 }
 
 int engine_attach_run(struct engine_attach *at, const struct engine_stream *s, enum engine_stream_end *end, struct err *e)
@@ -237,10 +297,9 @@ int engine_attach_run(struct engine_attach *at, const struct engine_stream *s, e
 	if (s->early_len && s->want_stdin)
 		take_input(&p, s->early, s->early_len);
 	bool on = !p.detached;
-	while (on && !(p.process_end && !p.to_client.len) && !p.to_client.bad && !p.to_process.bad)
+	while (on && !(at->process_end && !at->to_client.len) && !at->to_client.bad && !p.to_process.bad)
 		on = turn(&p);
-	*end = p.detached ? STREAM_DETACHED : p.process_end ? STREAM_ENDED : STREAM_CLIENT_GONE;
-	buf_free(&p.to_client);
+	*end = p.detached ? STREAM_DETACHED : at->process_end ? STREAM_ENDED : STREAM_CLIENT_GONE;
 	buf_free(&p.to_process);
 	return 0;
 }

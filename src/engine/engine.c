@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -279,7 +280,7 @@ int engine_create(struct engine *en, const struct engine_run *r, int64_t *pid, i
 			log_debug("after a failed create: %s", undo.msg);
 		return rc;
 	}
-	attach_connect_pending(en, id);
+	attach_connect_pending(en, id, *pid);
 	rotate_watch(en, r->c);
 	return 0;
 }
@@ -320,6 +321,13 @@ int engine_kill(struct engine *en, const struct container *c, int sig, struct er
 	if (pidfd_send_signal(fd, sig, NULL, 0) < 0)
 		return errno == ESRCH ? err_as(e, ERR_CONFLICT, "container %s is not running", c->id) : err_errno(e, -errno, "send signal %d to container %s", sig, c->id);
 	return 0;
+}
+
+bool engine_lives(const struct container *c)
+{
+	OWN(own_fd) int fd = c->pid > 0 ? pidfd_open((pid_t)c->pid, 0) : -1;
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	return fd >= 0 && poll(&p, 1, 0) == 0;
 }
 
 int engine_pause(struct engine *en, const char *id, bool pause, struct err *e)

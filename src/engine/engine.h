@@ -61,6 +61,7 @@ int engine_start(struct engine *en, const char *id, struct err *e);
 /* Removes runtime state, bundle, mount of a container that is not running (or kills it first with force). Idempotent. */
 int engine_delete(struct engine *en, const char *id, bool force, struct err *e);
 int engine_kill(struct engine *en, const struct container *c, int sig, struct err *e);
+bool engine_lives(const struct container *c); /* its process has not ended, whatever has been told of it */
 int engine_update(struct engine *en, const struct container *c, struct err *e); /* its limits, while it runs */
 int engine_pause(struct engine *en, const char *id, bool pause, struct err *e);
 int engine_resize(struct engine *en, const char *id, int h, int w, struct err *e);
@@ -92,10 +93,12 @@ struct engine_stream {
 };
 int engine_detach_keys_check(const char *s, struct err *e);
 enum engine_stream_end { STREAM_ENDED, STREAM_DETACHED, STREAM_CLIENT_GONE };
-/* Attach works in every state: before start it connects between create and start (the start waits for attached clients that were announced by engine_attach_announce). */
+/* Attach works in every state: before start it connects between create and start. */
 struct engine_attach;
 int engine_attach_open(struct engine *en, const struct container *c, struct engine_attach **out, struct err *e);
 void engine_attach_close(struct engine_attach *at);
+/* Before engine_attach_run: what comes first, the log. False: the client has gone. */
+bool engine_attach_put(struct engine_attach *at, const struct engine_stream *s, const void *data, size_t n);
 int engine_attach_run(struct engine_attach *at, const struct engine_stream *s, enum engine_stream_end *end, struct err *e);
 
 /* --- logs --- (k8s-file lines joined again) */

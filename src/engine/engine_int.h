@@ -123,7 +123,7 @@ json_t *oci_mounts(const struct oci_in *in, struct arena *a, struct err *e);
 /* monitor.c */
 int monitor_create(struct engine *en, const struct engine_run *r, const char *bundle, int64_t *pid, int64_t *monitor, struct err *e);
 int monitor_connect(struct engine *en, const char *id, struct err *e); /* an attach socket of conmon */
-void attach_connect_pending(struct engine *en, const char *id);
+void attach_connect_pending(struct engine *en, const char *id, int64_t pid);
 
 /* stream.c: frames and detach keys */
 int frame_send(int sock, bool multiplex, int stream, const void *p, size_t n); /* stream 1 stdout, 2 stderr */

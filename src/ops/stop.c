@@ -16,6 +16,7 @@
 
 /* A process that SIGKILL has not ended after this long hangs in the kernel. */
 #define KILL_GRACE_MS 10000
+#define KILL_ROUNDS   6 /* of these, for the record of an end that there was */
 #define RECORD_TRIES  5 /* after 0.1, 0.2, ... 1.6 s */
 
 int op_container_get(struct core *c, const char *term, const struct container **out, struct err *e)
@@ -192,6 +193,22 @@ static int send_signal(struct core *c, const char *id, int sig, struct err *e)
 	return r;
 }
 
+/* A process that lives on hangs in the kernel; of one that has ended, by this or by itself, only our own record is missing, which other work may hold up. */
+static int end_it(struct core *c, const char *id, const struct waiter *w, struct err *e)
+{
+	bool lives = false;
+	int r = send_signal(c, id, SIGKILL, e);
+	for (int i = 0; i < KILL_ROUNDS && !lives; i++) {
+		const struct container *ct;
+		if (wait_ms(w, KILL_GRACE_MS))
+			return 0;
+		try(op_container_get(c, id, &ct, e));
+		lives = engine_lives(ct);
+		thing_unref((void *)(uintptr_t)ct);
+	}
+	return lives && r < 0 ? r : err_set(e, -EIO, lives ? "container %s did not end after SIGKILL: its process hangs in the kernel" : "container %s has ended, which could not be recorded yet", id);
+}
+
 /* Remembers that the user stopped it (restart policies ask), and tells what to send and how long to wait. */
 static int stop_mark(struct core *c, const char *id, const char *signal, int timeout, int *sig, int *wait, struct err *e)
 {
@@ -233,12 +250,7 @@ int container_stop_wait(struct core *c, const char *id, int timeout, const char 
 	if (r >= 0 && !over)
 		over = wait_ms(w, wait < 0 ? -1 : wait > INT_MAX / 1000 ? INT_MAX : wait * 1000);
 	if (!over) {
-		r = send_signal(c, id, SIGKILL, e);
-		over = wait_ms(w, KILL_GRACE_MS);
-		if (over)
-			r = 0;
-		else if (r >= 0)
-			r = err_set(e, -EIO, "container %s did not end after SIGKILL: its process hangs in the kernel", id);
+		r = end_it(c, id, w, e);
 	}
 	waiter_close(c, w);
 	return r;
@@ -301,9 +313,7 @@ int op_container_kill(struct core *c, const char *term, const char *signal, stru
 	if (sig == SIGKILL) {
 		struct waiter *w;
 		try(waiter_open(c, id, WAIT_NOT_RUNNING, &w, e));
-		int r = send_signal(c, id, sig, e);
-		if (waiter_result(w, NULL) || (r >= 0 && wait_ms(w, KILL_GRACE_MS)))
-			r = 0;
+		int r = end_it(c, id, w, e);
 		waiter_close(c, w);
 		try(r);
 	} else {

@@ -113,8 +113,11 @@ def test_df_and_prune(pontoon):
     assert pontoon.out("ps", "-aq") == ""
 
 
-def test_events(pontoon):
+def test_events(pontoon, daemon):
+    listeners = lambda: daemon.api("GET", "/info")[1]["NEventsListener"]
+    before = listeners()
     p = pontoon.spawn("events", "--filter", "type=network", "--format", "{{.Action}} {{.Actor.Attributes.name}}", stdout=subprocess.PIPE, text=True)
+    assert wait_until(lambda: listeners() > before)
     pontoon.out("network", "create", "seen")
     assert p.stdout.readline() == "create seen\n"
     p.terminate()

@@ -112,11 +112,11 @@ def test_readers_that_do_not_read(daemon, any_cli):
 
 def test_stop_with_readers_that_do_not_read(daemon, any_cli):
     """Their connections' threads wait for them for minutes: the stop does not."""
-    any_cli.out("run", "-d", "--name", "talker", "alpine", "sh", "-c", "yes | head -c 20000000; sleep 1h")
+    any_cli.out("run", "-d", "--stop-signal", "KILL", "--name", "talker", "alpine", "sh", "-c", "yes | head -c 20000000; sleep 1h")
     held = [connect(daemon) for _ in range(3)]
     for s in held:
         s.sendall(b"GET /containers/talker/logs?stdout=1&follow=1 HTTP/1.1\r\nHost: x\r\n\r\n")
-    any_cli.out("run", "-d", "--name", "quiet", "alpine", "sh", "-c", "echo hi; sleep 1h")
+    any_cli.out("run", "-d", "--stop-signal", "KILL", "--name", "quiet", "alpine", "sh", "-c", "echo hi; sleep 1h")
     polite = connect(daemon)
     polite.sendall(b"GET /containers/quiet/logs?stdout=1&follow=1 HTTP/1.1\r\nHost: x\r\n\r\n")
     end = b""
@@ -287,6 +287,18 @@ def hijack(daemon, path, body=b""):
     return s
 
 
+def frames(s):
+    """What comes until the end, after the head, without the frames' heads."""
+    data, out = b"", b""
+    while more := s.recv(1 << 20):
+        data += more
+    data = data.partition(b"\r\n\r\n")[2]
+    while data:
+        n = int.from_bytes(data[4:8], "big")
+        out, data = out + data[8:8 + n], data[8 + n:]
+    return out
+
+
 def test_half_open_hijacks(daemon, any_cli):
     """Attached and gone, attached and silent, attached and deaf: the container and the others go on."""
     any_cli.out("run", "-d", "-i", "--name", "chatty", "alpine", "sh", "-c", "i=0; while :; do i=$((i+1)); echo line $i; [ $((i % 1000)) = 0 ] && sleep 0.05; done")
@@ -294,7 +306,7 @@ def test_half_open_hijacks(daemon, any_cli):
     gone = [hijack(daemon, "/containers/chatty/attach?stream=1&stdout=1&stdin=1") for _ in range(30)]
     for s in gone:
         s.close()
-    deaf = [hijack(daemon, "/containers/chatty/attach?stream=1&stdout=1") for _ in range(10)]
+    deaf = [hijack(daemon, "/containers/chatty/attach?stream=1&stdout=1" + "&logs=1" * (i % 2)) for i in range(10)]
     half = [hijack(daemon, "/containers/chatty/attach?stream=1&stdin=1&stdout=1") for _ in range(10)]
     for s in half:
         s.shutdown(socket.SHUT_WR)
@@ -309,6 +321,15 @@ def test_half_open_hijacks(daemon, any_cli):
         i = daemon.api("POST", "/containers/chatty/exec", {"Cmd": ["cat"], "AttachStdin": True, "AttachStdout": True})[1]["Id"]
         execs.append(hijack(daemon, f"/exec/{i}/start", b"{}"))
     assert any_cli.out("exec", "chatty", "echo", "here") == "here"
+    # its end waits for none of them, and who reads after all gets everything up to the last line
+    assert daemon.api("POST", "/containers/chatty/kill")[0] == 204 and daemon.api("GET", "/containers/chatty/json")[1]["State"]["ExitCode"] == 137
+    last = any_cli.out("logs", "--tail", "1", "chatty")
+    for i, s in enumerate(deaf):
+        lines = frames(s).splitlines()
+        assert lines[-1] == last.encode()
+        if not i % 2:  # what came between the attach and its look at the log is in both
+            first = int(lines[0].split()[1])
+            assert lines == [b"line %d" % k for k in range(first, first + len(lines))], (lines[0], lines[-1], len(lines))
     for s in deaf + half + never + execs:
         s.close()
     any_cli.out("rm", "-f", "chatty")

@@ -31,7 +31,8 @@ def test_a_stop_ends_it(any_cli):
 
 
 def test_killed_by_itself_or_by_the_user(any_cli):
-    any_cli.out("run", "-d", "--name", "kept", "--restart", "unless-stopped", "alpine", "sh", "-c", "trap 'exit 7' USR1; while :; do sleep 0.1; done")
+    any_cli.out("run", "-d", "--name", "kept", "--restart", "unless-stopped", "alpine", "sh", "-c", "trap 'exit 7' USR1; echo ready; while :; do sleep 0.1; done")
+    assert wait_until(lambda: any_cli.out("logs", "kept") == "ready")  # before the trap is set the kernel keeps the signal from a first process
     any_cli.out("kill", "-s", "USR1", "kept")
     assert wait_until(lambda: state(any_cli, "kept") == "running 1")
     any_cli.out("kill", "kept")
