@@ -1,6 +1,6 @@
 /* Theory of operation
  *
- * Three kinds of stream. A pulled one is a callback that libmicrohttpd calls on the connection's thread. A pushed one is a thread that
+ * Three kinds of stream. A pulled one is a callback that libmicrohttpd calls on the connection's thread; at the daemon's stop its wait ends. A pushed one is a thread that
  * writes into a socket pair, whose other end the pull callback reads: the writer is straight-line code and learns of a gone client by
  * EPIPE. A hijack gets the connection's socket itself after "101 UPGRADED"; a client that did not ask for an upgrade gets a pushed stream.
  * libmicrohttpd sends the head before it calls the reader for the first time, so a waiting reader does not hold the head back
@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -27,7 +28,7 @@
 
 struct stream {
 	struct stream *next;
-	int sock; /* shut down to end it */
+	int sock; /* shut down to end it; -1: pulled */
 	int conn; /* the client's connection if that is another one: its thread waits there for a client that does not read */
 };
 
@@ -36,15 +37,21 @@ struct streams {
 	pthread_cond_t cond;
 	struct stream *list;
 	bool ending;
+	int end; /* eventfd: the same, for those that wait */
 };
 
 struct streams *streams_new(void)
 {
 	struct streams *s = calloc(1, sizeof(*s));
-	if (s) {
-		pthread_mutex_init(&s->lock, NULL);
-		pthread_cond_init(&s->cond, NULL);
+	if (!s)
+		return NULL;
+	s->end = eventfd(0, EFD_CLOEXEC);
+	if (s->end < 0) {
+		free(s);
+		return NULL;
 	}
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->cond, NULL);
 	return s;
 }
 
@@ -54,6 +61,7 @@ void streams_free(struct streams *s)
 		return;
 	pthread_cond_destroy(&s->cond);
 	pthread_mutex_destroy(&s->lock);
+	close(s->end);
 	free(s);
 }
 
@@ -61,8 +69,10 @@ void streams_end(struct streams *s)
 {
 	pthread_mutex_lock(&s->lock);
 	s->ending = true;
+	eventfd_write(s->end, 1);
 	for (struct stream *t = s->list; t; t = t->next)
-		shutdown(t->sock, SHUT_RDWR);
+		if (t->sock >= 0)
+			shutdown(t->sock, SHUT_RDWR);
 	struct timespec until;
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += END_SECONDS;
@@ -80,7 +90,7 @@ static void stream_add(struct streams *s, struct stream *t)
 	pthread_mutex_lock(&s->lock);
 	t->next = s->list;
 	s->list = t;
-	if (s->ending)
+	if (s->ending && t->sock >= 0)
 		shutdown(t->sock, SHUT_RDWR);
 	pthread_mutex_unlock(&s->lock);
 }
@@ -160,6 +170,8 @@ int reply_text(struct request *rq, int status, const char *type, const char *tex
 }
 
 struct pull {
+	struct stream stream; /* when it is no push */
+	struct streams *all;
 	struct request *rq;
 	ssize_t (*read)(void *arg, char *buf, size_t max);
 	void (*done)(void *arg);
@@ -179,16 +191,18 @@ static void pull_free(void *cls)
 	struct pull *p = cls;
 	struct request *rq = p->rq;
 	p->done(p->arg);
+	if (p->all)
+		stream_del(p->all, &p->stream);
 	free(p);
 	request_unref(rq);
 }
 
-int reply_pull(struct request *rq, const char *type, ssize_t (*rd)(void *arg, char *buf, size_t max), void (*done)(void *arg), void *arg)
+static int pull_start(struct request *rq, struct streams *all, const char *type, ssize_t (*rd)(void *arg, char *buf, size_t max), void (*done)(void *arg), void *arg)
 {
 	struct pull *p = malloc(sizeof(*p));
 	struct MHD_Response *r = NULL;
 	if (p) {
-		*p = (struct pull){.rq = rq, .read = rd, .done = done, .arg = arg};
+		*p = (struct pull){.stream = {.sock = -1, .conn = rq->fd}, .all = all, .rq = rq, .read = rd, .done = done, .arg = arg};
 		r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, READ_BLOCK, pull_cb, p, pull_free);
 	}
 	if (!r) {
@@ -197,7 +211,19 @@ int reply_pull(struct request *rq, const char *type, ssize_t (*rd)(void *arg, ch
 		return -ENOMEM;
 	}
 	request_ref(rq);
+	if (all)
+		stream_add(all, &p->stream);
 	return keep_response(rq, 200, type, r);
+}
+
+int reply_pull(struct request *rq, const char *type, ssize_t (*rd)(void *arg, char *buf, size_t max), void (*done)(void *arg), void *arg)
+{
+	return pull_start(rq, server_streams(rq->server), type, rd, done, arg);
+}
+
+enum wait_end reply_wait(const struct request *rq, int fd, int ms)
+{
+	return request_wait_or(rq, fd, server_streams(rq->server)->end, ms);
 }
 
 struct push {
@@ -285,7 +311,7 @@ static int push_thread(struct request *rq, struct push *p)
 static int push_start(struct request *rq, const char *type, struct push *p)
 {
 	try(push_thread(rq, p));
-	return reply_pull(rq, type, push_read, push_free, p);
+	return pull_start(rq, NULL, type, push_read, push_free, p);
 }
 
 int reply_push_unless(struct request *rq, const char *type, void (*run)(void *arg, int sock), int (*early)(void *arg, struct err *e), void (*done)(void *arg), void *arg, struct err *e)
@@ -310,7 +336,7 @@ int reply_push_unless(struct request *rq, const char *type, void (*run)(void *ar
 			return r;
 		}
 	}
-	return reply_pull(rq, type, push_read, push_free, p);
+	return pull_start(rq, NULL, type, push_read, push_free, p);
 }
 
 int reply_push(struct request *rq, const char *type, void (*run)(void *arg, int sock), void (*done)(void *arg), void *arg)

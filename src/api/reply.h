@@ -6,7 +6,7 @@
 struct streams;
 struct streams *streams_new(void);
 void streams_free(struct streams *s); /* NULL is fine */
-void streams_end(struct streams *s);  /* shuts every stream's socket down and waits for the pushing threads; a client that does not take the rest soon loses its connection */
+void streams_end(struct streams *s);  /* tells every stream to end and waits for that; a client that does not take the rest soon loses its connection */
 struct streams *server_streams(struct server *s);
 /* Frees an announced hijack that the client did not live to see. */
 void reply_drop_hijack(struct request *rq);

@@ -213,13 +213,13 @@ bool filters_match_labels(const struct filters *f, const struct kvs *labels)
 	return true;
 }
 
-enum wait_end request_wait(const struct request *rq, int fd, int ms)
+enum wait_end request_wait_or(const struct request *rq, int fd, int end, int ms)
 {
 	/* POLLHUP and POLLERR always come. Over TCP a client that has gone is seen as one that sends no more; one that only closed its half is ended too, as by dockerd. */
 	short gone = rq->tcp ? POLLRDHUP : 0;
-	struct pollfd p[2] = {{.fd = fd, .events = POLLIN}, {.fd = rq->fd, .events = gone}};
+	struct pollfd p[3] = {{.fd = fd, .events = POLLIN}, {.fd = rq->fd, .events = gone}, {.fd = end, .events = POLLIN}};
 	for (;;) {
-		int r = poll(p, 2, ms);
+		int r = poll(p, 3, ms);
 		if (r == 0)
 			return WAIT_TIME;
 		if (r < 0 && errno == EINTR)
@@ -228,5 +228,12 @@ enum wait_end request_wait(const struct request *rq, int fd, int ms)
 			return WAIT_GONE;
 		if (p[0].revents)
 			return WAIT_READY;
+		if (p[2].revents)
+			return WAIT_END;
 	}
+}
+
+enum wait_end request_wait(const struct request *rq, int fd, int ms)
+{
+	return request_wait_or(rq, fd, -1, ms);
 }

@@ -57,7 +57,7 @@ static int add_sample(struct sampling *s, bool tell, struct err *e)
 	return s->ready.bad ? err_nomem(e) : 0;
 }
 
-/* False: the client has gone. */
+/* False: the client has gone, or the daemon ends. */
 static bool wait_next(struct sampling *s)
 {
 	int64_t now = clock_mono_ns();
@@ -66,7 +66,7 @@ static bool wait_next(struct sampling *s)
 	s->next += (int64_t)PERIOD_MS * 1000000;
 	if (s->next < now)
 		s->next = now; /* a slow reader gets no samples in a hurry */
-	return request_wait(s->rq, -1, (int)((s->next - now) / 1000000)) != WAIT_GONE;
+	return reply_wait(s->rq, -1, (int)((s->next - now) / 1000000)) == WAIT_TIME;
 }
 
 static ssize_t read_stream(void *arg, char *buf, size_t max)
@@ -104,7 +104,7 @@ static int answer_once(struct sampling *s, bool one_shot, struct err *e)
 	if (pair) {
 		r = add_sample(s, false, e);
 		if (r >= 0 && !wait_next(s))
-			r = err_set(e, -EPIPE, "the client has gone");
+			r = err_set(e, -EPIPE, "the client has gone, or the daemon ends");
 	}
 	if (r >= 0)
 		r = add_sample(s, false, e);

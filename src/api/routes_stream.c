@@ -293,8 +293,8 @@ static ssize_t wait_read(void *arg, char *buf, size_t max)
 	if (w->told)
 		return 0;
 	while (!waiter_result(w->w, &code))
-		if (request_wait(w->rq, waiter_fd(w->w), -1) == WAIT_GONE)
-			return -1;
+		if (reply_wait(w->rq, waiter_fd(w->w), -1) != WAIT_READY)
+			return -1; /* at the daemon's end too: there is no answer */
 	w->told = true;
 	OWN(own_json) json_t *j = json_pack("{s:I}", "StatusCode", (json_int_t)code);
 	if (j && w->rq->minor < 42)

@@ -131,9 +131,9 @@ static ssize_t events_read(void *arg, char *buf, size_t max)
 		int64_t left = w->until ? (w->until - clock_real_ns()) / 1000000 : -1;
 		if (w->until && left <= 0)
 			return 0;
-		enum wait_end end = request_wait(w->rq, events_fd(w->sub), left > INT32_MAX ? INT32_MAX : (int)left);
-		if (end == WAIT_GONE)
-			return -1;
+		enum wait_end end = reply_wait(w->rq, events_fd(w->sub), left > INT32_MAX ? INT32_MAX : (int)left);
+		if (end == WAIT_GONE || end == WAIT_END)
+			return end == WAIT_END ? 0 : -1;
 	}
 	size_t n = w->ready.len < max ? w->ready.len : max;
 	memcpy(buf, w->ready.data, n);

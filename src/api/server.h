@@ -1,7 +1,7 @@
 /* server: HTTP over libmicrohttpd, a thread a connection; handlers are straight-line blocking code. Owns connections and threads, decides nothing.
  *
  * A handler reads its request and answers with exactly one reply_*(); when it returns an error instead, the error becomes Docker's JSON with the status of
- * its kind. Waiting happens only in request_wait() (and in streams), which also notices a client that has gone. */
+ * its kind. Waiting happens only in request_wait() and reply_wait() (and in streams), which also notices a client that has gone. */
 #pragma once
 
 #include <stdatomic.h>
@@ -81,7 +81,7 @@ int reply_json(struct request *rq, int status, json_t *j); /* takes the referenc
 int reply_empty(struct request *rq, int status);
 int reply_text(struct request *rq, int status, const char *type, const char *text, const char *const *headers);
 
-/* A stream that is pulled: read() fills buf, gives the length, 0 at the end, -1 to break off. It may wait with request_wait. done() frees. */
+/* A stream that is pulled: read() fills buf, gives the length, 0 at the end, -1 to break off. It may wait with reply_wait. done() frees. */
 int reply_pull(struct request *rq, const char *type, ssize_t (*read)(void *arg, char *buf, size_t max), void (*done)(void *arg), void *arg);
 /* A stream that is pushed: run() writes into sock until it has finished (EPIPE when the client has gone), on a thread of its own; done() frees. */
 int reply_push(struct request *rq, const char *type, void (*run)(void *arg, int sock), void (*done)(void *arg), void *arg);
@@ -92,8 +92,11 @@ int reply_push_unless(struct request *rq, const char *type, void (*run)(void *ar
 int reply_hijack(struct request *rq, const char *type, void (*run)(void *arg, int sock, const void *early, size_t n), void (*done)(void *arg), void *arg);
 
 /* Waits until fd is readable, the client has gone or the time (ms, -1 = none) is over. */
-enum wait_end { WAIT_READY, WAIT_GONE, WAIT_TIME };
+enum wait_end { WAIT_READY, WAIT_GONE, WAIT_TIME, WAIT_END };
 enum wait_end request_wait(const struct request *rq, int fd, int ms);
+enum wait_end request_wait_or(const struct request *rq, int fd, int end, int ms); /* WAIT_END when `end` is readable */
+/* The same in the middle of a pulled stream, where WAIT_END asks it to end: the daemon stops. */
+enum wait_end reply_wait(const struct request *rq, int fd, int ms);
 
 int err_status(const struct err *e);
 

@@ -122,6 +122,11 @@ def test_stop_with_readers_that_do_not_read(daemon, any_cli):
     end = b""
     while b"hi\n" not in end:
         end += polite.recv(4096)
+    others = {}
+    for path in "/events", "/containers/quiet/stats":
+        others[path] = connect(daemon)
+        others[path].sendall(b"GET " + path.encode() + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert others[path].recv(4096).startswith(b"HTTP/1.1 200")
     before = [0] * len(held)
 
     def full():
@@ -139,6 +144,11 @@ def test_stop_with_readers_that_do_not_read(daemon, any_cli):
     while more := polite.recv(4096):
         end += more
     assert end.endswith(b"0\r\n\r\n")  # the one that reads is told the end
+    for path, s in others.items():
+        rest = b""
+        while more := s.recv(4096):
+            rest += more
+        assert rest.endswith(b"0\r\n\r\n") and (path != "/events" or b'"Action":"die"' in rest), (path, rest[-200:])
     for s in held:
         s.close()
     daemon.start(*daemon.args)
