@@ -374,7 +374,7 @@ static void simple(struct body *b)
 	static const struct {
 		const char *flag, *key;
 		char kind; /* c: config text, h: host text, H: host list, s: host switch */
-	} map[] = {{"hostname", "Hostname", 'c'}, {"domainname", "Domainname", 'c'}, {"user", "User", 'c'}, {"workdir", "WorkingDir", 'c'}, {"mac-address", "MacAddress", 'c'}, {"stop-signal", "StopSignal", 'c'},
+	} map[] = {{"hostname", "Hostname", 'c'}, {"domainname", "Domainname", 'c'}, {"user", "User", 'c'}, {"workdir", "WorkingDir", 'c'}, {"stop-signal", "StopSignal", 'c'},
 		{"pid", "PidMode", 'h'}, {"ipc", "IpcMode", 'h'}, {"uts", "UTSMode", 'h'}, {"userns", "UsernsMode", 'h'}, {"cgroupns", "CgroupnsMode", 'h'}, {"cgroup-parent", "CgroupParent", 'h'},
 		{"runtime", "Runtime", 'h'}, {"isolation", "Isolation", 'h'}, {"volumes-from", "VolumesFrom", 'H'}, {"volume-driver", "VolumeDriver", 'h'},
 		{"cap-add", "CapAdd", 'H'}, {"cap-drop", "CapDrop", 'H'}, {"dns", "Dns", 'H'}, {"dns-option", "DnsOptions", 'H'}, {"dns-search", "DnsSearch", 'H'}, {"add-host", "ExtraHosts", 'H'},

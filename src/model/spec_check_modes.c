@@ -189,5 +189,7 @@ int check_modes(struct check *c, struct err *e)
 		h->cgroupns_mode = c->host->cgroup2 ? "private" : "host";
 	if (streq(h->network_mode, "host") && h->port_bindings.n)
 		try(check_warn(c, "Published ports are discarded when using host network mode", e));
+	if (c->host->minor >= 44 && !str_empty(c->s->config.mac_address))
+		try(check_warn(c, "The container-wide MacAddress field is now deprecated. It should be specified in EndpointsConfig instead.", e));
 	return 0;
 }
