@@ -279,9 +279,14 @@ static int ctl_in(struct nl *nl, void *arg, struct err *e)
 {
 	const struct on_link *w = arg;
 	(void)nl;
-	if (sysctl_is_moot(w->o->ctl.path, w->o->ctl.value))
+	const char *path = w->o->ctl.path, *value = w->o->ctl.value;
+	char link[IFNAME], six[2];
+	if (sysctl_is_moot(path, value))
 		return 0;
-	return sysctl_write(w->o->ctl.path, w->o->ctl.value, e);
+	int r = sysctl_write(path, value, e);
+	if (r < 0 && w->o->ns && streq(value, "1") && sscanf(path, "net/ipv6/conf/%15[^/]/disable_ipv%1[6]", link, six) == 2)
+		return err_ctx(e, "failed to disable IPv6 on container's interface %s", link);
+	return r;
 }
 
 static int inside(struct real *k, const struct kobj *o, int (*fn)(struct nl *, void *, struct err *), bool add, bool replace, struct err *e)
