@@ -3,7 +3,8 @@
  *   bench-proxy serve ADDRESS PORT TARGET TARGET-PORT [COUNT]       COUNT ports from PORT on; prints the relay's pid, ends with standard input
  *   bench-proxy bytes ADDRESS PORT S|R SECONDS CONNECTIONS          prints bytes a second
  *   bench-proxy connections ADDRESS PORT SECONDS                    one after the other; prints how many a second
- *   bench-proxy waits ADDRESS PORT SECONDS                          the same, and how long each took: median and 99th percentile, us */
+ *   bench-proxy waits ADDRESS PORT SECONDS                          the same, and how long each took: median and 99th percentile, us
+ *   bench-proxy knocks ADDRESS PORT SECONDS                         the same, but each ends with a reset, so that nothing of it stays (TIME_WAIT, conntrack) */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
@@ -170,11 +171,12 @@ static int by_size(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static int connections(char **argv, bool waits)
+static int connections(char **argv, bool waits, bool reset)
 {
 	struct sockaddr_in to = at(argv[0], argv[1]);
 	int64_t start = clock_mono_ns(), end = start + (int64_t)(atof(argv[2]) * 1e9), now = start;
 	size_t n = 0, cap = 1u << 22;
+	const struct linger none = {.l_onoff = reset};
 	float *took = waits ? malloc(cap * sizeof(*took)) : NULL;
 	while (now < end && n < cap) {
 		char c;
@@ -182,6 +184,7 @@ static int connections(char **argv, bool waits)
 		int fd = dial(to, 'E');
 		if (recv(fd, &c, 1, 0) != 1)
 			fail("no answer");
+		(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
 		close(fd);
 		now = clock_mono_ns();
 		if (waits)
@@ -208,9 +211,11 @@ int main(int argc, char **argv)
 	if (argc == 7 && streq(argv[1], "bytes"))
 		return bytes(argv + 2);
 	if (argc == 5 && streq(argv[1], "connections"))
-		return connections(argv + 2, false);
+		return connections(argv + 2, false, false);
 	if (argc == 5 && streq(argv[1], "waits"))
-		return connections(argv + 2, true);
+		return connections(argv + 2, true, false);
+	if (argc == 5 && streq(argv[1], "knocks"))
+		return connections(argv + 2, true, true);
 	fputs("usage: see the head of bench/proxy.c; bench/proxy drives it\n", stderr);
 	return 2;
 }
