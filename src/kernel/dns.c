@@ -2,15 +2,17 @@
  *
  * Containers ask 127.0.0.11:53. The server's sockets live in the container's namespace on ports of the kernel's choice, because a
  * container may run a name server of its own on port 53 of any address; NAT rules lead from 53 to them. "dnat", never "redirect", which
- * would rewrite the address to 127.0.0.1 (net/netfilter/nft_redir.c). The rules stand in a table of ours in that namespace. An nft context
- * works on the namespace of the thread that makes it. */
+ * would rewrite the address to 127.0.0.1 (net/netfilter/nft_redir.c). The rules stand in a table of ours in that namespace (dns_rules.c). A socket
+ * of netfilter works on the namespace of the thread that makes it. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "kernel/dns_rules.h"
 #include "kernel/netns.h"
+#include "kernel/nfsock.h"
 #include "kernel/real.h"
 
 #define WAITING (1 << 20) /* bytes of questions that wait, as the kernel counts them, twice: some 2,500 */
@@ -45,25 +47,27 @@ static int port_of(int fd)
 	return getsockname(fd, (struct sockaddr *)&a, &n) < 0 ? -errno : ntohs(a.sin_port);
 }
 
-/* What is deleted the kernel makes us wait for (kernel/nft.c), and mostly there is nothing to delete. */
+static int run_rules(char *batch, size_t len, bool deletes, struct err *e)
+{
+	OWN(own_nfsock) struct nfsock nf = NFSOCK_NONE;
+	if (!len)
+		return err_set(e, -EMSGSIZE, "a netlink message does not fit");
+	try(nfsock_open(&nf, e));
+	try(nl_batch(&nf.nl, batch, len, e));
+	if (deletes)
+		nfsock_deleted(&nf);
+	return 0;
+}
+
+/* Mostly there is nothing to delete. */
 static int add_nat(int udp, int tcp, struct err *e)
 {
-	static const char anew[] = "create table ip pontoon-dns\n", instead[] = "table ip pontoon-dns\ndelete table ip pontoon-dns\n";
-	char rules[1024], text[1200];
-	snprintf(rules, sizeof(rules),
-		"table ip pontoon-dns {\n"
-		"chain output { type nat hook output priority -100\n"
-		"ip daddr 127.0.0.11 udp dport 53 dnat to 127.0.0.11:%d\n"
-		"ip daddr 127.0.0.11 tcp dport 53 dnat to 127.0.0.11:%d\n}\n"
-		"chain postrouting { type nat hook postrouting priority 100\n"
-		"ip saddr 127.0.0.11 udp sport %d snat to 127.0.0.11:53\n"
-		"ip saddr 127.0.0.11 tcp sport %d snat to 127.0.0.11:53\n}\n}\n",
-		udp, tcp, udp, tcp);
-	snprintf(text, sizeof(text), "%s%s", anew, rules);
-	if (nft_run(text, NULL, NULL) >= 0)
+	_Alignas(struct nlmsghdr) char batch[NL_BUF];
+	int r = run_rules(batch, dns_rules_put(batch, (uint16_t)udp, (uint16_t)tcp, false), false, NULL);
+	if (r >= 0)
 		return 0;
-	snprintf(text, sizeof(text), "%s%s", instead, rules);
-	return nft_run(text, NULL, e);
+	r = run_rules(batch, dns_rules_put(batch, (uint16_t)udp, (uint16_t)tcp, true), true, e);
+	return r < 0 ? err_ctx(e, "lead names to the name server") : 0;
 }
 
 static int make(struct nl *nl, void *arg, struct err *e)
@@ -95,39 +99,36 @@ int dns_add(struct real *k, const struct kobj *o, struct err *e)
 
 static int drop(struct nl *nl, void *arg, struct err *e)
 {
+	_Alignas(struct nlmsghdr) char batch[NL_BUF];
 	(void)nl;
 	(void)arg;
-	return nft_run("table ip pontoon-dns\ndelete table ip pontoon-dns\n", NULL, e);
+	return run_rules(batch, dns_rules_drop(batch), true, e);
 }
 
-int dns_del(struct real *k, const struct kobj *o, struct err *e)
+int dns_del(struct real *k, const struct step *s, struct err *e)
 {
+	const char *ns = s->before->ns;
 	if (k->ops.dns)
-		try(k->ops.dns->take(k->ops.dns->arg, o->ns, e));
-	/* A namespace that has gone took its rules along. */
-	(void)real_in(k, o->ns, drop, NULL, NULL);
+		try(k->ops.dns->take(k->ops.dns->arg, ns, e));
+	/* The rules of a namespace that goes, or has gone, go with it. */
+	if (!s->box_goes)
+		(void)real_in(k, ns, drop, NULL, NULL);
 	return 0;
 }
-
-struct look {
-	uint16_t udp, tcp;
-	bool found;
-};
 
 static int look(struct nl *nl, void *arg, struct err *e)
 {
-	struct look *l = arg;
-	OWN(own_buf) struct buf text = {0};
-	char udp[64], tcp[64];
+	_Alignas(struct nlmsghdr) char buf[NL_BUF];
+	OWN(own_nfsock) struct nfsock nf = NFSOCK_NONE;
+	struct nlmsghdr *m = dns_rules_list(buf);
 	(void)nl;
-	try(nft_run("list table ip pontoon-dns\n", &text, e));
-	snprintf(udp, sizeof(udp), "udp dport 53 dnat to 127.0.0.11:%u\n", l->udp);
-	snprintf(tcp, sizeof(tcp), "tcp dport 53 dnat to 127.0.0.11:%u\n", l->tcp);
-	l->found = strstr(buf_str(&text), udp) && strstr(buf_str(&text), tcp);
-	return 0;
+	if (!m)
+		return err_set(e, -EMSGSIZE, "a netlink message does not fit");
+	try(nfsock_open(&nf, e));
+	return nl_dump(&nf.nl, m, dns_rules_read, arg, e);
 }
 
-static bool held(struct real *k, const char *ns, struct look *l)
+static bool held(struct real *k, const char *ns, struct dns_rules_seen *l)
 {
 	OWN(arena_free) struct arena a = {0};
 	const char *path = want_netns_path(k->conf, ns, &a);
@@ -136,12 +137,12 @@ static bool held(struct real *k, const char *ns, struct look *l)
 
 bool dns_held(struct real *k, const char *ns)
 {
-	struct look l = {0};
+	struct dns_rules_seen l = {0};
 	return held(k, ns, &l);
 }
 
 bool dns_there(struct real *k, const char *ns)
 {
-	struct look l = {0};
-	return held(k, ns, &l) && real_in(k, ns, look, &l, NULL) >= 0 && l.found;
+	struct dns_rules_seen l = {0};
+	return held(k, ns, &l) && real_in(k, ns, look, &l, NULL) >= 0 && dns_rules_right(&l);
 }

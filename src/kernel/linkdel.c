@@ -94,7 +94,7 @@ static int wait_for(const struct request *r, int news, struct err *e)
 	}
 }
 
-static bool start_detached(void *(*fn)(void *), void *arg)
+bool start_detached(void *(*fn)(void *), void *arg)
 {
 	pthread_attr_t attr;
 	pthread_t thread;

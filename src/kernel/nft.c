@@ -1,27 +1,20 @@
 /* Theory of operation
  *
- * The table "inet pontoon" of the host: one transaction a step, one listing an observation. A context of libnftables belongs to the namespace
- * in which it was made: the host's is kept, a sandbox's is made for one call.
+ * The table "inet pontoon" of the host: one transaction a step, one listing an observation.
  *
  * What a transaction deletes the kernel frees later, when its last reader has left, 15 ms or more; and whoever closes a socket of netfilter
- * until then waits for it (net/netfilter/nf_tables_api.c, nft_rcv_nl_event). So the context of the host stays open, and that of a sandbox is
- * used and closed by a thread of its own, which inherits the namespace; nobody waits for the closing.
+ * until then waits for it (net/netfilter/nf_tables_api.c, nft_rcv_nl_event). So the context of libnftables stays open. It belongs to the
+ * namespace in which it was made.
  *
  * libnftables waits with select(2), which ends the program when its socket's number is 1024 or more, and nft_ctx_new() ends it when no number is
- * left. The host's context is made by the first observation, at the start, when numbers are low; the threads have tables of descriptors of their
- * own (tests/scenario/test_parallel.py: a crowd holds a thousand). */
+ * left. The context is made by the first observation, at the start, when numbers are low. */
 #include <errno.h>
-#include <linux/close_range.h>
 #include <nftables/libnftables.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "kernel/real.h"
 #include "net/fw_nft.h"
-
-#define NFT_STACK (1u << 20)
 
 static struct nft_ctx *open_context(struct err *e)
 {
@@ -48,96 +41,7 @@ static int run(struct nft_ctx *ctx, const char *text, struct buf *out, struct er
 	return 0;
 }
 
-/* One call in a sandbox's namespace. Held by the caller until the result is there, and by the thread until the context is closed. */
-struct job {
-	pthread_mutex_t lock;
-	pthread_cond_t cond;
-	unsigned refs;
-	bool done;
-	char *text;
-	struct buf out;
-	struct err err;
-	int result;
-};
-
-static void job_put(struct job *j)
-{
-	pthread_mutex_lock(&j->lock);
-	unsigned left = --j->refs;
-	pthread_mutex_unlock(&j->lock);
-	if (left)
-		return;
-	pthread_mutex_destroy(&j->lock);
-	pthread_cond_destroy(&j->cond);
-	buf_free(&j->out);
-	free(j->text);
-	free(j);
-}
-
-static void *job_main(void *arg)
-{
-	struct job *j = arg;
-	struct nft_ctx *ctx = NULL;
-	int r = close_range(3, ~0U, CLOSE_RANGE_UNSHARE) < 0 ? err_errno(&j->err, -errno, "close_range") : 0;
-	if (r >= 0)
-		ctx = open_context(&j->err);
-	r = ctx ? run(ctx, j->text, &j->out, &j->err) : -EIO;
-	pthread_mutex_lock(&j->lock);
-	j->result = r;
-	j->done = true;
-	pthread_cond_signal(&j->cond);
-	pthread_mutex_unlock(&j->lock);
-	if (ctx)
-		nft_ctx_free(ctx);
-	job_put(j);
-	return NULL;
-}
-
-static struct job *job_start(const char *text, struct err *e)
-{
-	pthread_attr_t attr;
-	pthread_t thread;
-	struct job *j = calloc(1, sizeof(*j));
-	if (!j || !(j->text = strdup(text))) {
-		free(j);
-		(void)err_nomem(e);
-		return NULL;
-	}
-	pthread_mutex_init(&j->lock, NULL);
-	pthread_cond_init(&j->cond, NULL);
-	j->refs = 2;
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, NFT_STACK);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	int r = pthread_create(&thread, &attr, job_main, j);
-	pthread_attr_destroy(&attr);
-	if (r == 0)
-		return j;
-	j->refs = 1;
-	job_put(j);
-	(void)err_errno(e, -r, "start a thread");
-	return NULL;
-}
-
-int nft_run(const char *text, struct buf *out, struct err *e)
-{
-	struct job *j = job_start(text, e);
-	if (!j)
-		return -EAGAIN;
-	pthread_mutex_lock(&j->lock);
-	while (!j->done)
-		pthread_cond_wait(&j->cond, &j->lock);
-	int r = j->result;
-	if (r >= 0 && out)
-		buf_puts(out, buf_str(&j->out));
-	if (r < 0 && e)
-		*e = j->err;
-	pthread_mutex_unlock(&j->lock);
-	job_put(j);
-	return r;
-}
-
-static int run_on_host(struct real *k, const char *text, struct buf *out, struct err *e)
+int nft_run(struct real *k, const char *text, struct buf *out, struct err *e)
 {
 	if (!k->nft)
 		k->nft = open_context(e);
@@ -156,7 +60,7 @@ static int listing(struct real *k, struct arena *a, struct fw_nft_listing *l, bo
 {
 	OWN(own_buf) struct buf text = {0};
 	struct err one = {0};
-	int r = run_on_host(k, FW_NFT_LIST, &text, &one);
+	int r = nft_run(k, FW_NFT_LIST, &text, &one);
 	*present = r >= 0;
 	if (r < 0 && !strstr(one.msg, "No such file or directory")) {
 		if (e)
@@ -183,7 +87,7 @@ int nft_step(struct real *k, const struct step *s, struct err *e)
 		return 0;
 	struct stamp before;
 	stamp_read(&k->stamper, false, &before);
-	try(run_on_host(k, buf_str(&text), NULL, e));
+	try(nft_run(k, buf_str(&text), NULL, e));
 	real_changed_rules(k, &before, 1);
 	if (!table)
 		return 0;

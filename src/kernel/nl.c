@@ -104,6 +104,34 @@ int nl_get(struct nl *nl, struct nlmsghdr *m, int (*each)(const struct nlmsghdr 
 	}
 }
 
+/* The kernel has done with all of it when the sending returns: what it answers after the first error is passed over by its number. */
+int nl_batch(struct nl *nl, void *messages, size_t len, struct err *e)
+{
+	_Alignas(struct nlmsghdr) char buf[NL_READ];
+	unsigned before = nl->seq, last = 0;
+	int left = (int)len;
+	for (struct nlmsghdr *m = messages; mnl_nlmsg_ok(m, left); m = mnl_nlmsg_next(m, &left)) {
+		m->nlmsg_seq = ++nl->seq;
+		if (m->nlmsg_flags & NLM_F_ACK)
+			last = nl->seq;
+	}
+	if (mnl_socket_sendto(nl->sock, messages, len) < 0)
+		return err_errno(e, -errno, "write to netlink");
+	for (;;) {
+		ssize_t n = receive(nl, buf, e);
+		if (n < 0)
+			return (int)n;
+		left = (int)n;
+		for (struct nlmsghdr *h = (struct nlmsghdr *)buf; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left)) {
+			if (h->nlmsg_type != NLMSG_ERROR || h->nlmsg_seq - before - 1 >= nl->seq - before)
+				continue;
+			try(answer_error(h, e));
+			if (h->nlmsg_seq == last)
+				return 0;
+		}
+	}
+}
+
 /* The end of a dump carries its result: what failed after the first answers is told only here. */
 static int done_code(const struct nlmsghdr *m)
 {

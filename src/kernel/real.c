@@ -360,7 +360,7 @@ static int del_one(struct real *k, const struct step *s, struct err *e)
 	case K_ROUTE:
 		return inside(k, o, route_in, false, false, e);
 	case K_DNS:
-		return dns_del(k, o, e);
+		return dns_del(k, s, e);
 	case K_CHAIN:
 	case K_RULE:
 	case K_POLICY:

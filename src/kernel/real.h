@@ -36,6 +36,7 @@ int real_in(struct real *k, const char *ns, int (*fn)(struct nl *nl, void *arg, 
 void real_changed_rules(struct real *k, const struct stamp *before, unsigned n);
 /* Deletes a link of the calling thread's namespace; returns when it has gone, which is long before the kernel is done with it (linkdel.c). */
 int link_remove(int index, struct err *e);
+bool start_detached(void *(*fn)(void *), void *arg); /* a thread that nobody waits for */
 /* The veths of a namespace that was dropped: those that are still there after a moment are deleted. */
 void links_remove_later(const int *index, size_t n);
 /* One firewall step; the table as it is now is read first, so that rules find their places. */
@@ -44,8 +45,8 @@ void fwrun_close(struct real *k);
 /* Reads the tables and recognises what is ours. marked: devices on the host that carry our alias. */
 int fwrun_observe(struct real *k, struct arena *a, const struct kstate *want, const struct world *known, const struct strv *marked, struct kstate *out, struct err *e);
 int observe_parts(struct real *k, unsigned parts, struct arena *a, const struct kstate *want, const struct world *known, struct kstate *out, struct err *e);
-/* Our table of nftables (nft.c), in the calling thread's namespace. */
-int nft_run(const char *text, struct buf *out, struct err *e);
+/* Our table of nftables (nft.c). */
+int nft_run(struct real *k, const char *text, struct buf *out, struct err *e);
 void nft_close(struct real *k);
 int nft_step(struct real *k, const struct step *s, struct err *e);
 int nft_observe(struct real *k, struct arena *a, const struct kstate *want, struct kstate *out, struct err *e);
@@ -64,7 +65,7 @@ bool listen_there(struct real *k, const struct kobj *o);
 int conntrack_settle(struct real *k, const struct kobj *was, const struct kobj *is, struct err *e);
 /* K_DNS (dns.c). */
 int dns_add(struct real *k, const struct kobj *o, struct err *e);
-int dns_del(struct real *k, const struct kobj *o, struct err *e);
+int dns_del(struct real *k, const struct step *s, struct err *e);
 bool dns_held(struct real *k, const char *ns);  /* somebody holds its sockets */
 bool dns_there(struct real *k, const char *ns); /* and the NAT leads to them */
 int observe_routes(struct kernel *k, struct arena *a, struct prefix **out, size_t *n, struct err *e);

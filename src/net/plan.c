@@ -187,11 +187,21 @@ static bool routes_through(const struct kobj *o, const struct kobj *addr)
 	return o->kind == K_ROUTE && o->route.dst.ip.family == AF_INET && on_link(o, addr->ns, addr->addr.link);
 }
 
+static bool box_goes(const struct diff *d, const struct kobj *o)
+{
+	for (size_t i = 0; o->kind == K_DNS && i < d->n; i++) {
+		const struct pair *p = &d->v[i];
+		if (p->have && p->have->kind == K_NETNS && p->fate == DEL && streq(p->have->ns, o->ns))
+			return true;
+	}
+	return false;
+}
+
 /* The deletion of one object with all that goes along, directly or through a link that goes along. `late`: additions
  * and changes are done, so that only what is to be deleted is still as it was. */
 static int delete_step(struct diff *d, struct pair *p, bool late, struct err *e)
 {
-	struct step s = {.op = STEP_DEL, .before = p->have};
+	struct step s = {.op = STEP_DEL, .before = p->have, .box_goes = box_goes(d, p->have)};
 	bool last_address = is_last_v4(d, p->have);
 	p->gone = true;
 	if (takes_along(p->have) || last_address) {

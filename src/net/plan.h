@@ -23,6 +23,7 @@ struct step {
 	const struct kobj *
 		*implied; /* DEL of a namespace or link: objects that vanish with it, in making order, for the undo */
 	size_t nimplied;
+	bool box_goes; /* DEL of K_DNS: its sandbox goes, too */
 	enum fw_family family; /* STEP_FW */
 	struct fw_change *fw;
 	size_t nfw;

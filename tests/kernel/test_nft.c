@@ -159,7 +159,7 @@ TEST(skeleton_is_as_the_kernel_prints_it)
 		struct err e = {0};
 		accept_mark(&l, marks[i][0]);
 		REQUIRE(mend(&l, w));
-		REQUIRE(nft_run(FW_NFT_LIST, &text, &e) == 0 && fw_nft_parse(buf_str(&text), &l.a, &now, &e) == 0);
+		REQUIRE(nft_run((struct real *)l.k, FW_NFT_LIST, &text, &e) == 0 && fw_nft_parse(buf_str(&text), &l.a, &now, &e) == 0);
 		CHECK_STR(now.skeleton, fw_nft_skeleton(marks[i][1], &l.a));
 		CHECK(strstr(now.skeleton, marks[i][1]));
 	}

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 
 #include "kernel/kernel.h"
+#include "kernel/nfsock.h"
 #include "kernel/real.h"
 #include "net/fixture.h"
 
@@ -42,10 +43,14 @@ static struct holder *holder_of(const char *id)
 
 static int hold(void *arg, const char *id, int udp, int tcp, const char *path, struct err *e)
 {
-	struct holder *h = holder_of("");
+	struct holder *h = holder_of(id);
 	(void)arg;
 	(void)path;
-	if (!h)
+	if (h) {
+		close(h->udp);
+		close(h->tcp);
+	}
+	if (!h && !(h = holder_of("")))
 		return err_set(e, -ENOSPC, "no place");
 	*h = (struct holder){.udp = fcntl(udp, F_DUPFD_CLOEXEC, 3), .tcp = fcntl(tcp, F_DUPFD_CLOEXEC, 3)};
 	STR_COPY(h->id, id);
@@ -521,6 +526,72 @@ TEST(nothing_leaks)
 	close_lab(&l);
 }
 
+static unsigned port_id(void)
+{
+	struct nfsock s = NFSOCK_NONE;
+	struct err e = {0};
+	unsigned id = nfsock_open(&s, &e) < 0 ? 0 : mnl_socket_get_portid(s.nl.sock);
+	nfsock_close(&s);
+	return id;
+}
+
+/* Whoever leaves a socket that has deleted something makes nobody wait: it is used again in its namespace, and closed some time later. */
+TEST(sockets_are_closed_later)
+{
+	struct lab l;
+	struct err e = {0};
+	struct nfsock s = NFSOCK_NONE;
+	if (!open_lab(&l))
+		SKIP("needs root");
+	int before = descriptors();
+	CHECK(port_id() && descriptors() == before);
+	REQUIRE(nfsock_open(&s, &e) == 0);
+	nfsock_deleted(&s);
+	nfsock_close(&s);
+	for (int i = 0; i < 500 && descriptors() != before; i++)
+		(void)usleep(10000);
+	CHECK_INT(descriptors(), before);
+	REQUIRE(nfsock_open(&s, &e) == 0);
+	unsigned id = mnl_socket_get_portid(s.nl.sock);
+	nfsock_deleted(&s);
+	s.due += INT64_C(60000000000);
+	nfsock_close(&s);
+	CHECK_INT(descriptors(), before + 1);
+	CHECK(port_id() == id && port_id() == id);
+	REQUIRE(unshare(CLONE_NEWNET) == 0);
+	REQUIRE(nfsock_open(&s, &e) == 0 && s.due == 0); /* another namespace's is not taken */
+	nfsock_close(&s);
+	CHECK_INT(descriptors(), before + 1);
+	close_lab(&l);
+}
+
+/* Its rules are there, are mended, and go with the last network that has names, while the sandbox stays. */
+TEST(rules_of_the_name_server)
+{
+	struct lab l;
+	if (!open_lab(&l))
+		SKIP("needs root");
+	if (system("command -v nft nsenter >/dev/null") != 0)
+		SKIP("needs nft and nsenter");
+	struct world *none = world(&l, 0), *names = world(&l, 2), *plain = world(&l, 0);
+	char list[256], spoil[256];
+	snprintf(list, sizeof(list), "nsenter --net=$(ls %s/exec/netns/b*) nft list ruleset | grep -q 'udp dport 53 dnat to 127.0.0.11:[0-9]*$'", l.dir);
+	snprintf(spoil, sizeof(spoil), "nsenter --net=$(ls %s/exec/netns/b*) nft flush chain ip pontoon-dns postrouting", l.dir);
+	REQUIRE(bring_up(&l, none) && bring_up(&l, names));
+	CHECK(system(list) == 0);
+	CHECK(system(spoil) == 0 && !settled(&l, names));
+	CHECK(bring_up(&l, names) && system(list) == 0);
+	fix_joined(plain, &l.c, 'b', "b", "bridge");
+	struct plan leave = between(&l, names, plain);
+	CHECK(apply(&l, l.k, &leave, plain) && system(list) != 0);
+	CHECK(bring_up(&l, plain));
+	CHECK(bring_up(&l, names) && system(list) == 0);
+	world_free(none);
+	world_free(names);
+	world_free(plain);
+	close_lab(&l);
+}
+
 /* Each in a child: namespaces cannot be left. */
 static int run_alone(const struct test *t, size_t n, int argc, char **argv)
 {
@@ -556,6 +627,7 @@ int main(int argc, char **argv)
 	static const struct test tests[] = {T(made_and_seen), T(start_fails_before_each_step),
 		T(start_fails_after_each_step), T(network_fails_at_each_step), T(removal_fails_at_each_step),
 		T(new_address_is_announced), T(lost_bridge), T(sandboxes_talk), T(bridge_keeps_its_mac), T(foreign_things_stay),
-		T(adopted_bridge_survives_an_undo), T(errors_say_what), T(links_go_at_once), T(connections_keep_no_link), T(nothing_leaks)};
+		T(adopted_bridge_survives_an_undo), T(errors_say_what), T(links_go_at_once), T(connections_keep_no_link), T(nothing_leaks),
+		T(sockets_are_closed_later), T(rules_of_the_name_server)};
 	return run_alone(tests, ARRAY_LEN(tests), argc, argv);
 }

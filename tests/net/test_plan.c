@@ -542,5 +542,22 @@ TEST(one_step_a_family)
 	arena_free(&a);
 }
 
+/* The name server's rules go with their sandbox; alone they are taken out of it. */
+TEST(name_server_knows_whether_its_sandbox_goes)
+{
+	for (int stays = 0; stays < 2; stays++) {
+		struct arena a = {0};
+		struct kstate have = {.mem = &a}, want = {.mem = &a};
+		put(&have, (struct kobj){.kind = K_NETNS, .ns = "box"});
+		put(&have, (struct kobj){.kind = K_DNS, .ns = "box"});
+		put(&have, (struct kobj){.kind = K_NETNS, .ns = "other"});
+		put(&want, (struct kobj){.kind = K_NETNS, .ns = stays ? "box" : "other"});
+		struct plan p = diff(&a, &have, &want);
+		REQUIRE(p.n == 2 && p.v[0].before->kind == K_DNS && p.v[1].before->kind == K_NETNS);
+		CHECK(p.v[0].box_goes == !stays && !p.v[1].box_goes);
+		arena_free(&a);
+	}
+}
+
 TESTS(T(random_states_and_every_undo), T(moved_address_goes_first), T(lost_bridge_keeps_the_ports),
-	T(permanent_things_stay), T(policy_is_put_back), T(one_step_a_family))
+	T(permanent_things_stay), T(policy_is_put_back), T(one_step_a_family), T(name_server_knows_whether_its_sandbox_goes))
