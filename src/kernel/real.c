@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/fd.h"
 #include "base/log.h"
@@ -22,6 +23,7 @@
 
 #define PORT_DISABLED   0
 #define PORT_FORWARDING 3
+#define CARRIER_TRIES   50
 
 int real_index(const char *name, struct err *e)
 {
@@ -244,6 +246,23 @@ static void announce_changes(const char *link, const char *value)
 	(void)sysctl_write(path, value, NULL);
 }
 
+/* The bridge refuses until the kernel's watch over carriers has seen the one that has just come (net/core/link_watch.c), which may be a while on a busy
+ * machine. Asking for the link makes it look (Linux 6.8 and later); else it is waited for. */
+static int forward_now(struct nl *host, int port, const char *name)
+{
+	static const struct timespec pause = {.tv_nsec = 1000000};
+	struct rtnl_link link;
+	char buf[NL_BUF];
+	int r = call(host, rtnl_port_state(buf, port, PORT_FORWARDING), NULL);
+	for (int i = 0; r == -ENETDOWN && i < CARRIER_TRIES; i++) {
+		if (i)
+			(void)nanosleep(&pause, NULL);
+		(void)observe_link_named(host, name, &link, NULL);
+		r = call(host, rtnl_port_state(buf, port, PORT_FORWARDING), NULL);
+	}
+	return r;
+}
+
 static int up_in(struct nl *nl, void *arg, struct err *e)
 {
 	const struct on_link *w = arg;
@@ -254,7 +273,7 @@ static int up_in(struct nl *nl, void *arg, struct err *e)
 	try(call(nl, rtnl_link_set(buf, &c), e));
 	/* Why: net/driver_bridge.c. The network works without; a port that is not there (yet) is only not announced on. */
 	struct rtnl_link_change announce = {.index = c.index, .up = -1, .master = -1, .mac = &w->o->up.mac};
-	bool ready = !w->port || call(w->host, rtnl_port_state(buf, w->port, PORT_FORWARDING), NULL) >= 0;
+	bool ready = !w->port || forward_now(w->host, w->port, w->o->up.port) >= 0;
 	if (!w->port || !mac_is_set(&w->o->up.mac))
 		return 0;
 	announce_changes(w->o->up.link, "1");
