@@ -41,6 +41,7 @@ int relay_sandbox_ports(struct relay *r, const char *id, uint16_t *udp, uint16_t
 int relay_port(struct relay *r, const struct relay_port *p, int fd, struct err *e);
 /* Its socket and connections go: closed after relay_sync. */
 void relay_port_gone(struct relay *r, const char *id);
+void relay_ports_gone(struct relay *r); /* of all */
 /* A socket of this id is there, of this protocol and bound to this address and port. A socket of both families is bound to [::]. */
 bool relay_port_holds(struct relay *r, const char *id, uint8_t proto, const struct ip *at, uint16_t port);
 

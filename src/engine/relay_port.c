@@ -156,6 +156,15 @@ void relay_port_gone(struct relay *r, const char *id)
 	pthread_mutex_unlock(&r->lock);
 }
 
+void relay_ports_gone(struct relay *r)
+{
+	struct map_entry *m;
+	pthread_mutex_lock(&r->lock);
+	for (size_t i = 0; (m = map_next(&r->ports, &i)); i--) /* another one may have come to its place */
+		hold_gone(r, m->key);
+	pthread_mutex_unlock(&r->lock);
+}
+
 static bool is_bound_to(int fd, const struct ip *at, uint16_t port)
 {
 	union {

@@ -185,7 +185,7 @@ static int add_veth(struct look *l, const struct rtnl_link *link, struct err *e)
 	const struct sandbox *box = box_of_peer(l, link, &inner);
 	struct unit u = {UNIT_ENDPOINT, has_alias(link) ? link->alias + strlen("pontoon:") : link->name};
 	struct kobj o = {.kind = K_VETH, .unit = u, .ns = box ? box->id : NULL,
-		.veth = {.name = link->name, .inner = inner ? inner->name : "", .mtu = link->mtu, .master = master ? master->name : NULL, .alias = link->alias}};
+		.veth = {.name = link->name, .inner = inner ? inner->name : "", .mtu = link->mtu, .master = master ? master->name : NULL, .hairpin = link->hairpin, .alias = link->alias}};
 	if (inner)
 		o.veth.mac = inner->mac;
 	try(add(l, &o, e));

@@ -202,7 +202,7 @@ static int veth_add(struct real *k, const struct kobj *o, struct err *e)
 	int index = real_index(o->veth.name, e);
 	r = index < 0 ? index : set_alias(&k->nl, index, o->veth.alias, 0, e);
 	if (r >= 0 && o->veth.hairpin)
-		r = call(&k->nl, rtnl_port_hairpin(buf, index), e);
+		r = call(&k->nl, rtnl_port_hairpin(buf, index, true), e);
 	if (r < 0)
 		(void)link_del(o->veth.name, NULL); /* the first error counts */
 	return r;
@@ -213,7 +213,9 @@ static int veth_change(struct real *k, const struct kobj *o, struct err *e)
 	char buf[NL_BUF];
 	int index = real_index(o->veth.name, e), master = index >= 0 && o->veth.master ? real_index(o->veth.master, e) : 0;
 	struct rtnl_link_change c = {.index = index, .up = -1, .master = master, .mtu = o->veth.mtu, .alias = o->veth.alias};
-	return index < 0 ? index : master < 0 ? master : call(&k->nl, rtnl_link_set(buf, &c), e);
+	int r = index < 0 ? index : master < 0 ? master : call(&k->nl, rtnl_link_set(buf, &c), e);
+	/* Last: who comes to a bridge comes without. */
+	return r >= 0 && o->veth.master ? call(&k->nl, rtnl_port_hairpin(buf, index, o->veth.hairpin), e) : r;
 }
 
 /* --- what is on a link: done inside its namespace --- */

@@ -170,9 +170,9 @@ struct nlmsghdr *rtnl_port_state(char *buf, int index, uint8_t state)
 	return port(buf, index, IFLA_BRPORT_STATE, state);
 }
 
-struct nlmsghdr *rtnl_port_hairpin(char *buf, int index)
+struct nlmsghdr *rtnl_port_hairpin(char *buf, int index, bool on)
 {
-	return port(buf, index, IFLA_BRPORT_MODE, 1);
+	return port(buf, index, IFLA_BRPORT_MODE, on);
 }
 
 static size_t ip_size(const struct ip *ip)
@@ -270,13 +270,28 @@ static int link_data(const struct nlattr *a, void *arg)
 	return MNL_CB_OK;
 }
 
+static int port_data(const struct nlattr *a, void *arg)
+{
+	struct rtnl_link *l = arg;
+	if (mnl_attr_get_type(a) == IFLA_BRPORT_MODE && mnl_attr_get_payload_len(a) >= 1)
+		l->hairpin = mnl_attr_get_u8(a);
+	return MNL_CB_OK;
+}
+
 static int link_info(const struct nlattr *a, void *arg)
 {
 	struct rtnl_link *l = arg;
+	char kind[sizeof(l->kind)];
 	if (mnl_attr_get_type(a) == IFLA_INFO_KIND)
 		copy_text(l->kind, sizeof(l->kind), a);
 	if (mnl_attr_get_type(a) == IFLA_INFO_DATA && strcmp(l->kind, "bridge") == 0) /* the kind comes first */
 		return mnl_attr_parse_nested(a, link_data, l);
+	if (mnl_attr_get_type(a) == IFLA_INFO_SLAVE_KIND) {
+		copy_text(kind, sizeof(kind), a);
+		l->bridged = strcmp(kind, "bridge") == 0;
+	}
+	if (mnl_attr_get_type(a) == IFLA_INFO_SLAVE_DATA && l->bridged)
+		return mnl_attr_parse_nested(a, port_data, l);
 	return MNL_CB_OK;
 }
 

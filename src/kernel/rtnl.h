@@ -6,7 +6,7 @@
 
 struct rtnl_link { /* as a dump tells it; strings are copies of at most their size */
 	int index, master, mtu, peer;
-	bool up, filter;
+	bool up, filter, bridged, hairpin; /* filter: of a bridge; the last two: of a bridge's port */
 	char name[16], kind[16], alias[256];
 	struct mac mac;
 	bool has_nsid; /* the peer is in another namespace that still has an id here */
@@ -42,7 +42,7 @@ struct nlmsghdr *rtnl_link_set(char *buf, const struct rtnl_link_change *c);
 struct nlmsghdr *rtnl_link_del(char *buf, int index);
 /* Bridge port state: 0 disabled, 3 forwarding (include/uapi/linux/if_bridge.h). */
 struct nlmsghdr *rtnl_port_state(char *buf, int index, uint8_t state);
-struct nlmsghdr *rtnl_port_hairpin(char *buf, int index); /* what comes in may go out there again */
+struct nlmsghdr *rtnl_port_hairpin(char *buf, int index, bool on); /* what comes in may go out there again */
 struct nlmsghdr *rtnl_addr_change(char *buf, bool add, int index, const struct prefix *p, bool nodad);
 struct nlmsghdr *rtnl_route_change(char *buf, bool add, bool replace, const struct prefix *dst, const struct ip *via, int index, int metric);
 struct nlmsghdr *rtnl_link_get(char *buf, const char *name);

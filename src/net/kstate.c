@@ -136,7 +136,7 @@ static bool veth_equal(const struct kobj *w, const struct kobj *h)
 	return cmp_str(w->ns, h->ns) == 0 && cmp_str(w->veth.inner, h->veth.inner) == 0 &&
 	       cmp_str(w->veth.master, h->veth.master) == 0 && cmp_str(w->veth.alias, h->veth.alias) == 0 &&
 	       (!mac_is_set(&w->veth.mac) || memcmp(&w->veth.mac, &h->veth.mac, sizeof(struct mac)) == 0) &&
-	       (!w->veth.mtu || w->veth.mtu == h->veth.mtu);
+	       (!w->veth.mtu || w->veth.mtu == h->veth.mtu) && w->veth.hairpin == h->veth.hairpin;
 }
 
 static bool bridge_equal(const struct kobj *w, const struct kobj *h)
@@ -219,7 +219,7 @@ static const char *veth_text(const struct kobj *o, struct arena *a)
 		t = arena_printf(a, "%s %s", t, mac_format(&o->veth.mac, mac));
 	if (o->veth.mtu)
 		t = arena_printf(a, "%s mtu %d", t, o->veth.mtu);
-	return arena_printf(a, "%s master %s", t, o->veth.master ? o->veth.master : "none");
+	return arena_printf(a, "%s master %s%s", t, o->veth.master ? o->veth.master : "none", o->veth.hairpin ? " hairpin" : "");
 }
 
 static const char *listen_text(const struct kobj *o, struct arena *a)

@@ -80,7 +80,7 @@ struct kobj {
 			struct mac mac;     /* of the inner end */
 			int mtu;            /* of both; 0: any */
 			const char *master, *alias; /* bridge; of the host end */
-			bool hairpin; /* as made: not compared */
+			bool hairpin; /* what comes from there may go out there again */
 		} veth;
 		struct {
 			const char *path, *value; /* below /proc/sys, "net/ipv4/ip_forward" */

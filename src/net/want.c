@@ -206,6 +206,13 @@ static int want_flows(const struct container *ct, const struct port *const *all,
 	return o.flows.n && kstate_add(out, &o) < 0 ? err_nomem(e) : 0;
 }
 
+/* A socket serves what NAT does not lead, and keeps the number of what it does. Where neither is, there is nothing to keep: the port is
+ * published since there was a proxy, and led to again when there is one. */
+static bool has_socket(const struct netconf *c, const struct port *p)
+{
+	return p->host_port && (c->userland_proxy || port_is_nat(p));
+}
+
 /* Of a run at any address of both families, one socket serves both. */
 static int want_ports(const struct world *w, const struct netconf *c, const struct container *ct, struct kstate *out, struct err *e)
 {
@@ -216,9 +223,10 @@ static int want_ports(const struct world *w, const struct netconf *c, const stru
 	if (n)
 		qsort(all, n, sizeof(*all), by_number);
 	for (size_t i = 0; i < n; i++) {
-		const struct port *p = all[i], *twin = p->host_port && ip_is_unspecified(&p->host_ip) ? twin_of(all, n, p) : NULL;
+		const struct port *p = all[i], *twin = has_socket(c, p) && ip_is_unspecified(&p->host_ip) ? twin_of(all, n, p) : NULL;
+		twin = twin && has_socket(c, twin) ? twin : NULL;
 		try(fw_want_port(w, c, p, out, e));
-		for (unsigned k = 0; p->host_port && !(twin && p->host_ip.family == AF_INET) && k < (p->count > LIMIT_PORT_RUN ? 1 : p->count); k++)
+		for (unsigned k = 0; has_socket(c, p) && !(twin && p->host_ip.family == AF_INET) && k < (p->count > LIMIT_PORT_RUN ? 1 : p->count); k++)
 			try(add_listen(w, c, p, twin, k, out, e));
 	}
 	return want_flows(ct, all, n, out, e);

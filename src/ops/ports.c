@@ -96,20 +96,15 @@ static void settle(void *arg)
 	ports_settle(arg);
 }
 
-/* The relay may hold it since an earlier daemon: then it is told anew where it leads. With the proxy switched off it has to let go. */
+/* The relay may hold it since an earlier daemon: then it is told anew where it leads. */
 static bool holds(void *arg, const struct kobj *o)
 {
 	struct core *c = arg;
 	char id[RELAY_PORT_ID];
 	id_of(o, id);
-	bool relayed = relay_port_holds(c->relay, id, o->listen.proto, &o->listen.ip, o->listen.port);
-	if (c->conf->net.userland_proxy)
-		return relayed && serve(c, o, id, -1, NULL) >= 0;
-	if (relayed) {
-		relay_port_gone(c->relay, id);
-		c->ports->changed = true;
-	}
-	return map_gets(&c->ports->held, id) != NULL;
+	if (!c->conf->net.userland_proxy)
+		return map_gets(&c->ports->held, id) != NULL;
+	return relay_port_holds(c->relay, id, o->listen.proto, &o->listen.ip, o->listen.port) && serve(c, o, id, -1, NULL) >= 0;
 }
 
 int ports_open(struct core *c, struct err *e)
@@ -119,6 +114,10 @@ int ports_open(struct core *c, struct err *e)
 		return err_nomem(e);
 	c->port_keeper = (struct kernel_ports){.arg = c, .give = give, .take = take, .settle = settle, .holds = holds};
 	c->kernel->ports = &c->port_keeper;
+	if (!c->conf->net.userland_proxy && c->relay) { /* of an earlier daemon that had the proxy */
+		relay_ports_gone(c->relay);
+		c->ports->changed = true;
+	}
 	return 0;
 }
 

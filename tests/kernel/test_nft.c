@@ -167,32 +167,6 @@ TEST(skeleton_is_as_the_kernel_prints_it)
 	close_lab(&l);
 }
 
-/* Both ways; the people's rules stay in both. */
-TEST(switching_removes_the_other_backend)
-{
-	struct lab l;
-	if (!open_lab(&l, false))
-		SKIP("needs root");
-	struct world *w = world_of_kinds();
-	fix_put(w, fix_network('6', "six", "fd00:6::/64", 16));
-	REQUIRE(mend(&l, w));
-	REQUIRE(sh("ip6tables-save | grep -q MASQUERADE && iptables -I DOCKER-USER -s 192.0.2.7 -j DROP"));
-	l.c.nftables = true;
-	CHECK(mend(&l, w));
-	CHECK(sh("! iptables-save | grep -e ISOLATION -e MASQUERADE -e '-A DOCKER '"));
-	CHECK(sh("iptables-save | grep -q -e '-P FORWARD ACCEPT' -e ':FORWARD ACCEPT'"));
-	CHECK(sh("! ip6tables-save | grep -e ISOLATION -e MASQUERADE -e '-A DOCKER '"));
-	CHECK(sh("iptables -C DOCKER-USER -s 192.0.2.7 -j DROP"));
-	CHECK(sh("nft add rule inet pontoon user ip saddr 192.0.2.8 drop"));
-	l.c.nftables = false;
-	CHECK(mend(&l, w));
-	CHECK(sh("nft list table inet pontoon | grep -q 'ip saddr 192.0.2.8 drop' && ! nft list table inet pontoon | grep masquerade"));
-	l.c.nftables = true;
-	CHECK(mend(&l, w) && sh("nft list chain inet pontoon user | grep -q 'ip saddr 192.0.2.8 drop'"));
-	world_free(w);
-	close_lab(&l);
-}
-
 /* --- who reaches whom --- */
 
 /* Each place is a namespace on its bridge, with an address of either family. "out" is a neighbour on a link of the host, with a route to the
@@ -471,6 +445,36 @@ static void check_sources(bool nftables, bool proxy)
 		(void)sh("tr '\\n' ' ' <$T/sources; echo");
 		test_failed = true;
 	}
+}
+
+/* Both ways; the people's rules stay in both. */
+TEST(switching_removes_the_other_backend)
+{
+	struct lab l;
+	if (!open_lab(&l, false))
+		SKIP("needs root");
+	struct world *w = world_of_places();
+	publish_places(w);
+	REQUIRE(mend(&l, w));
+	REQUIRE(sh("iptables-save | grep -q 'dport 8080 -j DNAT' && ip6tables-save | grep -q 'dport 8080 -j DNAT' && iptables-save -t raw | grep -q 'dport 8083'"));
+	REQUIRE(sh("ip6tables-save | grep -q MASQUERADE && iptables -I DOCKER-USER -s 192.0.2.7 -j DROP"));
+	l.c.nftables = true;
+	CHECK(mend(&l, w));
+	CHECK(sh("! iptables-save | grep -e ISOLATION -e MASQUERADE -e '-A DOCKER '"));
+	CHECK(sh("iptables-save | grep -q -e '-P FORWARD ACCEPT' -e ':FORWARD ACCEPT'"));
+	CHECK(sh("! { iptables-save; ip6tables-save; } | grep dport"));
+	CHECK(sh("nft list map inet pontoon port4 | grep -q 8080 && nft list map inet pontoon port6 | grep -q 8080 && nft list set inet pontoon loopback4 | grep -q 8083"));
+	CHECK(sh("! ip6tables-save | grep -e ISOLATION -e MASQUERADE -e '-A DOCKER '"));
+	CHECK(sh("iptables -C DOCKER-USER -s 192.0.2.7 -j DROP"));
+	CHECK(sh("nft add rule inet pontoon user ip saddr 192.0.2.8 drop"));
+	l.c.nftables = false;
+	CHECK(mend(&l, w));
+	CHECK(sh("nft list table inet pontoon | grep -q 'ip saddr 192.0.2.8 drop' && ! nft list table inet pontoon | grep -e masquerade -e 8080 -e 8083"));
+	CHECK(sh("iptables-save | grep -q 'dport 8080 -j DNAT' && ip6tables-save | grep -q 'dport 8080 -j DNAT' && iptables-save -t raw | grep -q 'dport 8083'"));
+	l.c.nftables = true;
+	CHECK(mend(&l, w) && sh("nft list chain inet pontoon user | grep -q 'ip saddr 192.0.2.8 drop'"));
+	world_free(w);
+	close_lab(&l);
 }
 
 static void run_reach(bool nftables, bool proxy)

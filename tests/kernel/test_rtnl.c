@@ -31,7 +31,7 @@ TEST(link_is_read_back)
 	CHECK_STR(l.kind, "bridge");
 	CHECK_INT(l.mtu, 1400);
 	CHECK(memcmp(l.mac.b, mac.b, sizeof(mac.b)) == 0);
-	CHECK(!l.up && !l.master && !l.has_nsid);
+	CHECK(!l.up && !l.master && !l.has_nsid && !l.bridged);
 }
 
 TEST(change_puts_only_what_is_asked)

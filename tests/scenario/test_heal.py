@@ -145,6 +145,7 @@ def test_links(host):
               "sysctl -qw net.ipv4.ip_forward=0"):
         host.damage(c)
         assert host.docker("exec", "one", "ping", "-c", "1", "-W", "1", "10.81.0.1").rc == 0, c
+        assert ("hairpin on" in host.sh(f"bridge -d link show dev {host.veth}")) == host.nft, c
 
 
 def test_what_is_not_ours_stays(host):

@@ -1,0 +1,123 @@
+"""A daemon that comes back with another firewall backend, or without its proxy, finds its containers running: they are reached, see their clients and keep their ports as if
+they had been started by it, and what belongs to the other way is gone."""
+import json
+import os
+import socket
+import subprocess
+
+import pytest
+
+from conftest import BUILD, Client, Daemon, wait_until
+from nets import in_netns
+from test_heal import Space
+from test_proxy import Target
+
+HOST, HOST6, NEAR = "192.0.2.1", "fd99::1", "192.0.2.2"
+WAYS = {"iptables": [], "iptables without proxy": ["--userland-proxy=false"], "nftables": ["--firewall-backend", "nftables"],
+        "nftables without proxy": ["--firewall-backend", "nftables", "--userland-proxy=false"]}
+
+
+def taken(port, family=socket.AF_INET, host=""):
+    with socket.socket(family) as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        try:
+            s.bind((host, port))
+            s.listen()
+        except OSError:
+            return True
+    return False
+
+
+class Scene:
+    def __init__(self, image):
+        self.space, self.outside = Space(), Space()
+        self.space.sh(f"ip link set lo up; ip link add up0 type veth peer name up1 netns {self.outside.proc.pid}; ip addr add {HOST}/24 dev up0; ip addr add {HOST6}/64 dev up0 nodad; ip link set up0 up")
+        self.outside.sh(f"ip link set lo up; ip addr add {NEAR}/24 dev up1; ip addr add fd99::2/64 dev up1 nodad; ip link set up1 up")
+        self.daemon = Daemon("switch")
+        plain = self.daemon.command
+        self.daemon.command = lambda *a: [*self.space.enter, *plain("--live-restore", *a)]
+        self.daemon.start()
+        self.cli = Client("pontoon", BUILD / "pontoon", self.daemon)
+        with open(image, "rb") as f:
+            assert self.daemon.api("POST", "/images/create?fromSrc=-&repo=alpine&tag=latest", f.read(), {"Content-Type": "application/x-tar"})[0] == 200
+
+    def pid(self, name):
+        return int(self.cli.out("inspect", "-f", "{{.State.Pid}}", name))
+
+    def seen(self, pid, address, port):
+        """Who the container says its client is; "" when nobody answers."""
+        s = in_netns(pid, lambda: socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET))
+        with s:
+            s.settimeout(2)
+            try:
+                s.connect((address, port))
+                s.shutdown(socket.SHUT_WR)
+                return s.recv(999).decode().strip()
+            except OSError:
+                return ""
+
+    def taken(self, *args):
+        return in_netns(self.space.proc.pid, lambda: taken(*args))
+
+    def hairpin(self, name):
+        index = self.cli.out("exec", name, "cat", "/sys/class/net/eth0/iflink")
+        return f"{index}: " in self.space.sh("bridge -d link | grep -B1 'hairpin on'", ok=False)
+
+
+@pytest.fixture(scope="module")
+def scene(busybox):
+    s = Scene(busybox)
+    s.cli.out("run", "-d", "--name", "web", "-p", "8080:80", "-p", "127.0.0.1:8081:80", "alpine", "sleep", "1h")
+    s.cli.out("run", "-d", "--name", "hf", "-p", "8082:80", "--label", "com.pontoon.publish_scope=host-firewall", "alpine", "sleep", "1h")
+    s.cli.out("run", "-d", "--name", "beside", "alpine", "sleep", "1h")
+    targets = [Target(s.pid(n)) for n in ("web", "hf")]
+    yield s
+    for target in targets:
+        target.close()
+    for c in s.daemon.api("GET", "/containers/json?all=1")[1]:
+        s.daemon.api("DELETE", f"/containers/{c['Id']}?force=1")
+    s.daemon.stop()
+    s.space.end()
+    s.outside.end()
+
+
+def test_ways(scene):
+    here, near, web, beside = scene.space.proc.pid, scene.outside.proc.pid, scene.pid("web"), scene.pid("beside")
+    order = list(WAYS)
+    gw = "172.17.0.1"
+    for way in order + [order[0], order[3], order[1], order[2], order[0]]:  # each from each
+        scene.daemon.kill9()
+        scene.daemon.start(*WAYS[way])
+        plain = "without" in way
+        assert scene.pid("web") == web and scene.daemon.doctor() == [], way
+        got = {"near": scene.seen(near, HOST, 8080), "host": scene.seen(here, HOST, 8080), "loopback": scene.seen(here, "127.0.0.1", 8080), "own loopback": scene.seen(here, "127.0.0.1", 8081),
+               "beside": scene.seen(beside, HOST, 8080), "itself": scene.seen(web, HOST, 8080)}
+        want = {"near": NEAR, "host": gw if plain else HOST, "loopback": gw, "own loopback": gw, "beside": gw, "itself": gw}
+        assert got == want, way
+        assert bool(scene.seen(near, HOST6, 8080)) == bool(scene.seen(near, HOST, 8082)) == (not plain), way
+        assert scene.hairpin("web") == (plain or "nft" in way), way
+        # what nothing leads to is not kept from others
+        assert scene.taken(8080) and scene.taken(8081, socket.AF_INET, "127.0.0.1"), way
+        assert scene.taken(8080, socket.AF_INET6) == scene.taken(8082) == (not plain), way
+        told = {(r["Container"], r["HostIP"], r["HostPort"]): r["From"] for r in scene.daemon.api("GET", "/pontoon/exposure")[1]}
+        assert told[("web", "0.0.0.0", 8080)] == "everywhere" and (told[("web", "::", 8080)] == "nobody") == (told[("hf", "0.0.0.0", 8082)] == "nobody") == plain, (way, told)
+        tables = scene.space.sh("iptables-save; nft list tables")
+        assert ("dport 8080" in tables) == ("nft" not in way) and ("inet pontoon" in tables) == ("nft" in way), way
+
+
+def test_a_number_that_was_taken_meanwhile(scene):
+    """The proxy comes back to a port that another program has: that one is not served, the others are, and it is told."""
+    assert scene.pid("hf")
+    scene.daemon.kill9()
+    scene.daemon.start("--userland-proxy=false")
+    other = in_netns(scene.space.proc.pid, lambda: socket.create_server(("", 8082)))
+    with other:
+        scene.daemon.kill9()
+        scene.daemon.start()
+        assert scene.seen(scene.space.proc.pid, "127.0.0.1", 8080) == "172.17.0.1"
+        assert "failed to bind host port 0.0.0.0:8082/tcp: address already in use" in scene.daemon.log.read_text()
+        assert [d for d in scene.daemon.doctor() if "8082" in json.dumps(d)]
+    assert scene.daemon.api("POST", "/pontoon/doctor?repair=1")[0] == 200
+    assert scene.seen(scene.outside.proc.pid, HOST, 8082) == "172.17.0.1" and scene.daemon.doctor() == []
