@@ -200,8 +200,8 @@ static const char make_places[] =
 	"for p in a b i j p q r u s x y out far; do nsenter -n -t $(cat $T/$p.pid) $SELF serve $T/$p.serves >/dev/null 2>&1 & echo $! >$T/nc$p.pid; done\n"
 	"for p in a b i j p q r u s x y out far; do while [ ! -e $T/$p.serves ]; do sleep 0.01; done; done\n";
 
-/* What the kernel does alone, or only there: else it is the proxy's, which is not here. */
-enum whose { EVER, IN_NFT, NO_PROXY };
+/* What the kernel does alone, or only there: else it is the proxy's, which is not here. PAST_US: kept out when it is us who switched forwarding on. */
+enum whose { EVER, IN_NFT, NO_PROXY, PAST_US };
 
 static const struct {
 	const char *from, *to;
@@ -261,7 +261,7 @@ static const struct {
 	{"out", "10.3.0.2", true, true, false},         /* routed: icmp, the published port, no unpublished one */
 	{"out", "10.4.0.2", true, true, true},          /* nat-unprotected */
 	{"out", "10.1.0.2", false, false, false},
-	{"out", "203.0.113.2", false, false, false},    /* past us: forwarding is on for our sake alone */
+	{"out", "203.0.113.2", false, false, false, 0, PAST_US},    /* forwarding is on for our sake alone */
 	{"", "203.0.113.2", true, true, true},
 	{"", "fd00:17::2", true, true, true},           /* and the same of IPv6 */
 	{"", "fd00:1::2", true, true, true},
@@ -285,7 +285,7 @@ static const struct {
 	{"out", "fd00:3::2", true, true, false},
 	{"out", "fd00:4::2", true, true, true},
 	{"out", "fd00:1::2", false, false, false},
-	{"out", "fd00:99::2", false, false, false},
+	{"out", "fd00:99::2", false, false, false, 0, PAST_US},
 	{"", "fd00:99::2", true, true, true},
 };
 
@@ -410,7 +410,7 @@ static void ask_all(bool nftables, bool proxy)
 	OWN(own_buf) struct buf line = {0};
 	for (size_t i = 0; i < ARRAY_LEN(reach); i++) {
 		const char *const kinds[] = {"ping", "tcp", "udp"};
-		const bool want[] = {reach[i].ping, reach[i].tcp, reach[i].udp};
+		const bool past = reach[i].when == PAST_US && !proxy, want[] = {reach[i].ping || past, reach[i].tcp || past, reach[i].udp || past};
 		for (size_t k = is_proxys(reach[i].when, nftables, proxy) ? ARRAY_LEN(kinds) : reach[i].port ? 1 : 0; k < ARRAY_LEN(kinds); k++)
 			put_question(reach[i].from, kinds[k], reach[i].to, reach[i].port ? reach[i].port : 80, want[k], "", i, &line);
 	}
@@ -491,7 +491,7 @@ static void run_reach(bool nftables, bool proxy)
 	setenv("SELF", self, 1);
 	struct world *w = world_of_places();
 	publish_places(w);
-	l.c.policy_drop6 = true;
+	l.c.policy_drop = l.c.policy_drop6 = proxy; /* who reaches containers does not depend on it */
 	CHECK(sh(make_places));
 	CHECK(proxy || sh("for b in docker0 br-222222222222 br-444444444444 br-555555555555; do sysctl -qw net.ipv4.conf.$b.route_localnet=1; done"));
 	/* as net/driver_bridge.c makes them */
@@ -503,8 +503,8 @@ static void run_reach(bool nftables, bool proxy)
 	for (size_t i = 0; i < ARRAY_LEN(reach); i++) {
 		if (is_proxys(reach[i].when, nftables, proxy))
 			continue;
-		bool ping = !reach[i].port && answered(i, "ping"), tcp = answered(i, "tcp"), udp = answered(i, "udp");
-		if (ping != reach[i].ping || tcp != reach[i].tcp || udp != reach[i].udp) {
+		bool past = reach[i].when == PAST_US && !proxy, ping = !reach[i].port && answered(i, "ping"), tcp = answered(i, "tcp"), udp = answered(i, "udp");
+		if (ping != (reach[i].ping || past) || tcp != (reach[i].tcp || past) || udp != (reach[i].udp || past)) {
 			printf("# %s to %s port %u: ping %d, tcp %d, udp %d\n", *reach[i].from ? reach[i].from : "host", reach[i].to, reach[i].port ? reach[i].port : 80, ping, tcp, udp);
 			test_failed = true;
 		}
@@ -590,8 +590,56 @@ static int ask(const char *kind, const char *to, uint16_t port, bool expected)
 	return 0;
 }
 
+enum door { DIRECT, TRUSTED, DOORS };
+
+/* Who routes to containers himself, when the daemon allows it or the network trusts his interface: to what is published alone. */
+static const struct {
+	const char *kind, *to;
+	bool want[DOORS];
+} direct[] = {
+	{"tcp", "172.17.0.2", {true, true}},
+	{"udp", "172.17.0.2", {true, true}},
+	{"tcp", "fd00:17::2", {true, true}},
+	{"udp", "172.17.0.3", {0}},
+	{"tcp", "10.5.0.2", {[DIRECT] = true}}, /* of a network that trusts nobody */
+	{"tcp", "10.1.0.2", {0}},
+	{"tcp", "fd00:1::2", {0}},
+	{"tcp", "10.3.0.2", {true, true}}, /* in mode routed */
+};
+
+static void open_door(struct lab *l, struct world *w, enum door d)
+{
+	char id[ID_TEXT];
+	fix_id(id, 'd');
+	struct network *n = network_copy(world_network(w, id));
+	kvs_set(&n->thing.mem, &n->options, NETWORK_TRUSTED, d == TRUSTED ? "nobody0:vout" : "");
+	fix_put(w, n);
+	l->c.direct_routing = d == DIRECT;
+}
+
+static void check_doors(struct lab *l, struct world *w)
+{
+	for (int d = 0; d < DOORS; d++) {
+		OWN(own_buf) struct buf line = {0};
+		open_door(l, w, d);
+		CHECK(mend(l, w));
+		for (size_t i = 0; i < ARRAY_LEN(direct); i++)
+			put_question("out", direct[i].kind, direct[i].to, 80, direct[i].want[d], "door", i, &line);
+		buf_puts(&line, "wait\n");
+		CHECK(sh(buf_str(&line)));
+		for (size_t i = 0; i < ARRAY_LEN(direct); i++) {
+			char one[128];
+			snprintf(one, sizeof(one), "grep -q answered $T/door%zu%s", i, direct[i].kind);
+			if (sh(one) != direct[i].want[d]) {
+				printf("# door %d: %s to %s is not %d\n", d, direct[i].kind, direct[i].to, direct[i].want[d]);
+				test_failed = true;
+			}
+		}
+	}
+}
+
 /* Packets with the mark are let into a network; others are not. */
-static void marked_packets(bool nftables)
+static void doors(bool nftables)
 {
 	struct lab l;
 	char dir[] = "/tmp/pontoon-mark-XXXXXX", self[4096] = "";
@@ -617,18 +665,20 @@ static void marked_packets(bool nftables)
 	CHECK(mend(&l, w));
 	snprintf(line, sizeof(line), ask_it, 0, "silent");
 	CHECK(sh(line));
+	publish_places(w);
+	check_doors(&l, w);
 	(void)sh("kill $(cat $T/*.pid) 2>/dev/null; rm -r $T");
 	world_free(w);
 	close_lab(&l);
 }
 
-TEST(mark_iptables)
+TEST(doors_iptables)
 {
-	marked_packets(false);
+	doors(false);
 }
-TEST(mark_nftables)
+TEST(doors_nftables)
 {
-	marked_packets(true);
+	doors(true);
 }
 TEST(reach_iptables)
 {
@@ -654,7 +704,7 @@ int main(int argc, char **argv)
 	if (argc == 6 && streq(argv[1], "ask"))
 		return ask(argv[2], argv[3], (uint16_t)atoi(argv[4]), *argv[5] == '1');
 	static const struct test tests[] = {T(made_seen_and_mended), T(skeleton_is_as_the_kernel_prints_it),
-		T(switching_removes_the_other_backend), T(mark_iptables), T(mark_nftables), T(reach_iptables), T(reach_nftables),
+		T(switching_removes_the_other_backend), T(doors_iptables), T(doors_nftables), T(reach_iptables), T(reach_nftables),
 		T(reach_iptables_without_proxy), T(reach_nftables_without_proxy)};
 	return test_main(tests, ARRAY_LEN(tests), argc, argv);
 }
