@@ -122,8 +122,8 @@ static bool applies(enum when when, const struct network *n, enum fw_family f, c
 		return !n->internal && c->userland_proxy;
 	case ON_ISOLATED_OFF:
 		return !n->internal && !c->userland_proxy;
-	case ON_RETURN:
-		return nat && c->userland_proxy;
+	case ON_RETURN: /* what comes from there to a published port, the proxy serves: led on by NAT it would be isolated */
+		return (nat || applies(ON_ROUTED, n, f, c)) && c->userland_proxy;
 	case ON_MASQ:
 		return nat && n->masquerade && (c->ip_masq || !n->is_default) && !ip_is_set(f == FW_V6 ? &n->snat6 : &n->snat4);
 	case ON_SNAT:
