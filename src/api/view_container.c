@@ -350,7 +350,7 @@ json_t *view_container(const struct view *v, const struct world *w, const struct
 	}
 	json_object_set_new(j, "HostConfig", host);
 	json_object_set_new(j, "GraphDriver", json_pack("{s:s, s:{s:o, s:o, s:o, s:o}}", "Name", "overlay2", "Data", "LowerDir",
-		view_lower_dirs(v, w, world_get(w, NOUN_IMAGE, c->image), 0), "MergedDir", json_sprintf("%s/merged", dir), "UpperDir",
+		view_lower_dirs(v, w, world_get(w, NOUN_IMAGE, c->image), 0), "MergedDir", json_string(engine_root_path(v->core->engine, c->id, a)), "UpperDir",
 		json_sprintf("%s/upper", dir), "WorkDir", json_sprintf("%s/work", dir)));
 	json_object_set_new(j, "Mounts", mounts_view(v, c, a));
 	json_object_set_new(j, "Config", config_view(c));

@@ -69,7 +69,7 @@ static int words(struct engine *en, const struct archive_of *o, const struct cop
 {
 	char root[PATH_SIZE];
 	const char *path = arena_printf(a, "%s%s", *k->path == '/' ? "" : "/", k->path);
-	const char *const fixed[] = {k->verb, "--container", path_container(en, o->c->id, "merged", root), "--path", path ? path : ""};
+	const char *const fixed[] = {k->verb, "--container", path_root(en, o->c->id, root), "--path", path ? path : ""};
 	const struct {
 		bool is;
 		const char *flag, *value;
@@ -131,7 +131,7 @@ int engine_archive_put(struct engine *en, const struct archive_of *o, const char
 		struct user_found found;
 		char root[PATH_SIZE];
 		try(root_hold(en, o->c->id, &o->layers, e));
-		int r = user_resolve(path_container(en, o->c->id, "merged", root), user, &o->c->spec->host.group_add, &found, e);
+		int r = user_resolve(path_root(en, o->c->id, root), user, &o->c->spec->host.group_add, &found, e);
 		root_release(en, o->c->id);
 		try(r);
 		k.owner = arena_printf(&a, "%u:%u", found.uid, found.gid);
@@ -146,7 +146,7 @@ int engine_export(struct engine *en, const struct archive_of *o, int out, struct
 	static const char *const argv[] = {"pack", NULL};
 	char root[PATH_SIZE];
 	try(root_hold(en, o->c->id, &o->layers, e));
-	OWN(own_fd) int dir = open(path_container(en, o->c->id, "merged", root), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	OWN(own_fd) int dir = open(path_root(en, o->c->id, root), O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct image_job j = {.argv = argv, .input = -1, .output = out, .dir = dir};
 	int r = dir < 0 ? err_errno(e, -errno, "open %s", root) : run_job(en, &j, NULL, e);
 	root_release(en, o->c->id);

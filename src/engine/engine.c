@@ -12,6 +12,7 @@
 #include "base/spawn.h"
 #include "engine/binds.h"
 #include "engine/caps.h"
+#include "engine/room.h"
 #include "engine/rotate.h"
 #include "engine/user.h"
 
@@ -24,6 +25,12 @@ const char *path_bundle(const struct engine *en, const char *id, char out[static
 const char *path_container(const struct engine *en, const char *id, const char *sub, char out[static PATH_SIZE])
 {
 	snprintf(out, PATH_SIZE, "%s/containers/%s%s%s", en->conf.data_root, id, sub ? "/" : "", sub ? sub : "");
+	return out;
+}
+
+const char *path_root(const struct engine *en, const char *id, char out[static PATH_SIZE])
+{
+	snprintf(out, PATH_SIZE, "%s/%s", en->root_m, id);
 	return out;
 }
 
@@ -76,6 +83,9 @@ static int find_programs(struct engine *en, struct err *e)
 		STR_COPY(en->image_program, en->conf.image_program);
 	else
 		beside_us("pontoon-image", en->image_program);
+	beside_us("pontoon-runtime", en->room_program);
+	if (!en->room_program[0])
+		(void)program_in_path("pontoon-runtime", en->room_program);
 	if (!en->image_program[0] && !program_in_path("pontoon-image", en->image_program))
 		log_debug("pontoon-image was not found: images cannot be imported");
 	if (!str_empty(en->conf.init_path))
@@ -96,7 +106,8 @@ static int make_dirs(struct engine *en, struct err *e)
 	snprintf(en->root_c, sizeof(en->root_c), "%s/c", en->conf.exec_root);
 	snprintf(en->root_exit, sizeof(en->root_exit), "%s/exit", en->conf.exec_root);
 	snprintf(en->root_rt, sizeof(en->root_rt), "%s/runtime", en->conf.exec_root);
-	const char *const exec[] = {en->root_c, en->root_exit, en->root_rt};
+	snprintf(en->root_m, sizeof(en->root_m), "%s/root", en->conf.exec_root);
+	const char *const exec[] = {en->root_c, en->root_exit, en->root_rt, en->root_m};
 	for (size_t i = 0; i < ARRAY_LEN(exec); i++)
 		try(mkdir_p(exec[i], 0711, e));
 	for (size_t i = 0; i < ARRAY_LEN(data); i++) {
@@ -117,6 +128,18 @@ static void conmon_version(struct engine *en)
 		STR_COPY(en->info.conmon_version, "unknown");
 }
 
+static int find_runtime(struct engine *en, struct err *e)
+{
+	struct err first = {0};
+	const char *name = en->default_runtime ? en->default_runtime : "";
+	if (en->room < 0 || runtime_find(en, en->runtimes, name, &first) >= 0)
+		return en->room < 0 ? runtime_find(en, en->runtimes, name, e) : 0;
+	room_close(en);
+	try(runtime_find(en, en->runtimes, name, e));
+	log_warn("starts become slower with the number of containers: %s", first.msg);
+	return 0;
+}
+
 int engine_new(const struct engine_conf *conf, struct engine **out, struct err *e)
 {
 	struct engine *en = calloc(1, sizeof(*en));
@@ -125,7 +148,7 @@ int engine_new(const struct engine_conf *conf, struct engine **out, struct err *
 	en->conf = *conf;
 	en->runtimes = &en->conf.runtimes;
 	en->default_runtime = conf->default_runtime;
-	en->epoll = en->wake = en->inotify = en->child_signal = -1;
+	en->epoll = en->wake = en->inotify = en->child_signal = en->room = -1;
 	pthread_mutex_init(&en->lock, NULL);
 	pthread_cond_init(&en->cond, NULL);
 	if (str_empty(en->conf.cgroup_parent))
@@ -139,7 +162,9 @@ int engine_new(const struct engine_conf *conf, struct engine **out, struct err *
 	if (r >= 0)
 		r = make_dirs(en, e);
 	if (r >= 0)
-		r = runtime_find(en, en->runtimes, conf->default_runtime ? conf->default_runtime : "", e);
+		room_open(en);
+	if (r >= 0)
+		r = find_runtime(en, e);
 	if (r >= 0) {
 		conmon_version(en);
 		en->info.cgroup_version = cgroup_version();
@@ -167,6 +192,7 @@ void engine_free(struct engine *en)
 	rotate_free(en);
 	runtime_free_all(en);
 	seccomp_cache_free(en->seccomp);
+	room_close(en);
 	pthread_mutex_destroy(&en->lock);
 	pthread_cond_destroy(&en->cond);
 	arena_free(&en->mem);
@@ -231,7 +257,7 @@ static int write_bundle(struct engine *en, const struct engine_run *r, const cha
 	struct user_found user;
 	const struct container *c = r->c;
 	bool tty = c->spec->config.tty;
-	path_container(en, c->id, "merged", root);
+	path_root(en, c->id, root);
 	try(check_apparmor(&c->spec->host, e));
 	try(user_resolve(root, c->spec->config.user, &c->spec->host.group_add, &user, e));
 	if (c->spec->host.init == 1 && !en->init[0])
@@ -362,7 +388,7 @@ int engine_update(struct engine *en, const struct container *c, struct err *e)
 
 int engine_container_make(struct engine *en, const char *id, struct err *e)
 {
-	static const char *const subs[] = {"upper", "work", "merged"};
+	static const char *const subs[] = {"upper", "work"};
 	char path[PATH_SIZE];
 	for (size_t i = 0; i < ARRAY_LEN(subs); i++)
 		try(mkdir_p(path_container(en, id, subs[i], path), 0755, e));
@@ -375,6 +401,12 @@ int engine_container_unmake(struct engine *en, const char *id, struct err *e)
 	char path[PATH_SIZE];
 	try(rootfs_umount_now(en, id, e));
 	return remove_tree(path_container(en, id, NULL, path), e);
+}
+
+const char *engine_root_path(const struct engine *en, const char *id, struct arena *a)
+{
+	char path[PATH_SIZE];
+	return arena_dup(a, path_root(en, id, path));
 }
 
 const char *engine_log_path(const struct engine *en, const char *id, struct arena *a)

@@ -36,7 +36,7 @@ int engine_set_runtimes(struct engine *en, const struct kvs *runtimes, const cha
 /* NULL name = default. INVALID `unknown or invalid runtime name: x`. */
 int engine_check_runtime(const struct engine *en, const char *name, struct err *e);
 
-/* --- root file system: data_root/containers/<id>/{upper,work,merged,...}; lower: image layers under data_root/image/layers/<dir>, top last --- */
+/* --- root file system: data_root/containers/<id>/{upper,work,...}, mounted at exec_root/root/<id>; lower: image layers under data_root/image/layers/<dir>, top last --- */
 struct engine_layers { /* names below data_root/image/layers, bottom first */
 	const char *const *dirs;
 	size_t n;
@@ -110,6 +110,7 @@ struct engine_logs {
 /* Calls put() with pieces ready to send (framed when multiplex). put returns false to end. idle() is called while waiting in follow mode with the time to wait; it
  * returns false when the client is gone. Ends when the container has stopped and all is sent, or until is past. */
 int engine_logs(struct engine *en, const char *id, const struct engine_logs *o, bool (*put)(void *arg, const void *p, size_t n), bool (*idle)(void *arg, int wake_fd), void *arg, struct err *e);
+const char *engine_root_path(const struct engine *en, const char *id, struct arena *a); /* where its root is mounted when it is */
 const char *engine_log_path(const struct engine *en, const char *id, struct arena *a);
 
 /* --- exec --- */

@@ -34,13 +34,14 @@ struct engine {
 	const char *default_runtime; /* as configured; of the thread that reloads */
 	struct engine_info info;
 	struct runtime *_Atomic runtime;
-	char conmon[PATH_SIZE], image_program[PATH_SIZE], init[PATH_SIZE];
+	char conmon[PATH_SIZE], image_program[PATH_SIZE], init[PATH_SIZE], room_program[PATH_SIZE];
 	char root_c[PATH_SIZE];    /* <exec-root>/c: bundles */
 	char root_exit[PATH_SIZE]; /* <exec-root>/exit: exit files of conmon */
+	char root_m[PATH_SIZE];    /* <exec-root>/root: mounted roots */
 	char root_rt[PATH_SIZE];   /* <exec-root>/runtime: state of the OCI runtime */
 	pthread_t thread;
 	bool has_thread;
-	int epoll, wake, inotify, child_signal;
+	int epoll, wake, inotify, child_signal, room; /* room.c: an empty mount namespace; -1: runtimes are run as they are */
 	unsigned launching; /* processes that will become our children and be watched: orphans must wait */
 	pthread_mutex_t lock; /* watched, attaches, execs, held */
 	pthread_cond_t cond;  /* a root's turn has ended: rootfs.c */
@@ -57,6 +58,7 @@ struct engine {
 /* paths */
 const char *path_bundle(const struct engine *en, const char *id, char out[static PATH_SIZE]);    /* <exec-root>/c/<24 of id> */
 const char *path_container(const struct engine *en, const char *id, const char *sub, char out[static PATH_SIZE]); /* <data-root>/containers/<id>[/sub] */
+const char *path_root(const struct engine *en, const char *id, char out[static PATH_SIZE]);   /* <exec-root>/root/<id>: the overlay, while it is mounted */
 const char *path_exit(const struct engine *en, const char *id, char out[static PATH_SIZE]);
 
 /* watch.c: the one thread: exits of containers (inotify on exit files) and of watched processes (pidfds) */
@@ -94,7 +96,7 @@ int rootfs_umount_now(struct engine *en, const char *id, struct err *e); /* held
 /* oci.c: pure but for the clock of nothing: everything it needs is in here */
 struct oci_in {
 	const struct engine_run *run;
-	const char *root;        /* merged */
+	const char *root;        /* of the container, mounted */
 	int cgroup_version;
 	const char *cgroup_path; /* below the controllers */
 	const char *init;        /* host path of the init program; "" = none */
@@ -136,10 +138,8 @@ int keys_parse(const char *s, struct keys *out, struct err *e); /* "" = ctrl-p,c
 /* Filters input: *out gets what is to be passed on; true when the sequence is complete. */
 bool keys_filter(struct keys *k, const unsigned char *in, size_t n, struct buf *out);
 
-/* exec.c */
-void exec_free_all(struct engine *en);
-/* cgroup.c */
-int cgroup_version(void);
+void exec_free_all(struct engine *en); /* exec.c */
+int cgroup_version(void); /* cgroup.c, as the next three */
 const char *cgroup_path_of(const struct engine *en, const struct container *c, struct arena *a);
 /* The directory of the process's cgroup: of a controller of v1, or "": of the one hierarchy of v2. */
 int cgroup_directory(int64_t pid, const char *controller, char out[static PATH_SIZE], struct err *e);

@@ -239,7 +239,7 @@ static int write_process(struct engine *en, const struct exec *x, const struct c
 	run.uts_hostname = str_empty(c->spec->config.hostname) ? short_id : c->spec->config.hostname;
 	for (size_t i = 0; i < x->spec.env.n; i++)
 		strv_add(&a, &env, x->spec.env.v[i]);
-	path_container(en, c->id, "merged", root);
+	path_root(en, c->id, root);
 	try(user_resolve(root, str_empty(x->spec.user) ? c->spec->config.user : x->spec.user, &c->spec->host.group_add, &user, e));
 	struct oci_in in = {.run = &run, .uid = user.uid, .gid = user.gid, .groups = user.groups, .ngroups = user.ngroups, .home = user.home, .terminal = x->spec.tty ? "xterm" : NULL};
 	const char *cwd = str_empty(x->spec.working_dir) ? c->spec->config.working_dir : x->spec.working_dir;

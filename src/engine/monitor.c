@@ -15,7 +15,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/spawn.h"
-#include "engine/engine_int.h"
+#include "engine/room.h"
 
 #define SYNC_FD       3
 #define SYNC_MAX      65536
@@ -68,14 +68,22 @@ static int start_conmon(struct engine *en, const struct engine_run *r, const cha
 	OWN(arena_free) struct arena a = {0};
 	const struct config *cf = &r->c->spec->config;
 	const struct host_config *h = &r->c->spec->host;
-	const char *id = r->c->id, *log = engine_log_path(en, id, &a), *argv[48];
-	char runtime[PATH_SIZE];
-	size_t n = 0;
-	const char *const fixed[] = {en->conmon, "--api-version", "1", "-c", id, "-u", id, "-n", r->c->name, "-r", runtime_of(en, id, runtime), "-b", bundle, "-p", arena_printf(&a, "%s/pid", bundle), "-P",
-		arena_printf(&a, "%s/conmon.pid", bundle), "--exit-dir", en->root_exit, "--persist-dir", bundle, "--full-attach", "--log-level", "error", "--runtime-arg", "--root", "--runtime-arg",
-		en->root_rt, "-l", streq(h->log_type, "none") ? "none" : arena_printf(&a, "k8s-file:%s", log)};
+	const char *id = r->c->id, *log = engine_log_path(en, id, &a), *argv[64], *command[ROOM_WORDS + 3];
+	char runtime[PATH_SIZE], root[PATH_SIZE];
+	size_t n = 0, words;
+	const char *own_netns = r->netns_path && !str_starts(r->netns_path, "/proc/") ? r->netns_path : NULL;
+	const char *const fixed[] = {en->conmon, "--api-version", "1", "-c", id, "-u", id, "-n", r->c->name, "-b", bundle, "-p", arena_printf(&a, "%s/pid", bundle), "-P",
+		arena_printf(&a, "%s/conmon.pid", bundle), "--exit-dir", en->root_exit, "--persist-dir", bundle, "--full-attach", "--log-level", "error", "-l", streq(h->log_type, "none") ? "none" : arena_printf(&a, "k8s-file:%s", log)};
 	for (; n < ARRAY_LEN(fixed); n++)
 		argv[n] = fixed[n];
+	words = room_words(en, (const char *[]){path_root(en, id, root), own_netns, NULL}, &a, command);
+	command[words++] = runtime_of(en, id, runtime);
+	command[words++] = "--root";
+	command[words++] = en->root_rt;
+	for (size_t i = 0; i < words; i++) {
+		argv[n++] = i ? "--runtime-arg" : "-r";
+		argv[n++] = command[i];
+	}
 	if (cf->tty)
 		argv[n++] = "-t";
 	if (cf->open_stdin) {

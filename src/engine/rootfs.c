@@ -107,10 +107,10 @@ static void turn_end(struct engine *en, struct held_root *h)
 static int mount_root(struct engine *en, const char *id, const struct engine_layers *l, struct err *e)
 {
 	OWN(own_buf) struct buf o = {0};
-	char cwd[PATH_SIZE], upper[PATH_SIZE], work[PATH_SIZE], merged[PATH_SIZE];
+	char cwd[PATH_SIZE], upper[PATH_SIZE], work[PATH_SIZE], root[PATH_SIZE];
 	pthread_t t;
 	snprintf(cwd, sizeof(cwd), "%s/image/layers", en->conf.data_root);
-	path_container(en, id, "merged", merged);
+	path_root(en, id, root);
 	buf_puts(&o, "lowerdir=../init");
 	for (size_t i = l->n; i-- > 0;)
 		buf_printf(&o, ":%s/diff", l->dirs[i]);
@@ -118,7 +118,8 @@ static int mount_root(struct engine *en, const char *id, const struct engine_lay
 	buf_puts(&o, ",redirect_dir=off,metacopy=off"); /* the upper directory alone says what the container changed: for commit and diff */
 	if (o.bad)
 		return err_nomem(e);
-	struct mounting m = {.cwd = cwd, .options = o.data, .target = merged};
+	try(mkdir_p(root, 0700, e));
+	struct mounting m = {.cwd = cwd, .options = o.data, .target = root};
 	int r = pthread_create(&t, NULL, mount_main, &m);
 	if (r)
 		return err_errno(e, -r, "start a thread");
@@ -128,8 +129,8 @@ static int mount_root(struct engine *en, const char *id, const struct engine_lay
 
 static bool is_mounted(const struct engine *en, const char *id)
 {
-	char merged[PATH_SIZE];
-	return path_is_mounted(path_container(en, id, "merged", merged));
+	char root[PATH_SIZE];
+	return path_is_mounted(path_root(en, id, root));
 }
 
 int rootfs_mount(struct engine *en, const char *id, const struct engine_layers *l, struct err *e)
@@ -179,9 +180,11 @@ void root_release(struct engine *en, const char *id)
 
 int rootfs_umount_now(struct engine *en, const char *id, struct err *e)
 {
-	char merged[PATH_SIZE];
-	path_container(en, id, "merged", merged);
-	while (umount2(merged, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
+	char root[PATH_SIZE];
+	path_root(en, id, root);
+	while (umount2(root, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
 		;
-	return errno == EINVAL || errno == ENOENT ? 0 : err_errno(e, -errno, "unmount %s", merged);
+	if (errno != EINVAL && errno != ENOENT)
+		return err_errno(e, -errno, "unmount %s", root);
+	return rmdir(root) < 0 && errno != ENOENT ? err_errno(e, -errno, "remove %s", root) : 0;
 }

@@ -6,7 +6,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/spawn.h"
-#include "engine/engine_int.h"
+#include "engine/room.h"
 
 #define RUNTIME_LIMIT_MS 60000
 #define PROBE_LIMIT_MS   10000
@@ -67,7 +67,12 @@ static int probe(struct engine *en, const char *path, struct err *e)
 	try(mkdir_p(file, 0700, e));
 	snprintf(file, sizeof(file), "%s/config.json", bundle);
 	try(write_file(file, config, strlen(config), 0600, e));
-	const char *argv[] = {path, "--root", en->root_rt, "run", "--bundle", bundle, id, NULL};
+	const char *argv[ROOM_WORDS + 8] = {NULL}, *const command[] = {path, "--root", en->root_rt, "run", "--bundle", bundle, id};
+	OWN(arena_free) struct arena a = {0};
+	size_t words = room_words(en, (const char *[]){NULL}, &a, argv);
+	if (a.bad)
+		return err_nomem(e);
+	memcpy(argv + words, command, sizeof(command));
 	int r = run(argv, PROBE_LIMIT_MS, NULL, &text, &status, e);
 	struct err gone = {0};
 	if (remove_tree(bundle, &gone) < 0)

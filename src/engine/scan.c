@@ -67,6 +67,11 @@ static void mark_bundle(struct engine_found *f)
 	f->has_bundle = true;
 }
 
+static void mark_mount(struct engine_found *f)
+{
+	f->has_mount = true; /* or what is left of one */
+}
+
 static void mark_exit(struct engine_found *f)
 {
 	f->exited = true;
@@ -89,13 +94,10 @@ static bool is_monitor_of(int64_t pid, const char *id)
 
 static void look(const struct engine *en, struct engine_found *f)
 {
-	char bundle[PATH_SIZE], path[PATH_SIZE + 16], merged[PATH_SIZE];
+	char bundle[PATH_SIZE], path[PATH_SIZE + 16];
 	struct stat st;
-	struct statx sx;
 	path_bundle(en, f->id, bundle);
 	f->has_bundle |= access(bundle, F_OK) == 0;
-	path_container(en, f->id, "merged", merged);
-	f->has_mount = statx(AT_FDCWD, merged, AT_SYMLINK_NOFOLLOW, STATX_TYPE, &sx) == 0 && (sx.stx_attributes & STATX_ATTR_MOUNT_ROOT);
 	if (f->exited && stat(path_exit(en, f->id, path), &st) == 0) {
 		f->exit_code = (int)number_in(path);
 		f->exit_time = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
@@ -113,6 +115,7 @@ static int scan_dirs(const struct engine *en, struct list *l, struct err *e)
 	snprintf(dir, sizeof(dir), "%s/containers", en->conf.data_root);
 	try(each_entry(dir, l, mark_dir, e));
 	try(each_entry(en->root_rt, l, mark_bundle, e));
+	try(each_entry(en->root_m, l, mark_mount, e));
 	return each_entry(en->root_exit, l, mark_exit, e);
 }
 

@@ -254,7 +254,7 @@ int engine_volumes_fill(struct engine *en, const struct container_spec *s, const
 	if (!any)
 		return 0;
 	try(rootfs_mount(en, id, l, e));
-	path_container(en, id, "merged", root);
+	path_root(en, id, root);
 	for (size_t i = 0; r >= 0 && i < s->mount_points.n; i++)
 		if (is_filled(&m[i]))
 			r = fill_one(en, &m[i], root, e);

@@ -46,7 +46,7 @@ def leftovers(daemon):
     """What must not be there once no container is left."""
     out = [l for l in shell("ip -br link").split() if l.startswith("veth")]
     out += [l for l in shell("mount").splitlines() if str(daemon.dir) in l and ("overlay" in l or "nsfs" in l)]
-    for sub in ("e/netns", "e/c", "e/exit", "e/runtime", "d/containers"):
+    for sub in ("e/netns", "e/root", "e/c", "e/exit", "e/runtime", "d/containers"):
         out += [f"{sub}/{n}" for n in os.listdir(daemon.dir / sub)]
     return out
 

@@ -52,7 +52,7 @@ def test_contents(package):
         assert d in depends
     rows = [line.split(None, 5) for line in sh(f"dpkg-deb -c {package}").stdout.splitlines()]
     names = {r[5].lstrip("."): r[0] for r in rows}
-    for f in ("/usr/sbin/pontoond", "/usr/bin/pontoon", "/usr/bin/pontoon-relay", "/usr/bin/pontoon-image"):
+    for f in ("/usr/sbin/pontoond", "/usr/bin/pontoon", "/usr/bin/pontoon-relay", "/usr/bin/pontoon-image", "/usr/bin/pontoon-runtime"):
         assert names[f] == "-rwxr-xr-x"
     for f in ("/usr/lib/systemd/system/pontoon.service", "/usr/lib/systemd/system/pontoon.socket", "/usr/lib/sysusers.d/pontoon.conf", "/usr/lib/tmpfiles.d/pontoon.conf",
               "/usr/share/bash-completion/completions/pontoon", "/usr/share/man/man8/pontoond.8.gz", "/usr/share/doc/pontoon/copyright", "/usr/share/doc/pontoon/changelog.Debian.gz"):
