@@ -21,17 +21,12 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define __SANITIZE_ADDRESS__ 1
-#endif
-#endif
-#ifdef __SANITIZE_ADDRESS__
-#include <sanitizer/asan_interface.h>
-#endif
-
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/sanitized.h"
+#if SANITIZED
+#include <sanitizer/asan_interface.h>
+#endif
 
 #define CHILD_STACK  (64u << 10)
 #define SPAWN_FDS    32
@@ -90,7 +85,7 @@ static bool is_own(pid_t pid)
 /* The child's frames are never left, so their poison would stay behind for whoever gets this memory next. */
 static void free_stack(void *stack)
 {
-#ifdef __SANITIZE_ADDRESS__
+#if SANITIZED
 	__asan_unpoison_memory_region(stack, CHILD_STACK);
 #endif
 	munmap(stack, CHILD_STACK);

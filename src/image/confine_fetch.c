@@ -33,17 +33,7 @@
 #include "base/fd.h"
 #include "base/limits.h"
 #include "base/paths.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
+#include "base/sanitized.h"
 
 #define FILE_MAX_BYTES (4u << 20)
 #define SYSTEM_CA      "/etc/ssl/certs/ca-certificates.crt"

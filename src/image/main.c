@@ -9,6 +9,7 @@
 #include "base/fd.h"
 #include "base/map.h"
 #include "base/ref.h"
+#include "base/sanitized.h"
 #include "image/commit.h"
 #include "image/confine.h"
 #include "image/copy.h"
@@ -447,7 +448,7 @@ int main(int argc, char **argv)
 	return r < 0;
 }
 
-#if defined(__SANITIZE_ADDRESS__) || (defined(__clang__) && defined(__has_feature))
+#if SANITIZED
 /* The leak check at exit starts a tracing process, which the confinement does not let it; leaks are looked for in the
  * unit tests. */
 const char *__asan_default_options(void);

@@ -3,52 +3,17 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/due.h"
 #include "base/log.h"
 #include "kernel/announce.h"
 #include "net/driver.h"
 
 struct announcing {
-	struct announcing *next;
+	struct due due;
 	char container[ID_TEXT], network[ID_TEXT], endpoint[ID_TEXT];
 	int left;
-	int64_t pause, when; /* ns; monotonic */
+	int64_t pause; /* ns */
 };
-
-struct announcements {
-	pthread_mutex_t lock;
-	pthread_cond_t cond;
-	struct announcing *first; /* soonest first */
-	bool stop;
-	pthread_t thread;
-};
-
-/* With the lock held. */
-static void insert(struct announcements *q, struct announcing *x)
-{
-	struct announcing **p = &q->first;
-	while (*p && (*p)->when <= x->when)
-		p = &(*p)->next;
-	x->next = *p;
-	*p = x;
-}
-
-/* Sleeps until the first is due; NULL: the end. With the lock held. */
-static struct announcing *next_due(struct announcements *q)
-{
-	while (!q->stop) {
-		struct announcing *x = q->first;
-		if (!x) {
-			pthread_cond_wait(&q->cond, &q->lock);
-		} else if (x->when <= clock_mono_ns()) {
-			q->first = x->next;
-			return x;
-		} else {
-			struct timespec ts = {.tv_sec = x->when / 1000000000, .tv_nsec = x->when % 1000000000};
-			pthread_cond_timedwait(&q->cond, &q->lock, &ts);
-		}
-	}
-	return NULL;
-}
 
 /* False: nothing is to be announced any more. */
 static bool announce_now(struct core *c, const struct announcing *x)
@@ -76,74 +41,25 @@ static bool announce_now(struct core *c, const struct announcing *x)
 	return r >= 0;
 }
 
-static void *run(void *arg)
+static bool act(void *arg, struct due *d)
 {
-	struct core *c = arg;
-	struct announcements *q = c->announcements;
-	struct announcing *x;
-	pthread_mutex_lock(&q->lock);
-	while ((x = next_due(q))) {
-		pthread_mutex_unlock(&q->lock);
-		bool again = announce_now(c, x) && --x->left > 0;
-		pthread_mutex_lock(&q->lock);
-		if (again) {
-			x->when += x->pause;
-			insert(q, x);
-		} else {
-			free(x);
-		}
-	}
-	pthread_mutex_unlock(&q->lock);
-	return NULL;
-}
-
-static void announcements_free(struct announcements *q)
-{
-	while (q->first) {
-		struct announcing *x = q->first;
-		q->first = x->next;
-		free(x);
-	}
-	pthread_cond_destroy(&q->cond);
-	pthread_mutex_destroy(&q->lock);
-	free(q);
+	struct announcing *x = (struct announcing *)d;
+	x->due.when += x->pause;
+	return announce_now(arg, x) && --x->left > 0;
 }
 
 int announce_open(struct core *c, struct err *e)
 {
-	struct announcements *q = calloc(1, sizeof(*q));
-	if (!q)
-		return err_nomem(e);
-	pthread_condattr_t attr;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_mutex_init(&q->lock, NULL);
-	pthread_cond_init(&q->cond, &attr);
-	pthread_condattr_destroy(&attr);
-	c->announcements = q;
-	int r = pthread_create(&q->thread, NULL, run, c);
-	if (r == 0)
-		return 0;
-	announcements_free(q);
-	c->announcements = NULL;
-	return err_errno(e, -r, "start the thread of the announcements");
+	return due_open("the announcements", act, c, &c->announcements, e);
 }
 
 void announce_close(struct core *c)
 {
-	struct announcements *q = c->announcements;
-	if (!q)
-		return;
-	pthread_mutex_lock(&q->lock);
-	q->stop = true;
-	pthread_cond_signal(&q->cond);
-	pthread_mutex_unlock(&q->lock);
-	pthread_join(q->thread, NULL);
-	announcements_free(q);
+	due_free(c->announcements);
 	c->announcements = NULL;
 }
 
-static void put(struct announcements *q, const struct endpoint *ep, int count, int pause_ms)
+static void put(struct due_queue *q, const struct endpoint *ep, int count, int pause_ms)
 {
 	struct announcing *x = calloc(1, sizeof(*x));
 	if (!x)
@@ -153,11 +69,8 @@ static void put(struct announcements *q, const struct endpoint *ep, int count, i
 	STR_COPY(x->endpoint, ep->id);
 	x->left = count;
 	x->pause = pause_ms * INT64_C(1000000);
-	x->when = clock_mono_ns() + x->pause;
-	pthread_mutex_lock(&q->lock);
-	insert(q, x);
-	pthread_cond_signal(&q->cond);
-	pthread_mutex_unlock(&q->lock);
+	x->due.when = clock_mono_ns() + x->pause;
+	due_put(q, &x->due);
 }
 
 void announce_note(struct core *c, const struct world *fork, const struct change *ch, size_t n)

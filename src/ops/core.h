@@ -68,9 +68,9 @@ struct core {
 	struct life *lives;
 	struct waiter *waiters;
 	struct exit_queue *exits;
-	struct restarts *restarts;
+	struct due_queue *restarts;
 	struct health_checks *health;
-	struct announcements *announcements;
+	struct due_queue *announcements;
 	struct heal *heal;
 	struct resolvers *resolvers;
 	_Atomic bool ending; /* an orderly end has begun: what is stopped now, the user has not stopped */

@@ -11,41 +11,15 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/due.h"
 #include "base/log.h"
 #include "model/restart.h"
 #include "ops/container.h"
 
-struct due {
-	struct due *next;
+struct restart {
+	struct due due;
 	char id[ID_TEXT];
-	int64_t when; /* monotonic */
 };
-
-struct restarts {
-	pthread_mutex_t lock;
-	pthread_cond_t cond;
-	struct due *first; /* soonest first */
-	bool stop;
-	pthread_t thread;
-};
-
-/* Sleeps until the first is due; NULL: the end. Called with the lock held. */
-static struct due *next_due(struct restarts *q)
-{
-	while (!q->stop) {
-		struct due *d = q->first;
-		if (!d) {
-			pthread_cond_wait(&q->cond, &q->lock);
-		} else if (d->when <= clock_mono_ns()) {
-			q->first = d->next;
-			return d;
-		} else {
-			struct timespec ts = {.tv_sec = d->when / 1000000000, .tv_nsec = d->when % 1000000000};
-			pthread_cond_timedwait(&q->cond, &q->lock, &ts);
-		}
-	}
-	return NULL;
-}
 
 static bool is_restarting(struct core *c, const char *id)
 {
@@ -67,90 +41,38 @@ static void start_again(struct core *c, const char *id)
 	life_unlock(c, id);
 }
 
-static void *run(void *arg)
+static bool act(void *arg, struct due *d)
 {
-	struct core *c = arg;
-	struct restarts *q = c->restarts;
-	struct due *d;
-	pthread_mutex_lock(&q->lock);
-	while ((d = next_due(q))) {
-		pthread_mutex_unlock(&q->lock);
-		start_again(c, d->id);
-		free(d);
-		pthread_mutex_lock(&q->lock);
-	}
-	pthread_mutex_unlock(&q->lock);
-	return NULL;
+	start_again(arg, ((struct restart *)d)->id);
+	return false;
 }
 
 int restarts_open(struct core *c, struct err *e)
 {
-	struct restarts *q = calloc(1, sizeof(*q));
-	if (!q)
-		return err_nomem(e);
-	pthread_condattr_t attr;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_mutex_init(&q->lock, NULL);
-	pthread_cond_init(&q->cond, &attr);
-	pthread_condattr_destroy(&attr);
-	c->restarts = q;
-	int r = pthread_create(&q->thread, NULL, run, c);
-	if (r == 0)
-		return 0;
-	pthread_cond_destroy(&q->cond);
-	pthread_mutex_destroy(&q->lock);
-	free(q);
-	c->restarts = NULL;
-	return err_errno(e, -r, "start the thread of the restart policies");
+	return due_open("the restart policies", act, c, &c->restarts, e);
 }
 
 void restarts_stop(struct core *c)
 {
-	struct restarts *q = c->restarts;
-	if (!q || q->stop)
-		return;
-	pthread_mutex_lock(&q->lock);
-	q->stop = true;
-	pthread_cond_broadcast(&q->cond);
-	pthread_mutex_unlock(&q->lock);
-	pthread_join(q->thread, NULL);
+	due_stop(c->restarts);
 }
 
 void restarts_free(struct core *c)
 {
-	struct restarts *q = c->restarts;
-	if (!q)
-		return;
-	while (q->first) {
-		struct due *d = q->first;
-		q->first = d->next;
-		free(d);
-	}
-	pthread_cond_destroy(&q->cond);
-	pthread_mutex_destroy(&q->lock);
-	free(q);
+	due_free(c->restarts);
 	c->restarts = NULL;
 }
 
 void restarts_put(struct core *c, const char *id, int64_t wait)
 {
-	struct restarts *q = c->restarts;
-	struct due *d = q ? calloc(1, sizeof(*d)) : NULL;
-	if (!d) {
-		log_error("the restart of %.12s waits for the next start of the daemon: %s", id, q ? "out of memory" : "the daemon ends");
+	struct restart *x = c->restarts ? calloc(1, sizeof(*x)) : NULL;
+	if (!x) {
+		log_error("the restart of %.12s waits for the next start of the daemon: %s", id, c->restarts ? "out of memory" : "the daemon ends");
 		return;
 	}
-	STR_COPY(d->id, id);
-	d->when = clock_mono_ns() + wait;
-	pthread_mutex_lock(&q->lock);
-	struct due **p = &q->first;
-	while (*p && (*p)->when <= d->when)
-		p = &(*p)->next;
-	d->next = *p;
-	*p = d;
-	pthread_cond_signal(&q->cond);
-	pthread_mutex_unlock(&q->lock);
+	STR_COPY(x->id, id);
+	x->due.when = clock_mono_ns() + wait;
+	due_put(c->restarts, &x->due);
 }
 
 /* Its state becomes `state`, in a transaction. */

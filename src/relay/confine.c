@@ -24,18 +24,8 @@
 #include <time.h>
 
 #include "base/own.h"
+#include "base/sanitized.h"
 #include "relay/sctp.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
 
 #define DESCRIPTORS 65536
 

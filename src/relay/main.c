@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "base/log.h"
+#include "base/sanitized.h"
 #include "relay/confine.h"
 #include "relay/relay.h"
 
@@ -64,7 +65,7 @@ static int serve(uid_t uid, gid_t gid, struct err *e)
 	return result;
 }
 
-#if defined(__SANITIZE_ADDRESS__) || (defined(__clang__) && defined(__has_feature))
+#if SANITIZED
 /* As in pontoon-image: the leak check at exit starts a tracing process, which the confinement does not let it; it would wait for that forever. */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)

@@ -5,12 +5,9 @@
 #include <sys/resource.h>
 #include <sys/un.h>
 
+#include "base/sanitized.h"
+
 #define MANY 1000
-#ifdef __SANITIZE_ADDRESS__
-#define SANITIZED 1 /* freed memory is kept for a while */
-#else
-#define SANITIZED 0
-#endif
 
 static struct relay *up(void)
 {
