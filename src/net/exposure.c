@@ -64,9 +64,39 @@ static const char *rule_text(const struct kobj *o, struct arena *a)
 	return arena_printf(a, "nft inet pontoon %s: %s%s%s", o->elem.set, o->elem.key, str_empty(o->elem.value) ? "" : " : ", o->elem.value);
 }
 
+/* Who reaches the container itself, beside the host's port; "". */
+static const char *direct_text(const struct netconf *c, const struct network *n, const struct port *p, struct arena *a)
+{
+	enum fw_family f = p->ip.family == AF_INET6 ? FW_V6 : FW_V4;
+	enum gw_mode mode = f == FW_V6 ? n->gw_mode6 : n->gw_mode4;
+	const char *trusted = kvs_get(&n->options, NETWORK_TRUSTED);
+	char ip[IP_TEXT];
+	ip_format(&p->ip, ip);
+	if (!fw_has_family(c, n, f) || mode == GW_NAT_UNPROTECTED || (port_is_nat(p) && fw_opens_directly(c, n, f)))
+		return arena_printf(a, "; at %s, whoever has a route to it", ip);
+	return port_is_nat(p) && !str_empty(trusted) ? arena_printf(a, "; at %s, who comes in at %s", ip, trusted) : "";
+}
+
+/* Without a rule: the host's socket, or nothing. */
+static void tell_unruled(const struct netconf *c, const struct port *p, struct exposure *x)
+{
+	if (!p->host_port) {
+		x->decider = "no rule: the daemon does not filter here";
+	} else if (!c->userland_proxy) {
+		/* published while there was a proxy: the port is kept, and closed */
+		x->from = "nobody";
+		x->decider = "no rule leads there, and the proxy is off (--userland-proxy)";
+	} else {
+		if (p->scope == SCOPE_ANY && !ip_is_loopback(&p->host_ip))
+			x->from = "whom the host's own INPUT rules let pass";
+		x->decider = "the host's filter INPUT, then the listener of pontoon-relay";
+	}
+}
+
 static int tell(const struct world *w, const struct netconf *c, const struct port *p, struct arena *a, struct exposure *x, struct err *e)
 {
 	struct kstate rules = {.mem = a};
+	const struct network *n = world_network(w, p->network);
 	const struct kobj *best = NULL;
 	try(fw_want_port(w, c, p, &rules, e));
 	for (size_t i = 0; i < rules.n; i++)
@@ -76,14 +106,10 @@ static int tell(const struct world *w, const struct netconf *c, const struct por
 	if (best)
 		x->decider = arena_printf(a, "%s%s%s", weight(best) == 3 ? "" : c->nftables ? "nft inet pontoon user, then " : "DOCKER-USER, then ", rule_text(best, a),
 			p->count > 1 && p->count <= LIMIT_PORT_RUN ? " (and so on)" : "");
-	else if (!c->userland_proxy) {
-		/* published while there was a proxy: the port is kept, and closed */
-		x->from = "nobody";
-		x->decider = "no rule leads there, and the proxy is off (--userland-proxy)";
-	} else if (p->scope == SCOPE_HOST_FIREWALL)
-		x->decider = "the host's filter INPUT, then the listener of pontoon-relay";
 	else
-		x->decider = "the listener of pontoon-relay";
+		tell_unruled(c, p, x);
+	if (n && p->host_port)
+		x->from = arena_printf(a, "%s%s", x->from, direct_text(c, n, p, a));
 	return a->bad ? err_nomem(e) : 0;
 }
 

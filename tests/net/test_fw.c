@@ -94,6 +94,16 @@ TEST(options_of_the_daemon)
 	s = fw_want(w, &c, &a);
 	for (size_t i = 0; i < s.n; i++)
 		CHECK(s.v[i].kind != K_RULE || !strstr(s.v[i].rule.text, "MASQUERADE"));
+	c.no_raw = true;
+	s = fw_want(w, &c, &a);
+	for (size_t i = 0; i < s.n; i++)
+		CHECK(s.v[i].kind != K_RULE || s.v[i].rule.table != FW_RAW);
+	c.no_raw = false;
+	c.direct_routing = true;
+	struct kstate direct = fw_want(w, &c, &a);
+	REQUIRE(direct.n == s.n);
+	for (size_t i = 0; i < s.n; i++)
+		CHECK(kobj_cmp_key(&s.v[i], &direct.v[i]) == 0);
 	arena_free(&a);
 	world_free(w);
 }
