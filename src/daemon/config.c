@@ -394,7 +394,7 @@ static void digest_network(struct config_daemon *c)
 	struct netconf *n = &c->core.net;
 	n->data_root = c->core.data_root;
 	n->exec_root = c->core.exec_root;
-	n->bridge = "docker0";
+	n->bridge = DEFAULT_BRIDGE;
 	n->bridge_none = streq(c->bridge, "none");
 	if (!str_empty(c->bridge) && !n->bridge_none) {
 		if (!device_name_ok(c->bridge))

@@ -108,6 +108,7 @@ struct look {
 	struct kstate *out;
 	struct map dns;   /* sandboxes that want a name server */
 	struct map addrs; /* addr_key() of the addresses that are wanted */
+	struct map bridges; /* those that are wanted: a user's own has no mark */
 	struct table host;
 	struct sandbox {
 		const char *id; /* container id, or the name of the file when no container is known for it */
@@ -197,7 +198,7 @@ static int look_host(struct look *l, struct err *e)
 	for (size_t i = 0; i < l->host.n; i++) {
 		const struct rtnl_link *link = &l->host.links[i];
 		bool claimed = is_claimed(l->k, link), marked = has_alias(link) || claimed;
-		if (streq(link->kind, "bridge") && (marked || streq(link->name, l->k->conf->bridge)))
+		if (streq(link->kind, "bridge") && (marked || map_gets(&l->bridges, link->name)))
 			try(add_bridge(l, link, e));
 		if (streq(link->kind, "veth") && marked && (claimed || strchr(link->alias, '/')))
 			try(add_veth(l, link, e));
@@ -342,6 +343,7 @@ static void own_look(struct look *l)
 {
 	map_free(&l->dns);
 	map_free(&l->addrs);
+	map_free(&l->bridges);
 }
 
 /* A built-in chain that iptables has not made yet accepts. */
@@ -375,7 +377,8 @@ int observe_parts(struct real *k, unsigned parts, struct arena *a, const struct 
 	for (size_t i = 0; i < want->n; i++) {
 		struct kobj *o = &want->v[i];
 		const char *key = o->kind == K_ADDR ? addr_key(a, o->ns, o->addr.link, &o->addr.addr) : o->ns;
-		if ((o->kind == K_DNS && map_puts(&l.dns, key, o) < 0) || (o->kind == K_ADDR && (!key || map_puts(&l.addrs, key, o) < 0)))
+		if ((o->kind == K_DNS && map_puts(&l.dns, key, o) < 0) || (o->kind == K_ADDR && (!key || map_puts(&l.addrs, key, o) < 0)) ||
+			(o->kind == K_BRIDGE && map_puts(&l.bridges, o->bridge.name, o) < 0))
 			return err_nomem(e);
 	}
 	if (parts & KERNEL_REST)

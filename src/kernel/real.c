@@ -161,7 +161,7 @@ static int bridge_add(struct real *k, const struct kobj *o, struct err *e)
 	/* An MTU that is given at creation is only a first value, which ports change (br_mtu_auto_adjust); one that is set stays. */
 	int r = call(&k->nl, rtnl_bridge_add(buf, o->bridge.name, &mac, 0, o->bridge.filter), e);
 	if (r == -EEXIST)
-		return err_as(e, ERR_CONFLICT, "the interface %s exists and is not Pontoon's: remove it (ip link del %s) or choose another name with --bridge", o->bridge.name, o->bridge.name);
+		return err_as(e, ERR_CONFLICT, "the interface %s exists and is not Pontoon's: remove it (ip link del %s), or give a bridge of your own with --bridge", o->bridge.name, o->bridge.name);
 	if (r < 0)
 		return r;
 	int index = real_index(o->bridge.name, e);
@@ -197,6 +197,8 @@ static int veth_add(struct real *k, const struct kobj *o, struct err *e)
 		try(remove_dying(k, o, e));
 		r = call(&k->nl, rtnl_veth_add(buf, o->veth.name, master, o->veth.mtu, o->veth.inner, ns, &o->veth.mac), e);
 	}
+	if (r == -EXFULL)
+		return err_as(e, ERR_UNAVAILABLE, "%s is full: a Linux bridge holds 1,023 ports", o->veth.master);
 	if (r < 0)
 		return r;
 	int index = real_index(o->veth.name, e);
@@ -233,7 +235,7 @@ static int addr_in(struct nl *nl, void *arg, struct err *e)
 	char buf[NL_BUF];
 	int index = real_index(w->o->addr.link, e);
 	if (index < 0)
-		return index;
+		return w->add ? index : 0; /* it went with the link */
 	int r = call(nl, rtnl_addr_change(buf, w->add, index, &w->o->addr.addr, w->o->addr.nodad), e);
 	return !w->add && r == -EADDRNOTAVAIL ? 0 : r;
 }

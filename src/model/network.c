@@ -94,7 +94,7 @@ struct aux_row {
 };
 struct subnet_row {
 	const char *net, *range, *gateway;
-	bool from_pool;
+	bool from_pool, gateway_users;
 	struct json_vec aux;
 };
 struct network_row {
@@ -113,6 +113,7 @@ static const struct json_field subnet_table[] = {{"net", J_STR, offsetof(struct 
 	{"range", J_STR, offsetof(struct subnet_row, range), J_OMIT, NULL, 0},
 	{"gateway", J_STR, offsetof(struct subnet_row, gateway), J_OMIT, NULL, 0},
 	{"from_pool", J_BOOL, offsetof(struct subnet_row, from_pool), J_OMIT, NULL, 0},
+	{"gateway_users", J_BOOL, offsetof(struct subnet_row, gateway_users), J_OMIT, NULL, 0},
 	{"aux", J_OBJV, offsetof(struct subnet_row, aux), J_OMIT, aux_table, sizeof(struct aux_row)}, J_END};
 static const struct json_field network_table[] = {{"default", J_BOOL, R(is_default), J_OMIT, NULL, 0},
 	{"predefined", J_BOOL, R(predefined), J_OMIT, NULL, 0},
@@ -150,6 +151,7 @@ static struct subnet_row row_of_subnet(struct arena *a, const struct subnet *s)
 	r.range = s->has_range ? prefix_dup(a, &s->range) : NULL;
 	r.gateway = ip_dup(a, &s->gateway);
 	r.from_pool = s->from_pool;
+	r.gateway_users = s->gateway_users;
 	struct aux_row *aux = arena_new(a, struct aux_row, s->naux + 1);
 	for (size_t i = 0; aux && i < s->naux; i++)
 		aux[i] = (struct aux_row){.name = s->aux[i].name, .ip = ip_dup(a, &s->aux[i].ip)};
@@ -200,6 +202,7 @@ static int subnet_of_row(struct arena *a, const struct subnet_row *r, struct sub
 	if (!out->has_range)
 		out->range = out->net;
 	out->from_pool = r->from_pool;
+	out->gateway_users = r->gateway_users;
 	out->naux = r->aux.n;
 	out->aux = arena_new(a, struct aux_address, r->aux.n + 1);
 	for (size_t i = 0; out->aux && i < r->aux.n; i++) {

@@ -22,11 +22,13 @@ struct subnet {
 	struct ip gateway;   /* not set: none (isolated, host, null) */
 	bool from_pool;      /* chosen by us, not the user */
 	bool has_range;
+	bool gateway_users;  /* its address was on the user's device before: not put there, and not taken away, by us */
 	struct aux_address *aux;
 	size_t naux;
 };
 
 #define IFNAME 16
+#define DEFAULT_BRIDGE "docker0" /* ours; another one that --bridge names is the user's */
 #define NETWORK_ANNOUNCEMENTS "com.docker.network.advertise_addr_nmsgs" /* gratuitous ARP and unsolicited NA, 0 to 3 */
 #define NETWORK_PAUSE         "com.docker.network.advertise_addr_ms"    /* between them, 100 to 2000 */
 #define NETWORK_TRUSTED "com.docker.network.bridge.trusted_host_interfaces" /* colon-separated, judged by net/network_make.c */

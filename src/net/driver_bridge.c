@@ -19,7 +19,8 @@
  * must send back what came from it: with br_netfilter such a packet is translated and bridged, not routed.
  *
  * accept_ra is off on bridges: a container must not configure its host. A bridge that the user made keeps its settings:
- * it gets the gateway's address and is set up, and only the address is taken away again. */
+ * it gets the gateway's address, unless it has it already, and is set up, and only the address that we put there is taken
+ * away again. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -104,9 +105,9 @@ static int bridge_want_network(
 	/* Pontoon gives out all addresses of its bridges: to look for duplicates would silence IPv6 for a second after the first container came. */
 	if (n->enable_v6 && !n->user_device)
 		try(add_ctl(out, u, NULL, arena_printf(a, "net/ipv6/conf/%s/accept_dad", n->bridge), "0", e));
-	if (n->gw_mode4 != GW_ISOLATED && !n->inhibit_v4)
+	if (n->gw_mode4 != GW_ISOLATED && !n->inhibit_v4 && !n->v4.gateway_users)
 		try(add_addr(out, u, NULL, n->bridge, &n->v4.gateway, n->v4.net.len, e));
-	if (n->gw_mode6 != GW_ISOLATED)
+	if (n->gw_mode6 != GW_ISOLATED && !n->v6.gateway_users)
 		try(add_addr(out, u, NULL, n->bridge, &n->v6.gateway, n->v6.net.len, e));
 	try(add_up(out, u, n->bridge, n->user_device, e));
 	return fw_want_network(w, c, n, out, e);

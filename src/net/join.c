@@ -72,11 +72,11 @@ static bool refuses_v6(const struct world *w, const struct endpoint *ep)
 	bool off = false;
 	for (size_t i = 0; c && i < ARRAY_LEN(keys); i++) {
 		const char *v = kvs_get(&c->spec->host.sysctls, keys[i]);
-		off |= v && streq(v, "1");
+		off |= v && strtol(v, NULL, 10);
 	}
 	while (wishes && endpoint_next_sysctl(&wishes, "X", &a, &path, &value, NULL) > 0)
 		if (streq(path, "net/ipv6/conf/X/disable_ipv6"))
-			off = streq(value, "1");
+			off = strtol(value, NULL, 10);
 	return off;
 }
 

@@ -537,6 +537,19 @@ static int fill_options(const struct world *w, const struct netconf *c, const st
 	return a->bad ? err_nomem(e) : 0;
 }
 
+static void keep_address(const struct network *n, struct subnet *s, const struct host_addr *v, size_t count)
+{
+	s->gateway_users = false;
+	for (size_t i = 0; n->user_device && ip_is_set(&s->gateway) && i < count; i++)
+		s->gateway_users |= streq(v[i].link, n->bridge) && ip_eq(&v[i].addr.ip, &s->gateway) && v[i].addr.len == s->net.len;
+}
+
+void network_make_keep(struct network *n, const struct host_addr *v, size_t count)
+{
+	keep_address(n, &n->v4, v, count);
+	keep_address(n, &n->v6, v, count);
+}
+
 static int check_device(const struct world *w, const struct netconf *c, const struct network_facts *f, struct network *n, struct err *e)
 {
 	const struct network *other;
@@ -574,7 +587,9 @@ static int fill(const struct world *w, const struct netconf *c, const struct net
 	if (network_make_device(w, c, s))
 		try(check_device(w, c, f, n, e));
 	try(driver_of(n->driver)->check(n, e));
-	return give_addresses(w, c, n, e);
+	try(give_addresses(w, c, n, e));
+	network_make_keep(n, f->addrs, f->naddrs);
+	return 0;
 }
 
 int network_make(const struct world *w, const struct netconf *c, const struct network_spec *s, const struct network_facts *f,

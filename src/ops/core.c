@@ -92,6 +92,7 @@ static int open_all(struct core *c, struct kernel *kernel, struct err *e)
 	ec.on_exec = exec_happened;
 	ec.arg = c;
 	try(engine_new(&ec, &c->engine, e));
+	try(defaults_check(c, e));
 	try(defaults_forwarding(c, e));
 	if (watched)
 		try(heal_open(c, e));

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "net/driver.h"
 #include "net/ipam.h"
+#include "net/network_make.h"
 #include "ops/host.h"
 #include "ops/op.h"
 
@@ -49,49 +50,112 @@ static int bridge_options(struct op *op, struct network *n, struct err *e)
 }
 
 /* An address that the bridge had by other options goes before they are forgotten: after that nothing says that it was ours. */
-static void leave_address(struct op *op, const struct network *n, const struct subnet *was, const struct subnet *is)
+static void leave_address(struct op *op, const char *bridge, const struct network *n, const struct subnet *was, const struct subnet *is)
 {
 	struct err e = {0};
-	struct kobj o = {.kind = K_ADDR, .unit = {UNIT_NETWORK, n->id}, .addr = {.link = n->bridge, .addr = {.ip = was->gateway, .len = was->net.len}}};
+	struct kobj o = {.kind = K_ADDR, .unit = {UNIT_NETWORK, n->id}, .addr = {.link = bridge, .addr = {.ip = was->gateway, .len = was->net.len}}};
 	struct step s = {.op = STEP_DEL, .before = &o};
 	struct plan p = {.v = &s, .n = 1};
-	if (!ip_is_set(&was->gateway) || (ip_eq(&was->gateway, &is->gateway) && was->net.len == is->net.len))
+	if (!ip_is_set(&was->gateway) || was->gateway_users)
 		return;
-	if (kernel_apply(op->core->kernel, &p, &e) < 0 && e.code != -ENODEV)
+	if (streq(bridge, n->bridge) && ip_eq(&was->gateway, &is->gateway) && was->net.len == is->net.len)
+		return;
+	if (kernel_apply(op->core->kernel, &p, &e) < 0)
 		log_warn("the default bridge keeps an address: %s", e.msg);
+}
+
+/* --bridge other than docker0: the user's, which has to be there. */
+static bool is_users(const struct netconf *conf)
+{
+	return !conf->bridge_none && !streq(conf->bridge, DEFAULT_BRIDGE);
+}
+
+int defaults_check(struct core *c, struct err *e)
+{
+	const struct netconf *conf = &c->conf->net;
+	enum link_kind kind;
+	if (!is_users(conf))
+		return 0;
+	try(kernel_link_kind(c->kernel, conf->bridge, &kind, e));
+	return kind == LINK_BRIDGE ? 0 : err_as(e, ERR_INVALID, "bridge device with non default name %s must be created manually", conf->bridge);
+}
+
+/* The first address of the bridge that --fixed-cidr is in, if there is such an option: what --bip says of docker0. */
+static void take_address(const struct host_addr *v, size_t n, const char *bridge, const struct prefix *fixed, uint8_t family, struct prefix *bip)
+{
+	for (size_t i = 0; i < n && !bip->ip.family; i++)
+		if (streq(v[i].link, bridge) && v[i].addr.ip.family == family && !ip_is_linklocal(&v[i].addr.ip) && (!fixed->ip.family || prefix_has(&v[i].addr, &fixed->ip)))
+			*bip = v[i].addr;
+}
+
+/* Subnets and gateways by the options, and by what the user's bridge has. `now`: what there was, NULL: nothing. */
+static int bridge_subnets(struct op *op, const struct network *now, struct network *n, struct err *e)
+{
+	struct netconf *conf = &op->conf;
+	struct host_addr *addrs = NULL;
+	size_t naddrs = 0;
+	if (now && !streq(now->bridge, n->bridge) && (now->user_device || n->user_device))
+		n->v4 = n->v6 = (struct subnet){0}; /* another network's */
+	if (n->user_device) {
+		try(kernel_host_addrs(op->core->kernel, &op->mem, &addrs, &naddrs, e));
+		take_address(addrs, naddrs, n->bridge, &conf->fixed_cidr, AF_INET, &conf->bip);
+		take_address(addrs, naddrs, n->bridge, &conf->fixed_cidr6, AF_INET6, &conf->bip6);
+	}
+	try(ipam_default_bridge(op->next, conf, n, e));
+	network_make_keep(n, addrs, naddrs);
+	/* What we have put there at an earlier start is not the user's for that. */
+	const struct subnet *was[] = {now ? &now->v4 : NULL, now ? &now->v6 : NULL};
+	struct subnet *is[] = {&n->v4, &n->v6};
+	for (size_t i = 0; i < ARRAY_LEN(is); i++)
+		if (was[i] && streq(now->bridge, n->bridge) && ip_eq(&was[i]->gateway, &is[i]->gateway) && ip_is_set(&was[i]->gateway))
+			is[i]->gateway_users &= was[i]->gateway_users;
+	return 0;
+}
+
+static bool is_moved(const struct network *was, const struct network *is)
+{
+	return !streq(was->bridge, is->bridge) || !prefix_eq(&was->v4.net, &is->v4.net) || !prefix_eq(&was->v6.net, &is->v6.net);
+}
+
+static int without_bridge(struct op *op, const struct network *now, struct err *e)
+{
+	char id[ID_TEXT];
+	if (!now)
+		return 0;
+	if (world_joined_in_network(op->next, now->id))
+		return err_as(e, ERR_CONFLICT, "--bridge none: containers still run on the default bridge; stop them first");
+	STR_COPY(id, now->id);
+	return world_del(op->next, NOUN_NETWORK, id, e);
 }
 
 static int ensure_bridge(struct op *op, struct err *e)
 {
 	const struct network *now = world_network_by_name(op->next, "bridge");
-	if (op->conf.bridge_none) {
-		if (!now)
-			return 0;
-		if (world_joined_in_network(op->next, now->id))
-			return err_as(e, ERR_CONFLICT, "--bridge none: containers still run on the default bridge; stop them first");
-		char id[ID_TEXT];
-		STR_COPY(id, now->id);
-		return world_del(op->next, NOUN_NETWORK, id, e);
-	}
+	if (op->conf.bridge_none)
+		return without_bridge(op, now, e);
 	struct network *n = now ? network_copy(now) : predefined(op, "bridge", DRIVER_BRIDGE);
 	if (!n)
 		return err_nomem(e);
+	const struct subnet before4 = n->v4, before6 = n->v6;
 	n->is_default = true;
 	STR_COPY(n->bridge, op->conf.bridge);
+	n->user_device = is_users(&op->conf);
 	n->icc = op->conf.icc;
 	n->masquerade = op->conf.ip_masq;
 	n->mtu = op->conf.mtu;
-	struct subnet before4 = n->v4, before6 = n->v6;
-	int r = ipam_default_bridge(op->next, &op->conf, n, e);
-	bool moved = !prefix_eq(&before4.net, &n->v4.net) || !prefix_eq(&before6.net, &n->v6.net);
-	if (r >= 0 && now && moved && world_joined_in_network(op->next, now->id)) {
-		log_warn("the default bridge keeps its subnets while containers run on it");
+	int r = bridge_subnets(op, now, n, e);
+	if (r >= 0 && now && is_moved(now, n) && world_joined_in_network(op->next, now->id)) {
+		log_warn("the default bridge keeps its device and subnets while containers run on it");
+		STR_COPY(n->bridge, now->bridge);
+		n->user_device = now->user_device;
 		n->v4 = before4;
 		n->v6 = before6;
 		n->enable_v6 = before6.net.ip.family != 0;
 	}
-	leave_address(op, n, &before4, &n->v4);
-	leave_address(op, n, &before6, &n->v6);
+	if (r >= 0 && now) {
+		leave_address(op, now->bridge, n, &before4, &n->v4);
+		leave_address(op, now->bridge, n, &before6, &n->v6);
+	}
 	if (r >= 0)
 		r = bridge_options(op, n, e);
 	if (r >= 0)

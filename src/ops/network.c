@@ -39,6 +39,11 @@ int op_network_create(struct core *c, const struct network_spec *s, char out_id[
 		try(kernel_link_kind(c->kernel, device, &link, e));
 	f.device_exists = link != LINK_NONE;
 	f.device_is_bridge = link == LINK_BRIDGE;
+	if (f.device_is_bridge) {
+		struct host_addr *addrs;
+		try(kernel_host_addrs(c->kernel, &op.mem, &addrs, &f.naddrs, e));
+		f.addrs = addrs;
+	}
 	try(network_make(op.next, &op.conf, s, &f, &n, e));
 	network_event(&op, "create", n);
 	try(world_put(op.next, n, e));

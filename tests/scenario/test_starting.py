@@ -26,6 +26,11 @@ def make(h, name, *subnets, **more):
     return want(h, 201, "POST", "/networks/create", dict({"Name": name, "IPAM": {"Config": list(subnets)}}, **more))["Id"]
 
 
+def route(h, name):
+    """Where a container's default route leads."""
+    return re.search(r"default via (\S+)", h.cli.out("exec", name, "ip", "route")).group(1)
+
+
 def subnet(h, name):
     return want(h, 200, "GET", f"/networks/{name}")["IPAM"]["Config"][0]["Subnet"]
 
@@ -117,6 +122,60 @@ def test_things_in_the_way(host):
         h.cli.out("rm", "-f", "stuck", "works")
 
 
+def test_a_bridge_of_ones_own(host):
+    """--bridge, and a network's bridge that was there before: its address says the subnet, and it stays as it was when it is not used any more, or has gone."""
+    h = host("own-start")
+    h.daemon.stop()
+    h.sh("ip link del docker0; ip link add docker0 type bridge; ip addr add 192.0.2.9/24 dev docker0")  # another program's
+    h.daemon.start(*h.args, "--bridge", "none")
+    assert h.daemon.doctor() == [] and "192.0.2.9" in h.sh("ip addr show docker0")
+    h.sh("ip link del docker0")
+    h.daemon.stop()
+    h.daemon.start(*h.args, "--bridge", "people0", ok=False)
+    assert "bridge device with non default name people0 must be created manually" in h.daemon.log.read_text()
+    h.sh("ip link add people0 address 02:aa:00:00:00:01 type bridge; ip addr add 192.0.2.1/24 dev people0; ip addr add 10.77.0.5/24 dev people0; ip addr add fd00:77::5/64 dev people0 nodad; ip link set people0 up")
+    look = lambda: h.sh("ip -o addr show people0 scope global; ip -o -d link show people0 | grep -oE 'link/ether \\S+|alias.*'; ip -o link show people0 | grep -o 'mtu [0-9]*'")
+    before = look()
+
+    def default():
+        j = want(h, 200, "GET", "/networks/bridge")
+        return [(c["Subnet"], c["Gateway"]) for c in j["IPAM"]["Config"]], j["Options"][B + "name"]
+
+    for args, config in [([], [("192.0.2.0/24", "192.0.2.1")]), (["--fixed-cidr", "10.77.0.128/25", "--ipv6"], [("10.77.0.0/24", "10.77.0.5"), ("fd00:77::/64", "fd00:77::5")])]:
+        restart(h, "--bridge", "people0", *args)
+        assert default() == (config, "people0") and look() == before and "docker0" not in h.sh("ip -o link")
+        h.run("guest")
+        assert h.reaches("guest", config[0][1]) and route(h, "guest") == config[0][1] and h.daemon.doctor() == []
+        h.daemon.kill9()
+        h.start()
+        assert look() == before and h.reaches("guest", config[0][1]) and h.daemon.doctor() == []
+        h.cli.out("rm", "-f", "guest")
+    restart(h)
+    assert default() == ([("172.17.0.0/16", "172.17.0.1")], "docker0") and look() == before and "172.17.0.1/16" in h.sh("ip addr show docker0") and h.daemon.doctor() == []
+    # one without an address gets one, and loses it again
+    h.sh("ip link add bare0 type bridge")
+    for _ in range(2):
+        restart(h, "--bridge", "bare0")
+        assert default() == ([("172.17.0.0/16", "172.17.0.1")], "bare0") and "172.17.0.1/16" in h.sh("ip addr show bare0")
+    restart(h)
+    assert "inet " not in h.sh("ip addr show bare0") and look() == before and h.daemon.doctor() == []
+    # a network on it: with the gateway that it has, and with another
+    for gateway in ("10.77.0.5", "10.77.0.9"):
+        make(h, "people", {"Subnet": "10.77.0.0/24", "Gateway": gateway}, Options={B + "name": "people0"})
+        h.run("guest", "--network", "people")
+        assert h.reaches("guest", "10.77.0.5") and h.reaches("guest", gateway) and h.daemon.doctor() == []
+        h.cli.out("rm", "-f", "guest")
+        want(h, 204, "DELETE", "/networks/people")
+        assert look() == before
+    # it goes from below a network, which can be removed all the same
+    make(h, "people", {"Subnet": "10.78.0.0/24"}, Options={B + "name": "people0"})
+    h.run("guest", "--network", "people")
+    h.sh("ip link del people0")
+    want(h, 204, "DELETE", "/containers/guest?force=1")
+    want(h, 204, "DELETE", "/networks/people")
+    assert h.daemon.doctor() == [] and "people0" not in h.sh("ip -o link")
+
+
 def test_live_restore(host):
     """Names of interfaces, addresses and announcements of containers that outlive the daemon; docker0's subnet stays below them whatever the options say."""
     args = ("--live-restore", "--ipv6", "--fixed-cidr-v6", "fd00:17::/64")
@@ -127,7 +186,7 @@ def test_live_restore(host):
     h.run("peer", "--network", "live")
     six = h.address("named", six=True)
     restart(h, "--live-restore", "--ipv6", "--fixed-cidr-v6", "fe80::/64")
-    assert "the default bridge keeps its subnets while containers run on it" in h.daemon.log.read_text()
+    assert "the default bridge keeps its device and subnets while containers run on it" in h.daemon.log.read_text()
     assert h.address("named", six=True) == six and six in h.cli.out("exec", "named", "ip", "addr", "show", "eth0") and h.cli("exec", "named", "ping", "-6", "-c1", "-W5", "fd00:17::1").rc == 0
     assert "10.69.0.9" in h.cli.out("exec", "named", "ip", "addr", "show", "eth1") and h.reaches("peer", "10.69.0.9") and h.daemon.doctor() == []
     make(h, "more", {"Subnet": "10.70.0.0/24"})
