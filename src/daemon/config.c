@@ -35,7 +35,7 @@ static const struct conf_row rows[] = {
 	{"--allow-direct-routing", NULL, "allow-direct-routing", CONF_BOOL, C(core.net.direct_routing), "false", "containers' own addresses may be reached from outside, on their published ports"},
 	{"--bip", NULL, "bip", CONF_STR, C(bip), "", "address and mask of the default bridge"},
 	{"--bip6", NULL, "bip6", CONF_STR, C(bip6), "", "IPv6 address and mask of the default bridge"},
-	{"--bridge", "-b", "bridge", CONF_STR, C(bridge), "", "attach containers to this bridge; none disables the default bridge"},
+	{"--bridge", "-b", "bridge", CONF_STR, C(bridge), "", "attach containers to this bridge, which is there and has its address; none disables the default bridge"},
 	{"--bridge-accept-fwmark", NULL, "bridge-accept-fwmark", CONF_STR, C(accept_mark), "", "let packets with this mark into networks, mark[/mask]"},
 	{"--cgroup-parent", NULL, "cgroup-parent", CONF_STR, C(core.engine.cgroup_parent), "", "parent cgroup of all containers"},
 	{"--config-file", NULL, NULL, CONF_STR, C(config_file), PONTOON_CONFIG_FILE, "daemon configuration file"},
