@@ -9,7 +9,7 @@
 #define LIMIT_CHILD_OUTPUT    (16u << 20)   /* bytes of a helper program's output kept */
 #define LIMIT_FDS_PER_MESSAGE 64            /* descriptors in one SCM_RIGHTS message (the kernel's own limit is 253) */
 #define LIMIT_BRIDGE_PORTS    1023          /* BR_MAX_PORTS - 1: net/bridge/br_private.h, BR_PORT_BITS 10 */
-#define LIMIT_PORT_RUN        256           /* published ports in a row that get a socket and a rule each; more get one rule together */
+#define LIMIT_PORT_RUN        256           /* published ports in a row that get a socket and a rule each; more get one of both together */
 #define LIMIT_PORT_BINDINGS   64            /* bindings of one port of a container: those that share a number are compared with each other */
 #define LIMIT_PORTS_AT_ONCE   32768         /* ports that one request adds to, or takes from, a container that there is */
 #define LIMIT_PORT_EDIT       20000000      /* comparisons when live ports are changed: ports in the request times ports of the container */

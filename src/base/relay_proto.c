@@ -139,6 +139,7 @@ int relay_proto_encode(const struct relay_msg *m, struct buf *out, struct err *e
 	case RELAY_SANDBOX_GONE:
 	case RELAY_ZONE_GONE:
 	case RELAY_PORT_GONE:
+	case RELAY_STEER:
 		put_str(out, m->id);
 		break;
 	case RELAY_ZONE:
@@ -329,6 +330,7 @@ static void get_body(struct cursor *c, struct relay_msg *m)
 	case RELAY_SANDBOX_GONE:
 	case RELAY_ZONE_GONE:
 	case RELAY_PORT_GONE:
+	case RELAY_STEER:
 		m->id = get_str(c);
 		break;
 	case RELAY_ZONE:

@@ -9,7 +9,7 @@
 
 /* Rises with every change of the encoding. The numbers of the types, and the form of HELLO, READY, SANDBOX, PORT and STOP, are kept forever, so that a newer daemon
  * can take descriptors over from any relay and tell it to go: what is added goes into messages of its own, at the end. */
-#define RELAY_PROTO_VERSION 2
+#define RELAY_PROTO_VERSION 3
 #define RELAY_FDS           60 /* descriptors in one message, the memfd not counted: LIMIT_FDS_PER_MESSAGE less a few */
 
 enum relay_type {
@@ -31,6 +31,7 @@ enum relay_type {
 	RELAY_NEED_TCP,     /* relay */
 	RELAY_SERVE,        /* daemon; after PORT: to whom and how */
 	RELAY_END,          /* daemon: end at once, connections too */
+	RELAY_STEER,        /* both; after PORT; descriptor: what leads a long run of ports to that socket (kernel/steer.h) as long as somebody has it */
 	RELAY_TYPE_N
 };
 
@@ -102,7 +103,7 @@ struct relay_msg {
 	enum relay_type type;
 	union {
 		struct relay_hello hello;
-		const char *id; /* SANDBOX, SANDBOX_GONE, ZONE_GONE, PORT_GONE */
+		const char *id; /* SANDBOX, SANDBOX_GONE, ZONE_GONE, PORT_GONE, STEER */
 		struct relay_zone zone;
 		struct relay_view view;
 		struct relay_port port;

@@ -39,6 +39,8 @@ int relay_sandbox_ports(struct relay *r, const char *id, uint16_t *udp, uint16_t
  * caller's, and its options are set here. -1: the one that is held already (relay_port_holds); else -ENOENT. An id that is known is replaced: then connections that
  * are under way go on, but for those whose client is no longer let in, or all if the target has changed. UNAVAILABLE when no relay can be started. */
 int relay_port(struct relay *r, const struct relay_port *p, int fd, struct err *e);
+/* What leads a long run of ports to that socket (kernel/steer.h): duplicated, and held by the relay too, so that it outlives this process. */
+int relay_steer(struct relay *r, const char *id, int fd, struct err *e);
 /* Its socket and connections go: closed after relay_sync. */
 void relay_port_gone(struct relay *r, const char *id);
 void relay_ports_gone(struct relay *r); /* of all */

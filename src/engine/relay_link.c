@@ -309,6 +309,8 @@ static void take_held(struct relay *r, const struct relay_msg *m, struct relay_f
 		fds->n = 0;
 	} else if (m->type == RELAY_PORT && fds->n == 1 && hold_adopt(r, &m->port, fds->v[0])) {
 		fds->n = 0;
+	} else if (m->type == RELAY_STEER && fds->n == 1 && hold_adopt_steer(r, m->id, fds->v[0])) {
+		fds->n = 0;
 	} else if (m->type == RELAY_ZONE_GONE) {
 		(void)relay_note_of(r, m->id);
 	}

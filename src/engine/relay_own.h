@@ -19,6 +19,7 @@ struct box { /* one sandbox */
 struct hold { /* a port */
 	char id[RELAY_PORT_ID];
 	int fd;
+	int steer; /* what leads a long run of ports to fd; -1 */
 	void *port, *serve; /* encoded; serve NULL: not told since relay_open */
 	size_t port_len, serve_len;
 };
@@ -65,5 +66,6 @@ void link_reap(struct relay *r);
 /* relay_port.c */
 void hold_send(struct relay *r, const struct hold *h, bool socket);
 bool hold_adopt(struct relay *r, const struct relay_port *p, int fd); /* takes fd, if true */
+bool hold_adopt_steer(struct relay *r, const char *id, int fd);       /* takes fd, if true */
 void hold_gone(struct relay *r, const char *id);
 void hold_free(struct hold *h);

@@ -20,6 +20,8 @@ void hold_free(struct hold *h)
 {
 	if (h->fd >= 0)
 		close(h->fd);
+	if (h->steer >= 0)
+		close(h->steer);
 	free(h->port);
 	free(h->serve);
 	free(h);
@@ -39,13 +41,21 @@ static struct hold *hold_new(const char *id)
 		return NULL;
 	}
 	if (h)
-		h->fd = -1;
+		h->fd = h->steer = -1;
 	return h;
+}
+
+static void send_steer(struct relay *r, const struct hold *h)
+{
+	const struct relay_msg m = {.type = RELAY_STEER, .id = h->id};
+	link_send(r, &m, &h->steer, 1);
 }
 
 void hold_send(struct relay *r, const struct hold *h, bool socket)
 {
 	link_send_bytes(r, h->port, h->port_len, &h->fd, socket ? 1 : 0);
+	if (socket && h->steer >= 0)
+		send_steer(r, h);
 	if (h->serve)
 		link_send_bytes(r, h->serve, h->serve_len, NULL, 0);
 }
@@ -58,6 +68,15 @@ bool hold_adopt(struct relay *r, const struct relay_port *p, int fd)
 		return false;
 	h->fd = fd;
 	(void)STEAL(h);
+	return true;
+}
+
+bool hold_adopt_steer(struct relay *r, const char *id, int fd)
+{
+	struct hold *h = map_gets(&r->ports, id);
+	if (!h || h->steer >= 0)
+		return false;
+	h->steer = fd;
 	return true;
 }
 
@@ -116,6 +135,8 @@ static int put_hold(struct relay *r, const struct relay_port *p, int fd, struct 
 	try(relay_keep(&serve, &fresh->serve, &fresh->serve_len, e));
 	if (map_puts(&r->ports, fresh->id, fresh) < 0) /* replacing takes no memory */
 		return err_nomem(e);
+	if (h && fd < 0)
+		fresh->steer = STEAL_FD(h->steer);
 	if (h)
 		hold_free(h);
 	h = STEAL(fresh);
@@ -134,6 +155,21 @@ int relay_port(struct relay *r, const struct relay_port *p, int fd, struct err *
 		struct hold *h = map_dels(&r->ports, p->id);
 		if (h)
 			hold_free(h);
+	}
+	pthread_mutex_unlock(&r->lock);
+	return result;
+}
+
+int relay_steer(struct relay *r, const char *id, int fd, struct err *e)
+{
+	pthread_mutex_lock(&r->lock);
+	struct hold *h = map_gets(&r->ports, id);
+	int copy = h ? relay_duplicate(fd) : -1;
+	int result = !h ? err_set(e, -ENOENT, "the relay does not hold the port %s", id) : copy < 0 ? err_errno(e, -errno, "duplicate what leads a run of ports") : 0;
+	if (result >= 0) {
+		own_fd(&h->steer);
+		h->steer = copy;
+		send_steer(r, h);
 	}
 	pthread_mutex_unlock(&r->lock);
 	return result;

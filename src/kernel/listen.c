@@ -5,8 +5,9 @@
  * earlier life would keep the port for minutes) conflict only once they listen. Until somebody serves it, a filter that
  * drops everything is attached before it is bound, so that no client is accepted that nobody answers.
  *
- * One socket on [::] reserves and serves both families. A long run has no sockets: it is reserved by its row, and
- * listeners of others are looked for in the kernel's own list (sock_diag). */
+ * One socket on [::] reserves and serves both families. A long run is reserved by its row, and listeners of others are
+ * looked for in the kernel's own list (sock_diag). For the proxy it has one socket if it is TCP, at its first port, and
+ * who keeps that has the others led to it (kernel/steer.c). */
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
@@ -127,11 +128,23 @@ static int hunt(struct real *k, const struct kobj *o, struct err *e)
 	return h.found ? failed(k, o, h.found, -EADDRINUSE, e) : 0;
 }
 
+static bool has_socket(const struct real *k, const struct kobj *o)
+{
+	return o->listen.count == 1 || (o->listen.proto == IPPROTO_TCP && k->conf && k->conf->userland_proxy);
+}
+
 int listen_add(struct real *k, const struct kobj *o, struct err *e)
 {
 	const struct kernel_ports *ports = k->ops.ports;
-	if (o->listen.count > 1)
-		return hunt(k, o, e);
+	if (o->listen.count > 1) {
+		int found = hunt(k, o, e);
+		if (found == -EADDRINUSE && ports) { /* as below */
+			ports->settle(ports->arg);
+			found = hunt(k, o, e);
+		}
+		if (found < 0 || !has_socket(k, o))
+			return found;
+	}
 	if (!ports)
 		return err_set(e, -ENOTSUP, "nobody keeps sockets");
 	int r = open_socket(o);
@@ -151,19 +164,19 @@ int listen_add(struct real *k, const struct kobj *o, struct err *e)
 int listen_del(struct real *k, const struct kobj *o, struct err *e)
 {
 	(void)e;
-	if (o->listen.count == 1 && k->ops.ports)
+	if (has_socket(k, o) && k->ops.ports)
 		k->ops.ports->take(k->ops.ports->arg, o);
 	return 0;
 }
 
 int listen_change(struct real *k, const struct kobj *o, struct err *e)
 {
-	if (o->listen.count > 1)
+	if (!has_socket(k, o))
 		return 0;
 	return k->ops.ports ? k->ops.ports->give(k->ops.ports->arg, o, -1, e) : err_set(e, -ENOTSUP, "nobody keeps sockets");
 }
 
 bool listen_there(struct real *k, const struct kobj *o)
 {
-	return o->listen.count > 1 || (k->ops.ports && k->ops.ports->holds(k->ops.ports->arg, o));
+	return !has_socket(k, o) || (k->ops.ports && k->ops.ports->holds(k->ops.ports->arg, o));
 }

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "engine/relay.h"
+#include "kernel/steer.h"
 #include "model/port_edit.h"
 #include "net/join.h"
 #include "ops/container.h"
@@ -60,6 +61,15 @@ static int keep(struct core *c, const char *id, int fd, struct err *e)
 	return 0;
 }
 
+/* A kernel that cannot keeps nobody from publishing: NAT leads from everywhere but this host's loopback, and from IPv6 to IPv4. */
+static void serve_run(struct core *c, const struct kobj *o, const char *id, int fd)
+{
+	struct err e = {0};
+	OWN(own_fd) int link = steer_run(fd, o, &e);
+	if (link < 0 || relay_steer(c->relay, id, link, &e) < 0)
+		log_warn("published ports %u-%u/tcp: the proxy serves the first of them alone: %s", o->listen.port, (unsigned)o->listen.port + o->listen.count - 1, e.msg);
+}
+
 static int serve(struct core *c, const struct kobj *o, const char *id, int fd, struct err *e)
 {
 	struct relay_port p = {.id = id, .proto = o->listen.proto, .target = o->listen.target, .target_port = o->listen.target_port, .limited = o->listen.limited,
@@ -68,7 +78,10 @@ static int serve(struct core *c, const struct kobj *o, const char *id, int fd, s
 	if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(none)) < 0)
 		return err_errno(e, -errno, "open a published port's socket to its clients");
 	c->ports->changed = true;
-	return relay_port(c->relay, &p, fd, e);
+	try(relay_port(c->relay, &p, fd, e));
+	if (fd >= 0 && o->listen.count > 1)
+		serve_run(c, o, id, fd);
+	return 0;
 }
 
 static int give(void *arg, const struct kobj *o, int fd, struct err *e)

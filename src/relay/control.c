@@ -51,8 +51,11 @@ static int tell_held(struct control *c)
 	for (size_t i = 0; (m = map_next(&r->proxy.ports, &i));) {
 		const struct port *p = m->value;
 		struct relay_msg held = {.type = RELAY_PORT, .port = {.id = p->id, .proto = p->proto, .target = address_ip(&p->target), .target_port = ntohs(p->target.v4.sin_port)}};
+		struct relay_msg steered = {.type = RELAY_STEER, .id = p->id};
 		if (p->source.fd >= 0)
 			try(say(c, &held, &p->source.fd, 1));
+		if (p->source.fd >= 0 && p->steer >= 0)
+			try(say(c, &steered, &p->steer, 1));
 	}
 	for (size_t i = 0; (m = map_next(&r->zones.places, &i));) {
 		const struct zone_place *z = m->value;
@@ -78,6 +81,15 @@ static int do_port(struct relay *r, const struct relay_msg *m, struct relay_fds 
 	int fd = fds->n ? fds->v[0] : -1;
 	fds->n = 0;
 	return port_put(r, &m->port, fd, e);
+}
+
+static int do_steer(struct relay *r, const struct relay_msg *m, struct relay_fds *fds, struct err *e)
+{
+	if (fds->n != 1)
+		return err_set(e, -EBADMSG, "a run of ports with %zu descriptors", fds->n);
+	fds->n = 0;
+	port_steer(r, m->id, fds->v[0]);
+	return 0;
 }
 
 static void do_sockets(struct relay *r, const struct relay_msg *m, struct relay_fds *fds)
@@ -132,6 +144,8 @@ static int obey(struct control *c, const struct relay_msg *m, struct relay_fds *
 	}
 	case RELAY_PORT:
 		return do_port(r, m, fds, e);
+	case RELAY_STEER:
+		return do_steer(r, m, fds, e);
 	case RELAY_SERVE:
 		return port_serve(r, &m->port, e);
 	case RELAY_PORT_GONE:

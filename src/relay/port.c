@@ -71,6 +71,8 @@ static void port_close(struct port *p)
 	loop_forget(&p->relay->loop, &p->task);
 	loop_disarm(&p->pause);
 	loop_close_source(&p->relay->loop, &p->source);
+	own_fd(&p->steer);
+	p->steer = -1;
 	sessions_close(p);
 	if (p->is_waiting) {
 		struct port **at = &x->waiting, *before = NULL;
@@ -102,6 +104,7 @@ static struct port *port_new(struct relay *r, const struct relay_port *in)
 	memcpy(p->id, in->id, strlen(in->id) + 1);
 	p->relay = r;
 	p->proto = in->proto;
+	p->steer = -1;
 	p->source = (struct source){-1, port_ready};
 	p->task.run = in->proto == IPPROTO_UDP ? datagram_receive : stream_accept;
 	if (map_puts(&r->proxy.ports, p->id, p) >= 0)
@@ -110,9 +113,24 @@ static struct port *port_new(struct relay *r, const struct relay_port *in)
 	return NULL;
 }
 
-/* Edge-triggered: when a port is full its socket is simply left alone until there is place. */
+void port_steer(struct relay *r, const char *id, int fd)
+{
+	struct port *p = map_gets(&r->proxy.ports, id);
+	int old = p ? p->steer : fd;
+	if (p)
+		p->steer = fd;
+	if (old >= 0)
+		close(old);
+}
+
+/* syscalls: getsockname
+ * Edge-triggered: when a port is full its socket is simply left alone until there is place. */
 static int set_socket(struct port *p, int fd, struct err *e)
 {
+	union address at = {0};
+	socklen_t n = sizeof(at);
+	(void)getsockname(fd, &at.any, &n); /* of a socket that is bound it cannot fail */
+	p->first = ntohs(at.v4.sin_port); /* where IPv6 has it too */
 	loop_close_source(&p->relay->loop, &p->source);
 	p->source.fd = fd;
 	int r = loop_add(&p->relay->loop, &p->source, EPOLLIN | EPOLLET);

@@ -38,6 +38,8 @@ struct port {
 	struct source source;
 	struct task task; /* takes connections or datagrams */
 	uint8_t proto;
+	uint16_t first; /* the socket's own port: of a run, which alone brings connections to others, its first */
+	int steer;      /* what does that is kept open here, so that it outlives the daemon; -1 */
 	bool served; /* else it only holds its socket */
 	bool limited;
 	bool full;   /* as many streams as a port may have: the next that ends goes on */
@@ -58,6 +60,7 @@ void proxy_open(struct relay *r, unsigned descriptors);
 int port_put(struct relay *r, const struct relay_port *p, int fd, struct err *e); /* takes fd, also on error; -1: the one that is there */
 int port_serve(struct relay *r, const struct relay_port *p, struct err *e);
 void port_del(struct relay *r, const char *id);
+void port_steer(struct relay *r, const char *id, int fd); /* takes it */
 void proxy_close(struct relay *r);
 /* Nothing new is taken; calls loop.ended when the last stream is gone, or TIMER_DRAIN is over. */
 void proxy_drain(struct relay *r);

@@ -269,7 +269,9 @@ static int reach_out(struct stream *s)
 {
 	struct port *p = s->port;
 	struct source *to = &s->side[1].source;
-	to->fd = socket(p->target.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, p->proto);
+	union address target = p->target;
+	target.v4.sin_port = htons((uint16_t)(ntohs(target.v4.sin_port) + s->offset)); /* where IPv6 has it too */
+	to->fd = socket(target.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, p->proto);
 	if (to->fd < 0)
 		return -errno;
 	set(to->fd, SOL_SOCKET, SO_KEEPALIVE, 1);
@@ -280,10 +282,19 @@ static int reach_out(struct stream *s)
 	} else {
 		try(sctp_prepare(to->fd));
 	}
-	if (connect(to->fd, &p->target.any, address_len(&p->target)) < 0 && errno != EINPROGRESS)
+	if (connect(to->fd, &target.any, address_len(&target)) < 0 && errno != EINPROGRESS)
 		return -errno;
 	loop_arm(&p->relay->loop, &s->connect, TIMER_CONNECT, too_late);
 	return loop_add(&p->relay->loop, to, EVENTS); /* also when it is connected already: its first event says so */
+}
+
+/* syscalls: getsockname
+ * What leads a run of ports to its one socket changes nothing of a connection: it still has the port that the client asked for. */
+static uint16_t offset_in_run(const struct port *p, int fd)
+{
+	union address at = {0};
+	socklen_t n = sizeof(at);
+	return getsockname(fd, &at.any, &n) < 0 ? 0 : (uint16_t)(ntohs(at.v4.sin_port) - p->first);
 }
 
 static void stream_new(struct port *p, int fd, const union address *client)
@@ -293,7 +304,7 @@ static void stream_new(struct port *p, int fd, const union address *client)
 		reset(fd);
 		return;
 	}
-	*s = (struct stream){.port = p, .next = p->streams, .task = {.run = stream_work}, .client = *client};
+	*s = (struct stream){.port = p, .next = p->streams, .task = {.run = stream_work}, .client = *client, .offset = offset_in_run(p, fd)};
 	s->side[0] = (struct half){.source = {fd, client_ready}, .pipe = {{-1, -1}}};
 	s->side[1] = (struct half){.source = {-1, target_ready}, .pipe = {{-1, -1}}};
 	if (p->streams)

@@ -21,6 +21,7 @@ struct stream {
 	bool connected;
 	struct half side[2]; /* client, target */
 	union address client;
+	uint16_t offset; /* of the port that was asked for, in a run */
 };
 
 #define STREAM_BYTES (1 << 20) /* moved in one direction before others have their turn */

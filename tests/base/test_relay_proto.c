@@ -62,6 +62,7 @@ static size_t messages(struct relay_msg *m, struct relay_host hosts[2])
 	m[n++] = (struct relay_msg){.type = RELAY_NEED_TCP, .need = {.sandbox = "c1", .request = 3, .family = AF_INET, .ip = ip("192.0.2.1"), .port = 53}};
 	m[n++] = serve_msg();
 	m[n++] = (struct relay_msg){.type = RELAY_END};
+	m[n++] = (struct relay_msg){.type = RELAY_STEER, .id = "p1"};
 	return n;
 }
 

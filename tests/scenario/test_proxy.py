@@ -189,3 +189,71 @@ def test_connections_outlive_the_daemon(web, daemon):
         assert alive(s) and alive(six) and tcp(os.getpid(), "::1") == web.gateway
         assert relays() == pids
     assert daemon.doctor() == []
+
+
+class Many:
+    """In a container: listeners that say which one they are."""
+
+    def __init__(self, pid, ports):
+        self.socks = [in_netns(pid, lambda p=p: socket.create_server(("0.0.0.0", p))) for p in ports]
+        for s in self.socks:
+            threading.Thread(target=self.serve, args=(s,), daemon=True).start()
+
+    @staticmethod
+    def serve(s):
+        while True:
+            try:
+                c, _ = s.accept()
+            except OSError:
+                return
+            with c:
+                c.sendall(str(s.getsockname()[1]).encode())
+
+    def close(self):
+        for s in self.socks:
+            s.shutdown(socket.SHUT_RDWR)
+            s.close()
+
+
+def asked(pid, address, port):
+    s = in_netns(pid, lambda: socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET))
+    with s:
+        s.settimeout(10)
+        s.connect((address, port))
+        return int(s.recv(100))
+
+
+def test_every_port_of_a_long_run(any_cli, daemon, six):
+    """Ten thousand ports, one socket: wherever NAT does not reach, the container's port that belongs to the one asked for answers."""
+    with socket.create_server(("127.0.0.1", 25000)):
+        r = any_cli("run", "--rm", "-p", "20000-29999:30000-39999", "alpine", "true")
+        assert r.rc != 0 and "failed to bind host port 0.0.0.0:25000/tcp: address already in use" in r.err, r
+    any_cli.out("run", "-d", "--name", "many", "-p", "20000-29999:30000-39999", "alpine", "sleep", "1h")
+    state = daemon.api("GET", "/containers/many/json")[1]
+    pid, gateway, here = state["State"]["Pid"], state["NetworkSettings"]["Gateway"], os.getpid()
+    many = Many(pid, (30000, 34321, 39999))
+
+    def whole():
+        for at, address in ((here, "127.0.0.1"), (here, "::1"), (here, HOST6), (outside_pid(), HOST6), (outside_pid(), HOST), (pid, gateway)):
+            assert [asked(at, address, p) for p in (20000, 24321, 29999)] == [30000, 34321, 39999], (at, address)
+
+    try:
+        whole()
+        for address, port in (("127.0.0.1", 30000), ("::1", 19999)):
+            with pytest.raises(ConnectionRefusedError):
+                asked(here, address, port)
+        with pytest.raises(ConnectionResetError):  # within the run, but nobody listens in the container
+            asked(here, "127.0.0.1", 20001)
+        os.kill(relays()[0], signal.SIGKILL)
+        whole()
+        daemon.kill9()
+        assert asked(here, "127.0.0.1", 24321) == 34321
+        daemon.start()
+        whole()
+        assert daemon.doctor() == []
+        any_cli.out("rm", "-f", "many")
+        for p in (20000, 24321):
+            with pytest.raises(ConnectionRefusedError):
+                asked(here, "127.0.0.1", p)
+    finally:
+        many.close()
