@@ -78,6 +78,8 @@ struct engine_found {
  * going on in a runtime that nobody waits for. */
 int engine_end_strays(struct engine *en, bool (*known)(void *arg, const char *id), void *arg, struct err *e);
 int engine_scan(struct engine *en, struct arena *a, struct engine_found **out, size_t *n, struct err *e);
+/* Its run has ended and nobody has cleaned up after it: false for an end that is told a second time. */
+bool engine_has_exit(const struct engine *en, const char *id);
 /* Watches a container that an earlier daemon started: its exit will be reported. */
 int engine_adopt(struct engine *en, const struct container *c, struct err *e);
 

@@ -9,7 +9,6 @@
 #include "engine/room.h"
 
 #define RUNTIME_LIMIT_MS 60000
-#define PROBE_LIMIT_MS   10000
 
 /* An absolute path: conmon takes no other. */
 static const char *path_of_runtime(const struct kvs *runtimes, const char *name, char out[static PATH_SIZE])
@@ -73,8 +72,13 @@ static int probe(struct engine *en, const char *path, struct err *e)
 	if (a.bad)
 		return err_nomem(e);
 	memcpy(argv + words, command, sizeof(command));
-	int r = run(argv, PROBE_LIMIT_MS, NULL, &text, &status, e);
+	int r = run(argv, RUNTIME_LIMIT_MS, NULL, &text, &status, e);
 	struct err gone = {0};
+	if (r < 0 || status != 0) { /* what is left of it would be in the way of the next one */
+		const char *drop[] = {path, "--root", en->root_rt, "delete", "--force", id, NULL};
+		int dropped;
+		(void)run(drop, RUNTIME_LIMIT_MS, NULL, NULL, &dropped, NULL);
+	}
 	if (remove_tree(bundle, &gone) < 0)
 		log_debug("%s", gone.msg);
 	if (r < 0)
@@ -91,7 +95,7 @@ static int use(struct engine *en, const struct kvs *runtimes, const char *name, 
 	char path[PATH_SIZE];
 	const char *version[] = {path_of_runtime(runtimes, name, path), "--version", NULL};
 	int status;
-	try(run(version, PROBE_LIMIT_MS, &out, NULL, &status, e));
+	try(run(version, RUNTIME_LIMIT_MS, &out, NULL, &status, e));
 	try(probe(en, path, e));
 	struct runtime *r = calloc(1, sizeof(*r));
 	if (!r)

@@ -194,8 +194,8 @@ int engine_volumes_scan(struct engine *en, struct arena *a, struct volume_found 
 	struct volume_found *v = arena_new(a, struct volume_found, names.n + 1);
 	if (!v)
 		return err_nomem(e);
-	for (size_t i = 0; i < names.n; i++)
-		v[i] = (struct volume_found){names.v[i], access(path_volume(en, names.v[i], "unsettled", mark), F_OK) == 0};
+	for (size_t i = 0; i < names.n; i++) /* the mark comes right after the directory and goes right before it: without data it is as if it were there */
+		v[i] = (struct volume_found){names.v[i], access(path_volume(en, names.v[i], "unsettled", mark), F_OK) == 0 || access(path_volume(en, names.v[i], "_data", mark), F_OK) < 0};
 	*out = v;
 	*n = names.n;
 	return 0;

@@ -4,6 +4,7 @@
  * itself and the processes of exec sessions are watched by pidfd: a pidfd becomes readable when its process ends, whether it is our child
  * or not, and for our own children waitid(P_PIDFD) tells the status and lets the kernel forget the process. Nothing ever waits for "any
  * child", so nobody's status is taken away from base/spawn.c. */
+#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -36,6 +37,23 @@ static void tell_exit(struct engine *en, const char *id)
 	en->conf.on_exit(en->conf.arg, id, atoi(buf_str(&b)), access(oom, F_OK) == 0, (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec);
 }
 
+/* Events were lost: all exit files that are there. Who gets one told twice looks whether it is still there (engine_has_exit). */
+static void tell_all_exits(struct engine *en)
+{
+	OWN(own_dir) DIR *d = opendir(en->root_exit);
+	const struct dirent *x;
+	if (!d)
+		log_error("exits of containers may be recorded at the next start only: open %s: %s", en->root_exit, strerror(errno));
+	while (d && (x = readdir(d)))
+		tell_exit(en, x->d_name);
+}
+
+bool engine_has_exit(const struct engine *en, const char *id)
+{
+	char path[PATH_SIZE];
+	return access(path_exit(en, id, path), F_OK) == 0;
+}
+
 static void read_inotify(struct engine *en)
 {
 	_Alignas(struct inotify_event) char buf[8192];
@@ -43,7 +61,9 @@ static void read_inotify(struct engine *en)
 	while ((n = read(en->inotify, buf, sizeof(buf))) > 0) {
 		for (const char *p = buf; p < buf + n;) {
 			const struct inotify_event *ev = (const struct inotify_event *)p;
-			if (ev->len && ev->name[0] != '.')
+			if (ev->mask & IN_Q_OVERFLOW)
+				tell_all_exits(en);
+			else if (ev->len && ev->name[0] != '.')
 				tell_exit(en, ev->name);
 			p += sizeof(*ev) + ev->len;
 		}
@@ -260,6 +280,7 @@ int watch_pid(struct engine *en, pid_t pid, const char *id, void (*ended)(struct
 static void monitor_ended(struct engine *en, struct watched *w, int status)
 {
 	char path[PATH_SIZE], bundle[PATH_SIZE];
+	struct err e = {0};
 	(void)status;
 	pthread_mutex_lock(&en->lock);
 	/* told by the file, or taken away on purpose, or of a run before this one */
@@ -269,7 +290,8 @@ static void monitor_ended(struct engine *en, struct watched *w, int status)
 		return;
 	log_warn("the monitor of container %.12s was killed: the container is ended", w->id);
 	(void)runtime_delete(en, w->id, true, NULL);
-	en->conf.on_exit(en->conf.arg, w->id, 137, false, clock_real_ns());
+	if (write_file_atomic(path, "137", 3, 0600, false, &e) < 0) /* what conmon would have done; read_inotify tells it */
+		log_error("the end of %.12s is recorded at the next start: %s", w->id, e.msg);
 }
 
 void watch_new_run(struct engine *en, const char *id)

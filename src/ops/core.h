@@ -15,6 +15,7 @@
 #include "engine/engine.h"
 #include "engine/relay.h"
 #include "kernel/kernel.h"
+#include "model/tree.h"
 #include "net/portmap.h"
 #include "store/store.h"
 
@@ -66,7 +67,7 @@ struct core {
 	pthread_mutex_t life_mutex; /* guards the table of life locks and waiters */
 	pthread_cond_t life_cond;
 	struct life *lives;
-	struct waiter *waiters;
+	struct tree waiters; /* by container */
 	struct exit_queue *exits;
 	struct due_queue *restarts;
 	struct health_checks *health;

@@ -135,6 +135,10 @@ void container_exited(struct core *c, const char *id, const struct exit_record *
 		log_error("the exit of %.12s is recorded at the next start: %s", id, e.msg);
 		return;
 	}
+	if (!engine_has_exit(c->engine, id)) { /* told twice: it may run again by now */
+		life_unlock(c, id);
+		return;
+	}
 	int64_t begun = clock_mono_ns();
 	int r = record_exit(c, id, rec, &auto_remove, &again, &e);
 	/* The process has ended, whatever the firewall or the disk say: what fails for a moment (another program holds the lock) is tried again. */

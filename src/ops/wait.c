@@ -6,7 +6,7 @@
 #include <sys/eventfd.h>
 
 struct waiter {
-	struct waiter *next;
+	struct tree_node of_container;
 	char container[ID_TEXT];
 	enum wait_condition cond;
 	int fd;
@@ -31,6 +31,18 @@ int wait_condition_parse(const char *s, enum wait_condition *out, struct err *e)
 		}
 	}
 	return err_as(e, ERR_INVALID, "invalid condition: \"%s\"", s);
+}
+
+static struct waiter *by_container(const struct tree_node *n)
+{
+	return (struct waiter *)(uintptr_t)((const char *)n - offsetof(struct waiter, of_container));
+}
+
+static int cmp_container(const void *probe, const struct tree_node *n)
+{
+	const struct waiter *a = probe, *b = by_container(n);
+	int r = strcmp(a->container, b->container);
+	return r ? r : (a->fd > b->fd) - (a->fd < b->fd);
 }
 
 static void finish(struct waiter *w)
@@ -75,9 +87,11 @@ void wait_note(struct core *c, const struct change *ch, size_t n)
 		if (ch[i].noun != NOUN_CONTAINER)
 			continue;
 		const struct thing *t = ch[i].after ? ch[i].after : ch[i].before;
-		for (struct waiter *w = c->waiters; w; w = w->next)
-			if (streq(w->container, t->key))
-				note_one(w, ch[i].before, ch[i].after);
+		struct waiter first = {.fd = -1}; /* before all of that container */
+		const struct tree_node *node;
+		STR_COPY(first.container, t->key);
+		for (size_t k = tree_rank(&c->waiters, cmp_container, &first); (node = tree_at(&c->waiters, k)) && streq(by_container(node)->container, t->key); k++)
+			note_one(by_container(node), ch[i].before, ch[i].after);
 	}
 	pthread_mutex_unlock(&c->life_mutex);
 }
@@ -104,8 +118,7 @@ int waiter_open(struct core *c, const char *term, enum wait_condition cond, stru
 		}
 		/* Listed before the world may change: no exit can fall in between. */
 		pthread_mutex_lock(&c->life_mutex);
-		w->next = c->waiters;
-		c->waiters = w;
+		tree_add(&c->waiters, cmp_container, w, &w->of_container);
 		pthread_mutex_unlock(&c->life_mutex);
 	}
 	core_read_end(c);
@@ -138,12 +151,7 @@ void waiter_close(struct core *c, struct waiter *w)
 	if (!w)
 		return;
 	pthread_mutex_lock(&c->life_mutex);
-	for (struct waiter **p = &c->waiters; *p; p = &(*p)->next) {
-		if (*p == w) {
-			*p = w->next;
-			break;
-		}
-	}
+	tree_del(&c->waiters, cmp_container, w);
 	pthread_mutex_unlock(&c->life_mutex);
 	close(w->fd);
 	free(w);

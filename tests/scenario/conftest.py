@@ -67,7 +67,7 @@ class Daemon:
             self.proc = subprocess.Popen(self.command(*args), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         wait_until(lambda: self.sock.exists() or self.proc.poll() is not None, 60)
         alive = self.proc.poll() is None
-        assert alive == ok, self.log.read_text()[-2000:]
+        assert alive == ok, (self.proc.returncode, self.log.read_text()[-2000:])
         return self
 
     def kill9(self):

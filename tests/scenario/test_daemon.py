@@ -2,7 +2,9 @@
 import itertools
 import json
 import os
+import pathlib
 import random
+import signal
 import subprocess
 import time
 
@@ -40,6 +42,28 @@ def test_exit_while_no_daemon_ran(any_cli, daemon):
     assert any_cli.out("inspect", "-f", "{{.State.ExitCode}} {{.State.Status}}", "brief") == "6 exited"
     assert any_cli.out("ps", "-a", "--format", "{{.Names}}") == "brief"
     assert daemon.doctor() == []
+
+
+def test_exits_are_found_when_their_events_are_lost(any_cli, daemon):
+    """The kernel keeps a limited number of events for a daemon that does not come to read them."""
+    go, noise = LAB / "lost", daemon.dir / "e/exit"
+    go.mkdir(exist_ok=True)
+    id = any_cli.out("run", "-d", "--name", "lost", "-v", f"{go}:/go", "alpine", "sh", "-c", "while [ ! -e /go/now ]; do sleep 0.05; done; exit 6")
+    daemon.proc.send_signal(signal.SIGSTOP)
+    for i in range(int(pathlib.Path("/proc/sys/fs/inotify/max_queued_events").read_text()) + 1):
+        open(noise / "ab"[i % 2], "w").close()  # two in turn: the same one again would be the same event
+    (go / "now").touch()
+    assert wait_until((noise / id).exists)
+    daemon.proc.send_signal(signal.SIGCONT)
+    assert any_cli.out("wait", "lost") == "6"
+    assert wait_until(lambda: not (noise / id).exists())
+    for name in "ab":
+        (noise / name).unlink()
+    # a monitor that is killed leaves no file: the end of its container is told all the same
+    (go / "now").unlink()
+    any_cli.out("start", "lost")
+    os.kill(int((daemon.dir / f"e/c/{id[:24]}/conmon.pid").read_text()), signal.SIGKILL)
+    assert any_cli.out("wait", "lost") == "137"
 
 
 def leftovers(daemon):
