@@ -34,9 +34,22 @@ static int age_matches(const struct filters *f, const struct world *w, const str
 		}
 		if (streq(f->v[i].key, "until")) {
 			if (time_parse(f->v[i].value, clock_real_ns(), &until) < 0)
-				return err_as(e, ERR_INVALID, "invalid value for until: %.100s", f->v[i].value);
+				return err_as(e, ERR_INVALID, "failed to parse value as time or duration: \"%.100s\"", f->v[i].value);
 			*yes &= img->created < until;
 		}
+	}
+	return 0;
+}
+
+int image_filter_check(const struct filters *f, struct err *e)
+{
+	static const char *const known[] = {"true", "1", "false", "0"};
+	for (size_t i = 0; i < f->n; i++) {
+		bool ok = !streq(f->v[i].key, "dangling");
+		for (size_t k = 0; k < ARRAY_LEN(known); k++)
+			ok |= streq(f->v[i].value, known[k]);
+		if (!ok)
+			return err_as(e, ERR_INVALID, "invalid filter 'dangling=[%.100s]'", f->v[i].value);
 	}
 	return 0;
 }

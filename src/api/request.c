@@ -174,7 +174,7 @@ int request_prune_filters(struct request *rq, const char *const *known, struct k
 		if (!streq(f.v[i].key, "until"))
 			v[labels->n++] = (struct kv){f.v[i].key, f.v[i].value};
 		else if (time_parse(f.v[i].value, clock_real_ns(), until) < 0)
-			return err_as(e, ERR_INVALID, "invalid value for until: %s", f.v[i].value);
+			return err_as(e, ERR_INVALID, "failed to parse value as time or duration: \"%.100s\"", f.v[i].value);
 	}
 	return 0;
 }

@@ -15,6 +15,7 @@ static int list(struct request *rq, struct err *e)
 	struct filters f;
 	const struct image *img;
 	try(request_filters(rq, known, &f, e));
+	try(image_filter_check(&f, e));
 	OWN(own_json) json_t *j = json_array();
 	int r = 0;
 	const struct world *w = core_read(rq->core);

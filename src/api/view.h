@@ -16,6 +16,8 @@ json_t *view_container_row(const struct view *v, const struct world *w, const st
 json_t *view_image(const struct view *v, const struct world *w, const struct image *img, struct arena *a);
 json_t *view_image_row(const struct view *v, const struct world *w, const struct image *img, bool count, struct arena *a); /* count: with the number of its containers */
 /* One that the filters of GET /images/json let through, with the names that they let through; else NULL (image_filter.c). */
+/* INVALID for a value that no image can have. */
+int image_filter_check(const struct filters *f, struct err *e);
 int image_row_filtered(const struct view *v, const struct world *w, const struct image *img, const struct filters *f, struct arena *a, json_t **out, struct err *e);
 json_t *view_tags(const struct world *w, const struct image *img, struct arena *a);
 json_t *view_lower_dirs(const struct view *v, const struct world *w, const struct image *img, size_t skip);

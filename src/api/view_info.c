@@ -48,51 +48,28 @@ static bool sysctl_is_on(const char *key)
 }
 
 /* What containers can be limited by here. */
-struct limit {
-	const char *key;
-	const char *file;       /* of cgroup v1 */
-	const char *controller; /* of cgroup v2; NULL: there is no such thing */
-	const char *warning;
+static const struct {
+	const char *key, *warning;
+	enum control control;
+} limits[] = {
+	{"MemoryLimit", "No memory limit support", CONTROL_MEMORY},
+	{"SwapLimit", "No swap limit support", CONTROL_SWAP},
+	{"OomKillDisable", "No oom kill disable support", CONTROL_OOM},
+	{"CpuCfsQuota", "No cpu cfs quota support", CONTROL_CFS_QUOTA},
+	{"CpuCfsPeriod", "No cpu cfs period support", CONTROL_CFS_PERIOD},
+	{"CPUShares", "No cpu shares support", CONTROL_SHARES},
+	{"CPUSet", "No cpuset support", CONTROL_CPUSET},
+	{"PidsLimit", "No pids limit support", CONTROL_PIDS},
 };
-
-static const struct limit limits[] = {
-	{"MemoryLimit", "memory/memory.limit_in_bytes", "memory", "No memory limit support"},
-	{"SwapLimit", "memory/memory.memsw.limit_in_bytes", "memory", "No swap limit support"},
-	{"OomKillDisable", "memory/memory.oom_control", NULL, "No oom kill disable support"},
-	{"CpuCfsQuota", "cpu/cpu.cfs_quota_us", "cpu", "No cpu cfs quota support"},
-	{"CpuCfsPeriod", "cpu/cpu.cfs_period_us", "cpu", "No cpu cfs period support"},
-	{"CPUShares", "cpu/cpu.shares", "cpu", "No cpu shares support"},
-	{"CPUSet", "cpuset/cpuset.cpus", "cpuset", "No cpuset support"},
-	{"PidsLimit", "pids", "pids", "No pids limit support"},
-};
-
-static bool has_word(const char *list, const char *word)
-{
-	size_t n = strlen(word);
-	for (const char *p = list; (p = strstr(p, word)); p += n)
-		if ((p == list || p[-1] == ' ') && (p[n] == ' ' || p[n] == '\n' || !p[n]))
-			return true;
-	return false;
-}
-
-static bool has_limit(const struct limit *l, int version)
-{
-	OWN(own_buf) struct buf b = {0};
-	char path[256];
-	if (version == 2)
-		return l->controller && read_file("/sys/fs/cgroup/cgroup.controllers", 4096, &b, NULL) >= 0 && has_word(buf_str(&b), l->controller);
-	snprintf(path, sizeof(path), "/sys/fs/cgroup/%s", l->file);
-	return access(path, F_OK) == 0;
-}
 
 /* Sets the limits and gives what there is to warn of; null when there is nothing, as Docker says it. */
-static json_t *limits_and_warnings(json_t *j, const struct core_conf *conf, int version)
+static json_t *limits_and_warnings(json_t *j, const struct core_conf *conf, const struct spec_host *host)
 {
 	json_t *w = json_array();
 	for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
-		bool have = has_limit(&limits[i], version);
+		bool have = !(host->lacks & 1u << limits[i].control);
 		json_object_set_new(j, limits[i].key, json_boolean(have));
-		if (!have && (version == 1 || limits[i].controller))
+		if (!have && !(host->cgroup2 && limits[i].control == CONTROL_OOM)) /* where there never is such a thing, nobody misses it */
 			json_array_append_new(w, json_sprintf("WARNING: %s", limits[i].warning));
 	}
 	if (conf->net.ip_forward && !sysctl_is_on("net/ipv4/ip_forward"))
@@ -228,9 +205,11 @@ json_t *view_info(const struct view *v, const struct world *w, struct arena *a)
 {
 	size_t n[STATE_N] = {0};
 	struct engine_info ei;
+	struct spec_host host;
 	struct utsname u;
 	const struct core_conf *conf = v->core->conf;
 	engine_info(v->core->engine, &ei);
+	engine_host(v->core->engine, a, &host);
 	count_states(w, n);
 	if (uname(&u) < 0)
 		memset(&u, 0, sizeof(u));
@@ -267,7 +246,7 @@ json_t *view_info(const struct view *v, const struct world *w, struct arena *a)
 	json_object_set_new(j, "SecurityOptions", json_pack("[s]", "name=seccomp,profile=builtin"));
 	if (v->minor >= 49)
 		json_object_set_new(j, "FirewallBackend", json_pack("{s:s}", "Driver", conf->firewall_backend));
-	json_object_set_new(j, "Warnings", limits_and_warnings(j, conf, ei.cgroup_version));
+	json_object_set_new(j, "Warnings", limits_and_warnings(j, conf, &host));
 	return j;
 }
 

@@ -234,12 +234,15 @@ static const char *shm_of(struct engine *en, const struct engine_run *r, char ou
 	return streq(r->c->spec->host.ipc_mode, "shareable") ? path_shm(en, r->c->id, out) : r->join_ipc.pid ? path_shm(en, r->join_ipc.id, out) : NULL;
 }
 
-/* A profile that is asked for by name is applied or refused, never forgotten. */
-static int check_apparmor(const struct host_config *h, struct err *e)
+/* A profile or label that is asked for is applied or refused, never forgotten; without SELinux a label means nothing, to dockerd neither. */
+static int check_profiles(const struct host_config *h, struct err *e)
 {
 	OWN(own_buf) struct buf on = {0};
 	for (size_t i = 0; i < h->security_opt.n; i++) {
 		const char *o = h->security_opt.v[i];
+		bool label = str_starts(o, "label=") || str_starts(o, "label:");
+		if (label && !streq(o + strlen("label="), "disable") && access("/sys/fs/selinux/enforce", F_OK) == 0)
+			return err_as(e, ERR_INVALID, "SELinux labels are not in this version of Pontoon: %s", o);
 		if (!str_starts(o, "apparmor=") && !str_starts(o, "apparmor:"))
 			continue;
 		if (streq(o + strlen("apparmor="), "unconfined"))
@@ -258,7 +261,7 @@ static int write_bundle(struct engine *en, const struct engine_run *r, const cha
 	const struct container *c = r->c;
 	bool tty = c->spec->config.tty;
 	path_root(en, c->id, root);
-	try(check_apparmor(&c->spec->host, e));
+	try(check_profiles(&c->spec->host, e));
 	try(user_resolve(root, c->spec->config.user, &c->spec->host.group_add, &user, e));
 	if (c->spec->host.init == 1 && !en->init[0])
 		return err_as(e, ERR_UNAVAILABLE, "--init: no init program was found: install the package tini, or name one with --init-path");

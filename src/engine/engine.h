@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "model/container.h"
 #include "model/image.h"
+#include "model/spec_host.h"
 
 struct engine;
 struct engine_conf {
@@ -31,6 +32,8 @@ struct engine_info {
 	int cgroup_version;
 };
 void engine_info(const struct engine *en, struct engine_info *out);
+/* What a request is judged by, as it is now; but for the API version. Texts live in a. */
+void engine_host(const struct engine *en, struct arena *a, struct spec_host *out);
 /* Instead of those of the configuration; both live as long as the engine, and so do the ones before. A new default is tried first: containers that run keep what runs them. On error all stays. */
 int engine_set_runtimes(struct engine *en, const struct kvs *runtimes, const char *default_name, struct err *e);
 /* NULL name = default. INVALID `unknown or invalid runtime name: x`. */

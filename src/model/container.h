@@ -30,6 +30,7 @@ struct container {
 	int64_t exit_code;
 	bool oom_killed;
 	bool stopped_by_user; /* for restart policies */
+	bool restarts;        /* it is stopped to be started again: --rm does not mean this end; not stored */
 	char error[512];
 	int64_t created, started, finished; /* ns; 0 = never */
 	int64_t restart_count;

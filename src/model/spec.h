@@ -133,12 +133,7 @@ int spec_from_json(const json_t *j, struct arena *a, struct container_spec *out,
 /* "80" -> "80/tcp", "53/UDP" -> "53/udp", ranges likewise; INVALID `invalid port specification: "x"`. */
 int spec_port_key(struct arena *a, const char *s, const char **out, struct err *e);
 
-struct spec_host {       /* what a request is judged by beside itself */
-	int minor;       /* of the API version that it came by */
-	int ncpu;        /* 0: not judged */
-	bool cgroup2;    /* the unified hierarchy */
-	bool swap_limit; /* the kernel counts swap */
-};
+struct spec_host; /* model/spec_host.h */
 /* Everything that can be judged without the world, with Docker's texts: mode conflicts, sizes, names of
  * capabilities and signals, paths, mounts, ... And the rewrites that dockerd does: MemorySwap from Memory,
  * CgroupnsMode, OomKillDisable, sysctls of eth0 (below API 1.48) into the endpoint's options. Warnings are in a, like

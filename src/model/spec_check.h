@@ -2,6 +2,7 @@
 #pragma once
 
 #include "model/spec.h"
+#include "model/spec_host.h"
 
 struct check {
 	struct container_spec *s;

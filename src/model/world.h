@@ -43,6 +43,8 @@ const struct volume *world_volume(const struct world *w, const char *name);
  * container: x" / "network x not found" / "No such image: x:tag"; ambiguity: INVALID. Image terms: reference
  * (normalised by base/ref), id, id prefix, "sha256:..." . */
 int world_find_container(const struct world *w, const char *term, const struct container **out, struct err *e);
+/* Whose network namespace it is in, and with it whose hosts and resolv.conf it reads: its own, or that of the one it joins. */
+const struct container *world_netns_owner(const struct world *w, const struct container *c);
 int world_find_network(const struct world *w, const char *term, const struct network **out, struct err *e);
 int world_find_image(const struct world *w, const char *term, const struct image **out, struct err *e);
 int world_find_volume(const struct world *w, const char *name, const struct volume **out, struct err *e); /* by its whole name */

@@ -373,3 +373,13 @@ size_t world_limited_ports(const struct world *w)
 	size_t n = index_count_order(&w->now, NOUN_PORT, ORDER_LIMITED);
 	return w->base ? n + index_count_order(&w->base->now, NOUN_PORT, ORDER_LIMITED) - index_count_order(&w->hidden, NOUN_PORT, ORDER_LIMITED) : n;
 }
+
+const struct container *world_netns_owner(const struct world *w, const struct container *c)
+{
+	static const char kind[] = "container:";
+	/* more hops than that only a circle has */
+	for (int hops = 0; hops < 16 && c->spec->host.network_mode && str_starts(c->spec->host.network_mode, kind); hops++)
+		if (world_find_container(w, c->spec->host.network_mode + strlen(kind), &c, NULL) < 0)
+			break;
+	return c;
+}

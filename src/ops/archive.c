@@ -31,9 +31,10 @@ static int fill(struct core *c, const char *term, struct archive *a, struct err 
 	if (r >= 0) {
 		a->of.c = thing_ref(ct);
 		a->of.image = thing_ref(img);
-		a->of.hosts = want_file_path(&conf, ct->id, "hosts", &a->mem);
-		a->of.hostname = want_file_path(&conf, ct->id, "hostname", &a->mem);
-		a->of.resolv = want_file_path(&conf, ct->id, "resolv.conf", &a->mem);
+		const char *files = world_netns_owner(w, ct)->id;
+		a->of.hosts = want_file_path(&conf, files, "hosts", &a->mem);
+		a->of.hostname = want_file_path(&conf, files, "hostname", &a->mem);
+		a->of.resolv = want_file_path(&conf, files, "resolv.conf", &a->mem);
 		a->term = arena_dup(&a->mem, term);
 	}
 	core_read_end(c);

@@ -233,24 +233,26 @@ static int create_all(struct creation *n, struct err *e)
 	return r;
 }
 
-/* Does the kernel count swap? cgroup v1 shows it by a file; the unified hierarchy always does where swap exists at all. */
-static bool has_swap_limit(bool cgroup2)
-{
-	return cgroup2 || access("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes", F_OK) == 0;
-}
-
 static int judge(struct creation *n, struct err *e)
 {
-	struct engine_info info;
 	struct strv warnings = {0};
-	engine_info(n->core->engine, &info);
-	struct spec_host host = {.minor = n->minor, .ncpu = (int)sysconf(_SC_NPROCESSORS_ONLN), .cgroup2 = info.cgroup_version == 2};
-	host.swap_limit = has_swap_limit(host.cgroup2);
+	struct spec_host host;
+	engine_host(n->core->engine, n->a, &host);
+	host.minor = n->minor;
 	try(spec_check(n->spec, &host, &n->mem, &warnings, e));
 	for (size_t i = 0; i < warnings.n; i++)
 		if (strv_add(n->a, n->warnings, warnings.v[i]) < 0)
 			return err_nomem(e);
 	return 0;
+}
+
+/* The kernel has this limit no more; older clients still send it, newer versions of the API have dropped it. */
+static int warn_kernel_memory(struct creation *n, const json_t *body, struct err *e)
+{
+	static const char text[] = "Your kernel does not support kernel memory limit capabilities or the cgroup is not mounted. Limitation discarded.";
+	if (n->minor >= 42 || json_integer_value(json_object_get(json_object_get(body, "HostConfig"), "KernelMemory")) <= 0)
+		return 0;
+	return strv_add(n->a, n->warnings, text) < 0 ? err_nomem(e) : 0;
 }
 
 int op_container_create(struct core *c, const char *name, const char *platform, const json_t *body, int minor, struct arena *a, char out_id[static ID_TEXT],
@@ -265,6 +267,8 @@ int op_container_create(struct core *c, const char *name, const char *platform, 
 		r = fd_room(e);
 	if (r >= 0)
 		r = judge(&n, e);
+	if (r >= 0)
+		r = warn_kernel_memory(&n, body, e);
 	if (r >= 0)
 		r = engine_check_runtime(c->engine, n.spec->host.runtime, e);
 	if (r >= 0)

@@ -185,20 +185,18 @@ static void keep_reason(struct core *c, const char *id, const struct err *why)
 }
 
 /* Names and resolvers go with the network namespace: *files becomes the container whose they are. */
-static int join_target(const struct world *w, const char *mode, struct engine_run *run, const char **files, struct arena *a, struct err *e)
+static int join_target(const struct world *w, const struct container *ct, const char *mode, struct engine_run *run, const char **files, struct arena *a, struct err *e)
 {
-	const struct container *other, *owner;
+	const struct container *other;
 	if (world_find_container(w, mode + strlen("container:"), &other, e) < 0)
-		return err_ctx(e, "joining network namespace of a container");
+		return err_ctx(e, "joining network namespace of container");
+	if (other == ct)
+		return err_as(e, ERR_INVALID, "cannot join own network namespace");
 	if (!container_is_running(other))
 		return err_as(e, ERR_CONFLICT, "cannot join network namespace of a non running container: container %s is %s", other->name,
 			container_state_name(other->state));
 	run->netns_path = arena_printf(a, "/proc/%lld/ns/net", (long long)other->pid);
-	owner = other;
-	for (int hops = 0; hops < 16 && owner->spec->host.network_mode && str_starts(owner->spec->host.network_mode, "container:"); hops++)
-		if (world_find_container(w, owner->spec->host.network_mode + strlen("container:"), &owner, NULL) < 0)
-			break;
-	*files = arena_dup(a, owner->id);
+	*files = arena_dup(a, world_netns_owner(w, other)->id);
 	return 0;
 }
 
@@ -234,7 +232,7 @@ static int describe(struct core *c, const char *id, struct arena *a, struct engi
 		if (want_has_sandbox(ct))
 			run->netns_path = want_netns_path(&conf, id, a);
 		else if (!str_empty(mode) && str_starts(mode, "container:"))
-			r = join_target(w, mode, run, &files, a, e);
+			r = join_target(w, ct, mode, run, &files, a, e);
 		if (r >= 0)
 			r = join_pid_of(w, ct->spec->host.pid_mode, "PID", &run->join_pid.pid, run->join_pid.id, e);
 		if (r >= 0)
@@ -273,6 +271,7 @@ static int record(struct core *c, const char *id, int64_t pid, int64_t monitor, 
 	next->exit_code = 0;
 	next->oom_killed = false;
 	next->stopped_by_user = false;
+	next->restarts = false;
 	next->started = clock_real_ns();
 	next->finished = 0;
 	STR_COPY(next->boot_id, c->boot_id);

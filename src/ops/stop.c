@@ -87,7 +87,7 @@ static int record_exit(struct core *c, const char *id, const struct exit_record 
 		*auto_remove = false;
 		return -EALREADY;
 	}
-	*auto_remove = now->spec->host.auto_remove;
+	*auto_remove = now->spec->host.auto_remove && !now->restarts;
 	op.durable = !*auto_remove; /* else the removal that follows is the durable one */
 	const struct endpoint **eps = world_endpoints_of_container(op.next, &op.mem, id, &n);
 	try(container_edit(&op, id, &next, e));
@@ -214,7 +214,7 @@ static int end_it(struct core *c, const char *id, const struct waiter *w, struct
 }
 
 /* Remembers that the user stopped it (restart policies ask), and tells what to send and how long to wait. */
-static int stop_mark(struct core *c, const char *id, const char *signal, int timeout, int *sig, int *wait, struct err *e)
+static int stop_mark(struct core *c, const char *id, const char *signal, int timeout, bool restarts, int *sig, int *wait, struct err *e)
 {
 	OWN(op_end) struct op op = {0};
 	struct container *next;
@@ -230,6 +230,7 @@ static int stop_mark(struct core *c, const char *id, const char *signal, int tim
 	else if (!container_is_running(next))
 		r = err_as(e, ERR_NOT_MODIFIED, "container %s is not running", id);
 	next->stopped_by_user = !c->ending;
+	next->restarts = restarts;
 	if (r < 0) {
 		thing_unref(next);
 		return r;
@@ -238,14 +239,14 @@ static int stop_mark(struct core *c, const char *id, const char *signal, int tim
 	return op_commit(&op, e);
 }
 
-int container_stop_wait(struct core *c, const char *id, int timeout, const char *signal, struct err *e)
+static int stop_wait(struct core *c, const char *id, int timeout, const char *signal, bool restarts, struct err *e)
 {
 	struct waiter *w;
 	int sig, wait;
 	int waiting = restarts_cancel(c, id, e);
 	if (waiting != 0)
 		return waiting < 0 ? waiting : 0;
-	try(stop_mark(c, id, signal, timeout, &sig, &wait, e));
+	try(stop_mark(c, id, signal, timeout, restarts, &sig, &wait, e));
 	try(waiter_open(c, id, WAIT_NOT_RUNNING, &w, e));
 	int r = send_signal(c, id, sig, e);
 	bool over = waiter_result(w, NULL);
@@ -258,6 +259,11 @@ int container_stop_wait(struct core *c, const char *id, int timeout, const char 
 	}
 	waiter_close(c, w);
 	return r;
+}
+
+int container_stop_wait(struct core *c, const char *id, int timeout, const char *signal, struct err *e)
+{
+	return stop_wait(c, id, timeout, signal, false, e);
 }
 
 /* An event that goes with no change of the world. */
@@ -286,7 +292,7 @@ int op_container_restart(struct core *c, const char *term, int timeout, const ch
 {
 	char id[ID_TEXT];
 	try(container_settle(c, term, id, e));
-	int r = container_stop_wait(c, id, timeout, signal, e);
+	int r = stop_wait(c, id, timeout, signal, true, e);
 	if (r < 0 && r != -EALREADY)
 		return r;
 	try(op_container_start(c, id, e));
@@ -313,7 +319,7 @@ int op_container_kill(struct core *c, const char *term, const char *signal, stru
 		return err_as(e, ERR_CONFLICT, "cannot kill container: %s: container %s is not running", term, id);
 	int s, t;
 	if (stops) /* no restart policy brings back what was killed on purpose */
-		try(stop_mark(c, id, NULL, 0, &s, &t, e));
+		try(stop_mark(c, id, NULL, 0, false, &s, &t, e));
 	if (sig == SIGKILL) {
 		struct waiter *w;
 		try(waiter_open(c, id, WAIT_NOT_RUNNING, &w, e));

@@ -1,6 +1,5 @@
 /* update: resources of a container, live when it runs, and its restart policy. */
 #include <errno.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "model/update.h"
@@ -31,10 +30,9 @@ static int update_locked(struct core *c, const char *id, const json_t *body, str
 {
 	OWN(op_end) struct op op = {0};
 	struct container *next;
-	struct engine_info info;
+	struct spec_host host;
 	bool resources = false;
-	engine_info(c->engine, &info);
-	struct spec_host host = {.ncpu = (int)sysconf(_SC_NPROCESSORS_ONLN), .cgroup2 = info.cgroup_version == 2, .swap_limit = true};
+	engine_host(c->engine, a, &host);
 	try(op_begin(c, "update", &op, e));
 	op.durable = true;
 	op.about = id;

@@ -1,5 +1,6 @@
 /* The OCI configuration as golden files: one row a request, on cgroup v1 and on v2. */
 #include "engine/engine_int.h"
+#include "model/spec_host.h"
 #include "model/mounts.h"
 #include "test.h"
 
@@ -54,7 +55,7 @@ static json_t *config(const struct row *r, int version, struct arena *a, struct 
 	json_t *body = NULL;
 	struct container_spec *spec = arena_new(a, struct container_spec, 1);
 	struct strv warnings = {0};
-	struct spec_host host = {.minor = 41, .cgroup2 = version == 2, .swap_limit = true};
+	struct spec_host host = {.minor = 41, .cgroup2 = version == 2};
 	if (json_parse(r->body, strlen(r->body), &body, e) < 0 || spec_parse(body, a, spec, e) < 0 || spec_check(spec, &host, a, &warnings, e) < 0 ||
 		mounts_resolve(spec, NULL, NULL, a, e) < 0) {
 		json_decref(body);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "model/spec.h"
+#include "model/spec_host.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -31,7 +32,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct spec_host host = {.minor = data[0] & 1 ? 51 : 44,
 		.ncpu = data[0] & 2 ? 4 : 0,
 		.cgroup2 = data[0] & 4,
-		.swap_limit = data[0] & 8};
+		.lacks = data[0] & 8 ? (1u << CONTROL_N) - 1 : 0,
+		.cpus = data[0] & 16 ? "0-3,7" : NULL, .mems = data[0] & 16 ? "0" : NULL};
 	if (spec_check(&s, &host, &a, &warnings, &e) >= 0)
 		round_trip(&s, &a);
 	return 0;

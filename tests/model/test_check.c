@@ -2,6 +2,7 @@
 #include <signal.h>
 
 #include "model/container.h"
+#include "model/spec_host.h"
 #include "test.h"
 
 struct row {
@@ -135,6 +136,8 @@ static const struct row rows[] = {
 	{HOST("\"CpuQuota\":999"), "CPU cfs quota can not be less than 1ms (i.e. 1000)", 0},
 	{HOST("\"CpuShares\":-1"), "invalid CPU shares (-1): value must be a positive integer", 0},
 	{HOST("\"CpusetCpus\":\"0-\""), "Invalid value 0- for cpuset cpus", 0},
+	{HOST("\"DeviceRequests\":[{\"Driver\":\"\",\"Count\":-1,\"DeviceIDs\":null,\"Capabilities\":[[\"gpu\",\"utility\"],[\"x\"]],\"Options\":{}}]"),
+		"could not select device driver \"\" with capabilities: [[gpu utility] [x]]", 0},
 	{HOST("\"CpusetCpus\":\"1-0\""), "Invalid value 1-0 for cpuset cpus", 0},
 	{HOST("\"CpusetCpus\":\"0-1,3\",\"CpusetMems\":\"0\""), NULL, 0},
 	{HOST("\"BlkioWeight\":5"), "Range of blkio weight is from 10 to 1000", 0},
@@ -215,7 +218,7 @@ static int judge(const char *body, int minor, bool cgroup2, struct arena *a, str
 	struct strv *warnings, struct err *e)
 {
 	OWN(own_json) json_t *j = NULL;
-	struct spec_host host = {.minor = minor, .ncpu = 2, .cgroup2 = cgroup2, .swap_limit = true};
+	struct spec_host host = {.minor = minor, .ncpu = 2, .cgroup2 = cgroup2};
 	try(json_parse(body, strlen(body), &j, e));
 	try(spec_parse(j, a, s, e));
 	return spec_check(s, &host, a, warnings, e);
@@ -291,6 +294,54 @@ TEST(rewrites)
 	REQUIRE(judge(HOST("\"Sysctls\":{\"net.ipv4.conf.eth0.a\":\"1\"}"), 47, false, &a, &s, &w, &e) == 0);
 	ep = s.endpoints.v;
 	CHECK(s.endpoints.n == 1 && streq(ep->network, "bridge") && s.host.sysctls.n == 0 && w.n == 1);
+}
+
+/* What the host cannot do: told and left out, or refused. */
+TEST(hosts)
+{
+	static const struct {
+		const char *body;
+		unsigned lacks;
+		const char *warning, *error;
+	} v[] = {
+		{"\"Memory\":8388608", 1u << CONTROL_MEMORY, "Your kernel does not support memory limit capabilities or the cgroup is not mounted. Limitation discarded.", ""},
+		{"\"Memory\":8388608", 1u << CONTROL_SWAP, "Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.", ""},
+		{"\"MemorySwappiness\":5", 1u << CONTROL_SWAPPINESS, "Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. Memory swappiness discarded.", ""},
+		{"\"MemoryReservation\":8388608", 1u << CONTROL_RESERVATION, "Your kernel does not support memory soft limit capabilities or the cgroup is not mounted. Limitation discarded.", ""},
+		{"\"OomKillDisable\":true", 1u << CONTROL_OOM, "Your kernel does not support OomKillDisable. OomKillDisable discarded.", ""},
+		{"\"PidsLimit\":5", 1u << CONTROL_PIDS, "Your kernel does not support PIDs limit capabilities or the cgroup is not mounted. PIDs limit discarded.", ""},
+		{"\"CpuShares\":5", 1u << CONTROL_SHARES, "Your kernel does not support CPU shares or the cgroup is not mounted. Shares discarded.", ""},
+		{"\"CpuQuota\":5000", 1u << CONTROL_CFS_QUOTA, "Your kernel does not support CPU CFS scheduler. CPU period/quota discarded.", ""},
+		{"\"NanoCpus\":1000000000", 1u << CONTROL_CFS_PERIOD, "", "NanoCPUs can not be set, as your kernel does not support CPU CFS scheduler or the cgroup is not mounted"},
+		{"\"CpusetCpus\":\"99\"", 1u << CONTROL_CPUSET, "Your kernel does not support cpuset or the cgroup is not mounted. Cpuset discarded.", ""},
+		{"\"BlkioWeight\":100", 1u << CONTROL_WEIGHT, "Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded.", ""},
+		{"\"BlkioWeightDevice\":[{\"Path\":\"/dev/x\",\"Weight\":100}]", 1u << CONTROL_WEIGHT_DEVICE, "Your kernel does not support Block I/O weight_device or the cgroup is not mounted. Weight-device discarded.", ""},
+		{"\"BlkioDeviceWriteIOps\":[{\"Path\":\"/dev/x\",\"Rate\":100}]", 1u << CONTROL_WRITE_IOPS, "Your kernel does not support IOPS Block write limit or the cgroup is not mounted. Block I/O IOPS write limit discarded.", ""},
+		{"\"Memory\":8388608,\"PidsLimit\":5,\"CpuShares\":5,\"CpusetCpus\":\"0-3,7\",\"CpusetMems\":\"0\",\"BlkioWeight\":100", 0, "", ""},
+		{"\"CpusetCpus\":\"0-4\"", 0, "", "Requested CPUs are not available - requested 0-4, available: 0-3,7"},
+		{"\"CpusetCpus\":\"8191\"", 0, "", "Requested CPUs are not available - requested 8191, available: 0-3,7"},
+		{"\"CpusetCpus\":\"8192\"", 0, "", "Invalid value 8192 for cpuset cpus"},
+		{"\"CpusetMems\":\"0,1\"", 0, "", "Requested memory nodes are not available - requested 0,1, available: 0"},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
+		OWN(own_arena) struct arena a = {0};
+		OWN(own_json) json_t *j = NULL;
+		char body[512];
+		struct container_spec s;
+		struct strv warnings = {0};
+		struct err e = {0};
+		const struct spec_host host = {.minor = 51, .ncpu = 8, .lacks = v[i].lacks, .cpus = "0-3,7", .mems = "0"};
+		snprintf(body, sizeof(body), "{\"HostConfig\":{%s}}", v[i].body);
+		REQUIRE(json_parse(body, strlen(body), &j, &e) == 0 && spec_parse(j, &a, &s, &e) == 0);
+		spec_check(&s, &host, &a, &warnings, &e);
+		CHECK_STR(e.msg, v[i].error);
+		CHECK_INT(warnings.n, *v[i].warning != 0);
+		CHECK_STR(warnings.n ? warnings.v[0] : "", v[i].warning);
+		/* what is left out is told once */
+		warnings.n = 0;
+		if (!*v[i].error)
+			CHECK(spec_check(&s, &host, &a, &warnings, &e) == 0 && warnings.n == 0);
+	}
 }
 
 TEST(names)
@@ -392,4 +443,4 @@ TEST(state_of_bytes)
 	thing_unref(back);
 }
 
-TESTS(T(texts), T(volumes), T(rewrites), T(names), T(signals), T(arguments), T(state_of_bytes))
+TESTS(T(texts), T(volumes), T(rewrites), T(hosts), T(names), T(signals), T(arguments), T(state_of_bytes))

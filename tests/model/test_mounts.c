@@ -1,5 +1,6 @@
 /* From what a request asks for to the one list of mount points. */
 #include "model/mounts.h"
+#include "model/spec_host.h"
 #include "test.h"
 
 #define ID_A "aaaa456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -13,7 +14,7 @@ static int resolve(const char *body, const struct world *w, struct arena *a, str
 	static const char made[3][ID_TEXT] = {N1, N2, N3};
 	char(*names)[ID_TEXT] = arena_new_array(a, ID_TEXT, 1, 3);
 	struct strv warnings = {0};
-	struct spec_host host = {.minor = 51, .swap_limit = true};
+	struct spec_host host = {.minor = 51};
 	OWN(own_json) json_t *j = NULL;
 	memcpy(names, made, sizeof(made));
 	try(json_parse(body, strlen(body), &j, e));

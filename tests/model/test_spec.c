@@ -1,4 +1,5 @@
 #include "model/container.h"
+#include "model/spec_host.h"
 #include "model/image.h"
 #include "oom.h"
 #include "test.h"
@@ -116,7 +117,7 @@ TEST(plain_container)
 	struct container_spec s;
 	struct strv warnings = {0};
 	struct err e = {0};
-	struct spec_host host = {.minor = 51, .ncpu = 2, .swap_limit = true};
+	struct spec_host host = {.minor = 51, .ncpu = 2};
 	REQUIRE(parse(run_body, &a, &s, &e) == 0);
 	REQUIRE(spec_check(&s, &host, &a, &warnings, &e) == 0);
 	CHECK_INT(warnings.n, 0);
@@ -205,7 +206,7 @@ TEST(no_memory)
 		OWN(own_free) char *text = NULL;
 		struct container_spec s;
 		struct strv warnings = {0};
-		struct spec_host host = {.minor = 51, .swap_limit = true};
+		struct spec_host host = {.minor = 51};
 		struct err e = {0};
 		REQUIRE(json_parse(run_body, strlen(run_body), &j, &e) == 0);
 		oom_after = k;

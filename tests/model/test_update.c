@@ -1,12 +1,13 @@
 /* What an update changes, and what it refuses. */
 #include "model/update.h"
+#include "model/spec_host.h"
 #include "test.h"
 
 static int apply(const char *have, const char *body, struct arena *a, struct container_spec *s, bool *resources, struct err *e)
 {
 	OWN(own_json) json_t *h = NULL, *b = NULL;
 	struct strv warnings = {0};
-	struct spec_host host = {.minor = 51, .ncpu = 2, .swap_limit = true};
+	struct spec_host host = {.minor = 51, .ncpu = 2};
 	try(json_parse(have, strlen(have), &h, e));
 	try(json_parse(body, strlen(body), &b, e));
 	try(spec_parse(h, a, s, e));
