@@ -56,6 +56,18 @@ def config(layers, **more):
     return json.dumps(c).encode()
 
 
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+
+
+def manifest(conf, layers, kind=MANIFEST):
+    """What a registry has for a configuration and layers as they are stored there: bytes, or (size, digest) of what is gone again."""
+    def row(x, media):
+        size, name = x if isinstance(x, tuple) else (len(x), digest(x))
+        return {"mediaType": media, "size": size, "digest": name}
+    return json.dumps({"schemaVersion": 2, "mediaType": kind, "config": row(conf, "application/vnd.docker.container.image.v1+json"),
+                       "layers": [row(x, "application/vnd.docker.image.rootfs.diff.tar.gzip") for x in layers]}).encode()
+
+
 def docker_save(layers, tags=("x:1",), conf=None, manifest=None, order=None, pack=bytes):
     """As `docker save` up to version 24 writes it: <id>/layer.tar, <config>.json, manifest.json."""
     conf = conf or config(layers)

@@ -7,12 +7,10 @@ import ssl
 import threading
 import urllib.parse
 
-from archives import config, digest
+from archives import MANIFEST, config, digest, manifest
 
-MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
 
 class Registry:
@@ -114,9 +112,7 @@ class Registry:
         stored = packed or layers
         for x in stored:
             self.blob(x)
-        m = {"schemaVersion": 2, "mediaType": kind, "config": {"mediaType": "application/vnd.docker.container.image.v1+json", "size": len(conf), "digest": digest(conf)},
-             "layers": [{"mediaType": LAYER, "size": len(x), "digest": digest(x)} for x in stored]}
-        return self.manifest(repo, tag, json.dumps(m).encode(), kind)
+        return self.manifest(repo, tag, manifest(conf, stored, kind), kind)
 
     def index(self, repo, tag, entries):
         """entries: (digest, os, architecture, variant)"""

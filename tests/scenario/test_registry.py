@@ -1,6 +1,5 @@
 """Images and registries: Debian's docker-registry on the lab's loopback, stock clients and ours."""
 import base64
-import gzip
 import http.client
 import json
 import os
@@ -9,81 +8,16 @@ import subprocess
 import sys
 import tarfile
 import threading
-import warnings
 
 import pytest
 from conftest import LAB, ROOT, Client, programs, wait_until
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    import crypt
-
 sys.path.insert(0, str(ROOT / "tests/image"))
-from archives import config, digest, directory, entry, symlink, tar  # noqa: E402
+from archives import MANIFEST, digest, directory, entry, symlink, tar  # noqa: E402
 from fake_registry import Registry  # noqa: E402
+from real_registry import PROGRAM, RealRegistry  # noqa: E402
 
-PROGRAM = ROOT / "build/tools/usr/bin/docker-registry"
 pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="docker-registry is not unpacked: scripts/deps test")
-MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-
-
-class RealRegistry:
-    """One docker-registry process on a free port of loopback."""
-
-    def __init__(self, where, user=None, tls=None, address="127.0.0.1"):
-        with socket.socket() as s:
-            s.bind((address, 0))
-            self.port = s.getsockname()[1]
-        where.mkdir()
-        self.name = "localhost:%d" % self.port
-        conf = {"version": 0.1, "storage": {"filesystem": {"rootdirectory": str(where / "data")}, "delete": {"enabled": True}},
-                "http": {"addr": "%s:%d" % (address, self.port), "secret": "x"}, "log": {"level": "warn"}}
-        if user:
-            (where / "htpasswd").write_text("%s:%s\n" % (user[0], crypt.crypt(user[1], "$2b$05$" + "a" * 21 + "e")))
-            conf["auth"] = {"htpasswd": {"realm": "lab", "path": str(where / "htpasswd")}}
-        if tls:
-            conf["http"]["tls"] = {"certificate": str(tls[0]), "key": str(tls[1])}
-        (where / "conf.yml").write_text(json.dumps(conf))
-        self.log = open(where / "log", "wb")
-        self.proc = subprocess.Popen([str(PROGRAM), "serve", str(where / "conf.yml")], stdout=self.log, stderr=self.log, env={"PATH": "/usr/bin:/bin", "OTEL_TRACES_EXPORTER": "none"})
-
-        def up():
-            with socket.socket() as s:
-                return s.connect_ex((address, self.port)) == 0
-        assert wait_until(up), (where / "log").read_text()
-
-    def call(self, method, path, body=None, **headers):
-        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        c.request(method, path, body, {k.replace("_", "-"): v for k, v in headers.items()})
-        r = c.getresponse()
-        r.body = r.read()
-        c.close()
-        return r
-
-    def put_blob(self, repo, data):
-        at = self.call("POST", "/v2/%s/blobs/uploads/" % repo).getheader("Location")
-        at = at[at.index("/v2/"):]
-        assert self.call("PUT", at + "&digest=" + digest(data), data).status == 201
-        return digest(data)
-
-    def put_image(self, repo, tag, layers, conf=None):
-        conf = conf or config(layers, created="2020-01-02T03:04:05Z", history=[{"created": "2020-01-02T03:04:05Z", "created_by": "layer %d" % i} for i in range(len(layers))])
-        packed = [gzip.compress(x, mtime=0) for x in layers]
-        m = {"schemaVersion": 2, "mediaType": MANIFEST, "config": {"mediaType": "application/vnd.docker.container.image.v1+json", "size": len(conf), "digest": self.put_blob(repo, conf)},
-             "layers": [{"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip", "size": len(x), "digest": self.put_blob(repo, x)} for x in packed]}
-        r = self.call("PUT", "/v2/%s/manifests/%s" % (repo, tag), json.dumps(m), Content_Type=MANIFEST)
-        assert r.status == 201
-        return r.getheader("Docker-Content-Digest")
-
-    def manifest(self, repo, ref):
-        r = self.call("GET", "/v2/%s/manifests/%s" % (repo, ref), Accept=MANIFEST)
-        assert r.status == 200, r.body
-        return json.loads(r.body), digest(r.body)
-
-    def stop(self):
-        self.proc.terminate()
-        self.proc.wait(20)
-        self.log.close()
 
 
 @pytest.fixture(scope="module")
