@@ -37,7 +37,7 @@ _pontoon() {
 		word=${COMP_WORDS[i]}
 		case $word in
 		-H | --host) i=$((i + 1)); _pontoon_host="-H ${COMP_WORDS[i]}" ;;
-		--tlscacert | --tlscert | --tlskey) i=$((i + 1)) ;;
+		--config | --tlscacert | --tlscert | --tlskey) i=$((i + 1)) ;;
 		-*) ;;
 		*) break ;;
 		esac
@@ -54,7 +54,7 @@ _pontoon() {
 	fi
 	if [ -z "$cmd" ]; then
 		case $cur in
-		-*) [ -z "$group" ] && words="--host --tls --tlsverify --tlscacert --tlscert --tlskey --version --help" ;;
+		-*) [ -z "$group" ] && words="--config --host --tls --tlsverify --tlscacert --tlscert --tlskey --version --help" ;;
 		*) words=$(pontoon $group --help 2>/dev/null | sed -n 's/^  \([a-z]\{2,\}\) .*/\1/p') ;;
 		esac
 		COMPREPLY=($(compgen -W "$words" -- "$cur"))

@@ -59,8 +59,11 @@ bool terminal_size(int *rows, int *cols);
 int pull_image(const char *image, const char *platform, bool all_tags, bool quiet, FILE *out, struct arena *a, struct err *e);
 
 /* run_body.c: the body of POST /containers/create from the flags of run and create */
-#define RUN_FLAGS 97
+#define RUN_FLAGS 98
+#define RUN_ONLY  3 /* the first ones: create has them not */
 extern const struct flag run_flags[RUN_FLAGS];
+/* "Env" from --env and --env-file of run, create and exec; a name without "=" takes the value of our own environment. */
+int environment_body(json_t *config, const struct parsed *p, struct arena *a, struct err *e);
 json_t *run_body(const struct parsed *p, struct arena *a, struct err *e);
 /* limits_body.c: of an update */
 json_t *update_body(const struct parsed *p, struct arena *a, struct err *e);

@@ -182,7 +182,7 @@ static int post_timed(const char *verb, const char *name, const struct parsed *p
 {
 	OWN(arena_free) struct arena a = {0};
 	OWN(own_buf) struct buf q = {0};
-	const char *t = flag_get(p, "time") ? flag_get(p, "time") : flag_get(p, "timeout"), *s = flag_get(p, "signal");
+	const char *t = flag_get(p, "timeout") ? flag_get(p, "timeout") : flag_get(p, "time"), *s = flag_get(p, "signal");
 	buf_printf(&q, "%s?", verb);
 	if (t) {
 		buf_puts(&q, "t=");
@@ -195,7 +195,7 @@ static int post_timed(const char *verb, const char *name, const struct parsed *p
 	return http_call("POST", path_of(&a, "containers", name, buf_str(&q)), NULL, NULL, e);
 }
 
-static const struct flag stop_flags[] = {{"time", 't', "int", "Seconds to wait before it is killed"}, {"timeout", 0, "int", NULL}, {"signal", 's', "string", "Signal to send"}};
+static const struct flag stop_flags[] = {{"timeout", 't', "int", "Seconds to wait before it is killed"}, {"time", 0, "int", NULL}, {"signal", 's', "string", "Signal to send"}};
 static const struct flag kill_flags[] = {{"signal", 's', "string", "Signal to send (default KILL)"}};
 static const struct flag rm_flags[] = {{"force", 'f', NULL, "Kill a running container"}, {"volumes", 'v', NULL, "Remove its anonymous volumes"}, {"link", 'l', NULL, "Remove a link"}};
 
@@ -305,7 +305,7 @@ static int run_logs(const struct parsed *p, struct arena *a)
 	OWN(own_http) struct http h = HTTP_NONE;
 	OWN(own_buf) struct buf q = {0};
 	OWN(own_json) json_t *c = NULL;
-	buf_printf(&q, "logs?stdout=1&stderr=1&follow=%d&timestamps=%d&tail=", flag_on(p, "follow"), flag_on(p, "timestamps"));
+	buf_printf(&q, "logs?stdout=1&stderr=1&follow=%d&timestamps=%d&details=%d&tail=", flag_on(p, "follow"), flag_on(p, "timestamps"), flag_on(p, "details"));
 	http_escape(&q, flag_get(p, "tail") ? flag_get(p, "tail") : "all");
 	int r = logs_time(p, "since", &q, &e);
 	if (r >= 0)

@@ -16,12 +16,27 @@
 
 static const struct flag images_flags[] = {{"all", 'a', NULL, "Show all images"}, {"digests", 0, NULL, "Show digests"}, {"filter", 'f', "filter", "Filter by conditions"}, {"format", 0, "string", "table, json or a template"},
 	{"no-trunc", 0, NULL, "Do not shorten"}, {"quiet", 'q', NULL, "Only IDs"}};
+static const struct column digest_columns[] = {{"REPOSITORY", "Repository"}, {"TAG", "Tag"}, {"DIGEST", "Digest"}, {"IMAGE ID", "ID"}, {"CREATED", "CreatedSince"}, {"SIZE", "Size"}};
 static const struct column image_columns[] = {{"REPOSITORY", "Repository"}, {"TAG", "Tag"}, {"IMAGE ID", "ID"}, {"CREATED", "CreatedSince"}, {"SIZE", "Size"}};
 
 static const char *text_of(const json_t *o, const char *key)
 {
 	const char *s = json_string_value(json_object_get(o, key));
 	return s ? s : "";
+}
+
+/* Of the repository of that name: "sha256:..." out of "name@sha256:..." */
+static const char *digest_of(const json_t *img, const char *repo)
+{
+	size_t i, n = strlen(repo);
+	json_t *one;
+	json_array_foreach(json_object_get(img, "RepoDigests"), i, one)
+	{
+		const char *s = json_string_value(one);
+		if (s && strncmp(s, repo, n) == 0 && s[n] == '@')
+			return s + n + 1;
+	}
+	return "<none>";
 }
 
 static json_t *image_row(const json_t *img, const char *tag, bool trunc, struct arena *a)
@@ -33,9 +48,11 @@ static json_t *image_row(const json_t *img, const char *tag, bool trunc, struct 
 	when[10] = ' ';
 	if (trunc && str_starts(id, "sha256:"))
 		id = arena_printf(a, "%.12s", id + 7);
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "Repository", colon ? arena_dupn(a, tag, (size_t)(colon - tag)) : "<none>", "Tag", colon ? colon + 1 : "<none>", "ID", id, "CreatedSince",
+	const char *repo = colon ? arena_dupn(a, tag, (size_t)(colon - tag)) : "<none>";
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "Repository", repo, "Tag", colon ? colon + 1 : "<none>", "ID", id, "CreatedSince",
 		arena_printf(a, "%s ago", units_duration(clock_real_ns() / 1000000000 - created, a)), "CreatedAt", arena_printf(a, "%.19s +0000 UTC", when), "Size",
-		units_size(json_integer_value(json_object_get(img, "Size")), a), "Digest", "<none>", "Containers", "N/A");
+		units_size(json_integer_value(json_object_get(img, "Size")), a), "Digest", repo ? digest_of(img, repo) : "<none>", "Containers", "N/A", "SharedSize", "N/A", "UniqueSize",
+		"N/A");
 }
 
 static int run_images(const struct parsed *p, struct arena *a)
@@ -67,7 +84,8 @@ static int run_images(const struct parsed *p, struct arena *a)
 		return 1;
 	if (flag_on(p, "quiet"))
 		return print_rows(v, n, image_columns, ARRAY_LEN(image_columns), "{{.ID}}", &e) < 0 ? fail(&e, 1) : 0;
-	return print_rows(v, n, image_columns, ARRAY_LEN(image_columns), flag_get(p, "format"), &e) < 0 ? fail(&e, 1) : 0;
+	bool digests = flag_on(p, "digests");
+	return print_rows(v, n, digests ? digest_columns : image_columns, digests ? ARRAY_LEN(digest_columns) : ARRAY_LEN(image_columns), flag_get(p, "format"), &e) < 0 ? fail(&e, 1) : 0;
 }
 
 static int upload(const char *path, int fd, bool quiet, struct err *e)
@@ -304,36 +322,42 @@ static int run_tag(const struct parsed *p, struct arena *a)
 	return http_call("POST", path_of(a, "images", p->args.v[0], buf_str(&q)), NULL, NULL, &e) < 0 ? fail(&e, 1) : 0;
 }
 
-static const struct flag history_flags[] = {{"format", 0, "string", "table, json or a template"}, {"human", 'H', NULL, NULL}, {"no-trunc", 0, NULL, "Do not shorten"}, {"quiet", 'q', NULL, "Only IDs"}};
+static const struct flag history_flags[] = {{"format", 0, "string", "table, json or a template"}, {"human", 'H', NULL, "Sizes and times for people (the default; --human=false)"}, {"no-trunc", 0, NULL, "Do not shorten"}, {"quiet", 'q', NULL, "Only IDs"}};
+static const struct column history_raw[] = {{"IMAGE", "ID"}, {"CREATED AT", "CreatedAt"}, {"CREATED BY", "CreatedBy"}, {"SIZE", "Size"}, {"COMMENT", "Comment"}}; /* not for people */
 static const struct column history_columns[] = {{"IMAGE", "ID"}, {"CREATED", "CreatedSince"}, {"CREATED BY", "CreatedBy"}, {"SIZE", "Size"}, {"COMMENT", "Comment"}};
+
+static json_t *history_row(const json_t *h, bool trunc, bool human, struct arena *a)
+{
+	char when[TIME_TEXT];
+	const char *id = text_of(h, "Id"), *by = text_of(h, "CreatedBy");
+	int64_t created = json_integer_value(json_object_get(h, "Created")), size = json_integer_value(json_object_get(h, "Size"));
+	time_format(created * 1000000000, when);
+	if (trunc && str_starts(id, "sha256:"))
+		id = arena_printf(a, "%.12s", id + 7);
+	if (trunc && strlen(by) > 45)
+		by = arena_printf(a, "%.44s…", by);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "ID", id, "CreatedAt", when, "CreatedSince", arena_printf(a, "%s ago", units_duration(clock_real_ns() / 1000000000 - created, a)),
+		"CreatedBy", by, "Size", human ? units_size(size, a) : int_text(a, size), "Comment", text_of(h, "Comment"));
+}
 
 static int run_history(const struct parsed *p, struct arena *a)
 {
 	struct err e = {0};
 	OWN(own_json) json_t *list = NULL, *rows = json_array();
+	bool human = !flag_get(p, "human") || flag_on(p, "human");
 	size_t i;
 	json_t *h;
-	bool trunc = !flag_on(p, "no-trunc");
 	if (http_call("GET", path_of(a, "images", p->args.v[0], "history"), NULL, &list, &e) < 0)
 		return fail(&e, 1);
 	json_t **v = arena_new(a, json_t *, json_array_size(list) + 1);
-	json_array_foreach(list, i, h)
-	{
-		const char *id = text_of(h, "Id"), *by = text_of(h, "CreatedBy");
-		if (trunc && str_starts(id, "sha256:"))
-			id = arena_printf(a, "%.12s", id + 7);
-		if (trunc && strlen(by) > 45)
-			by = arena_printf(a, "%.44s…", by);
-		json_t *row = json_pack("{s:s, s:s, s:s, s:s, s:s}", "ID", id, "CreatedSince",
-			arena_printf(a, "%s ago", units_duration(clock_real_ns() / 1000000000 - json_integer_value(json_object_get(h, "Created")), a)), "CreatedBy", by, "Size",
-			units_size(json_integer_value(json_object_get(h, "Size")), a), "Comment", text_of(h, "Comment"));
-		json_array_append_new(rows, row);
-		if (v)
-			v[i] = row;
-	}
 	if (!v)
 		return 1;
-	return print_rows(v, json_array_size(list), history_columns, ARRAY_LEN(history_columns), flag_on(p, "quiet") ? "{{.ID}}" : flag_get(p, "format"), &e) < 0 ? fail(&e, 1) : 0;
+	json_array_foreach(list, i, h)
+	{
+		v[i] = history_row(h, !flag_on(p, "no-trunc"), human, a);
+		json_array_append_new(rows, v[i]);
+	}
+	return print_rows(v, json_array_size(list), human ? history_columns : history_raw, ARRAY_LEN(history_columns), flag_on(p, "quiet") ? "{{.ID}}" : flag_get(p, "format"), &e) < 0 ? fail(&e, 1) : 0;
 }
 
 const struct command commands_image[] = {

@@ -3,7 +3,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -33,10 +32,13 @@ static const char *query(struct arena *a, const char *key, const char *value)
 static int create(const struct parsed *p, struct arena *a, const char **id, struct err *e)
 {
 	OWN(own_json) json_t *body = run_body(p, a, e), *answer = NULL;
+	const char *cid = flag_get(p, "cidfile");
 	size_t i;
 	json_t *w;
 	if (!body)
 		return -EINVAL;
+	if (cid && access(cid, F_OK) == 0)
+		return err_set(e, -EEXIST, "container ID file found, make sure the other container isn't running or delete %s", cid);
 	const char *path = arena_printf(a, "/containers/create?%s&%s", query(a, "name", flag_get(p, "name")), query(a, "platform", flag_get(p, "platform")));
 	const char *when = flag_get(p, "pull");
 	if (when && streq(when, "always"))
@@ -55,13 +57,8 @@ static int create(const struct parsed *p, struct arena *a, const char **id, stru
 	json_array_foreach(json_object_get(answer, "Warnings"), i, w)
 		fprintf(stderr, "WARNING: %s\n", json_string_value(w));
 	*id = arena_dup(a, json_string_value(json_object_get(answer, "Id")));
-	const char *cid = flag_get(p, "cidfile");
-	if (cid && *id) {
-		struct stat st;
-		if (stat(cid, &st) == 0)
-			return err_set(e, -EEXIST, "container ID file found, make sure the other container isn't running or delete %s", cid);
+	if (cid && *id)
 		try(write_file(cid, *id, strlen(*id), 0644, e));
-	}
 	return *id ? 0 : err_set(e, -EPROTO, "the daemon told no container ID");
 }
 
@@ -217,22 +214,23 @@ static int start_one(const char *name, const struct parsed *p, struct err *e)
 	return http_call("POST", path_of(&a, "containers", name, "start"), NULL, NULL, e);
 }
 
-static int inspect_tty(struct arena *a, const char *name, const char **id, bool *tty, bool *open_stdin, bool *running, struct err *e)
+static int inspect_tty(struct arena *a, const char *name, const char **id, bool *tty, bool *open_stdin, const char **state, struct err *e)
 {
 	OWN(own_json) json_t *j = NULL;
 	try(http_call("GET", path_of(a, "containers", name, "json"), NULL, &j, e));
 	const json_t *c = json_object_get(j, "Config");
 	*tty = json_is_true(json_object_get(c, "Tty"));
 	*open_stdin = json_is_true(json_object_get(c, "OpenStdin"));
-	*running = json_is_true(json_object_get(json_object_get(j, "State"), "Running"));
+	*state = arena_dup(a, json_string_value(json_object_get(json_object_get(j, "State"), "Status")));
 	*id = arena_dup(a, json_string_value(json_object_get(j, "Id")));
-	return *id ? 0 : err_set(e, -EPROTO, "the daemon told no container ID");
+	return *id && *state ? 0 : err_set(e, -EPROTO, "the daemon told no ID or no state");
 }
 
 static int run_start(const struct parsed *p, struct arena *a)
 {
 	struct err e = {0};
-	bool open_stdin, running;
+	bool open_stdin;
+	const char *state;
 	bool attach = flag_on(p, "attach") || flag_on(p, "interactive");
 	if (!attach)
 		return each_argument(p, start_one);
@@ -241,7 +239,7 @@ static int run_start(const struct parsed *p, struct arena *a)
 		return 1;
 	}
 	struct session s = {.a = a, .out = true, .err = true, .keys = flag_get(p, "detach-keys"), .attach = HTTP_NONE, .wait = HTTP_NONE};
-	int r = inspect_tty(a, p->args.v[0], &s.id, &s.tty, &open_stdin, &running, &e);
+	int r = inspect_tty(a, p->args.v[0], &s.id, &s.tty, &open_stdin, &state, &e);
 	s.in = flag_on(p, "interactive") && open_stdin;
 	if (r >= 0)
 		r = session_run(&s, &e);
@@ -255,11 +253,14 @@ static int run_attach(const struct parsed *p, struct arena *a)
 {
 	struct err e = {0};
 	struct proxy proxy;
-	bool running = false, open_stdin = false;
+	bool open_stdin = false;
+	const char *state;
 	int code = 0;
 	struct session s = {.a = a, .out = true, .err = true, .keys = flag_get(p, "detach-keys"), .attach = HTTP_NONE, .wait = HTTP_NONE};
-	int r = inspect_tty(a, p->args.v[0], &s.id, &s.tty, &open_stdin, &running, &e);
-	if (r >= 0 && !running)
+	int r = inspect_tty(a, p->args.v[0], &s.id, &s.tty, &open_stdin, &state, &e);
+	if (r >= 0 && (streq(state, "paused") || streq(state, "restarting")))
+		r = err_set(&e, -EINVAL, streq(state, "paused") ? "You cannot attach to a paused container, unpause it first" : "You cannot attach to a restarting container, wait until it is running");
+	else if (r >= 0 && !streq(state, "running"))
 		r = err_set(&e, -EINVAL, "You cannot attach to a stopped container, start it first");
 	s.in = open_stdin && !flag_on(p, "no-stdin");
 	if (r >= 0)
@@ -334,9 +335,11 @@ static int run_exec(const struct parsed *p, struct arena *a)
 		fprintf(stderr, "the input device is not a TTY\n");
 		return 1;
 	}
-	OWN(own_json) json_t *body = json_pack("{s:b, s:b, s:b, s:b, s:b, s:o, s:o, s:s, s:s, s:s}", "AttachStdin", in && !detach, "AttachStdout", !detach, "AttachStderr", !detach, "Tty", tty, "Privileged",
-		flag_on(p, "privileged"), "Cmd", strings(&p->args, 1), "Env", strings(flag_list(p, "env"), 0), "User", user ? user : "", "WorkingDir", dir ? dir : "", "DetachKeys", keys ? keys : "");
-	int r = http_call("POST", path_of(a, "containers", p->args.v[0], "exec"), body, &answer, &e);
+	OWN(own_json) json_t *body = json_pack("{s:b, s:b, s:b, s:b, s:b, s:o, s:s, s:s, s:s}", "AttachStdin", in && !detach, "AttachStdout", !detach, "AttachStderr", !detach, "Tty", tty, "Privileged",
+		flag_on(p, "privileged"), "Cmd", strings(&p->args, 1), "User", user ? user : "", "WorkingDir", dir ? dir : "", "DetachKeys", keys ? keys : "");
+	int r = environment_body(body, p, a, &e);
+	if (r >= 0)
+		r = http_call("POST", path_of(a, "containers", p->args.v[0], "exec"), body, &answer, &e);
 	if (r >= 0)
 		r = exec_session(p, json_string_value(json_object_get(answer, "Id")), &e);
 	return r < 0 ? fail(&e, e.msg[0] && status_of_error(&e) != TAIL_RUN ? status_of_error(&e) : 1) : r;
@@ -345,7 +348,7 @@ static int run_exec(const struct parsed *p, struct arena *a)
 #define FLAGS(t) t, ARRAY_LEN(t)
 const struct command commands_run[] = {
 	{"run", "container", true, "IMAGE [COMMAND] [ARG...]", "Create and run a new container from an image", run_flags, RUN_FLAGS, true, 1, -1, run_run, NULL},
-	{"create", "container", true, "IMAGE [COMMAND] [ARG...]", "Create a new container", run_flags, RUN_FLAGS, true, 1, -1, run_create, NULL},
+	{"create", "container", true, "IMAGE [COMMAND] [ARG...]", "Create a new container", run_flags + RUN_ONLY, RUN_FLAGS - RUN_ONLY, true, 1, -1, run_create, NULL},
 	{"start", "container", true, "CONTAINER [CONTAINER...]", "Start stopped containers", FLAGS(start_flags), false, 1, -1, run_start, NULL},
 	{"attach", "container", true, "CONTAINER", "Attach to a running container", FLAGS(attach_flags), false, 1, 1, run_attach, NULL},
 	{"exec", "container", true, "CONTAINER COMMAND [ARG...]", "Run a command in a running container", FLAGS(exec_flags), true, 2, -1, run_exec, NULL},

@@ -14,7 +14,9 @@ static const char *text_of(const json_t *o, const char *key)
 
 /* --- inspect --- */
 
-static const struct flag inspect_flags[] = {{"format", 'f', "string", "Print by a template"}, {"size", 's', NULL, "Show sizes of containers"}, {"type", 0, "string", "container, image, network or volume"}};
+static const struct flag inspect_flags[] = {{"format", 'f', "string", "Print by a template"}, {"size", 's', NULL, "Show sizes of containers"}, {"verbose", 'v', NULL, NULL},
+	{"type", 0, "string", "container, image, network or volume"} /* the last: for what inspects any kind */};
+#define INSPECT_ONE inspect_flags, ARRAY_LEN(inspect_flags) - 1
 
 static const char *const probes[] = {"containers", "images", "networks", "volumes"};
 
@@ -339,10 +341,10 @@ static int run_exposure(const struct parsed *p, struct arena *a)
 
 const struct command commands_system[] = {
 	{"inspect", NULL, true, "NAME|ID [NAME|ID...]", "Show everything about containers, images, networks and volumes", FLAGS(inspect_flags), false, 1, -1, run_inspect, NULL},
-	{"inspect", "container", false, "CONTAINER [CONTAINER...]", "Show everything about containers", FLAGS(inspect_flags), false, 1, -1, run_inspect_container, NULL},
-	{"inspect", "image", false, "IMAGE [IMAGE...]", "Show everything about images", FLAGS(inspect_flags), false, 1, -1, run_inspect_image, NULL},
-	{"inspect", "network", false, "NETWORK [NETWORK...]", "Show everything about networks", FLAGS(inspect_flags), false, 1, -1, run_inspect_network, NULL},
-	{"inspect", "volume", false, "VOLUME [VOLUME...]", "Show everything about volumes", FLAGS(inspect_flags), false, 1, -1, run_inspect_volume, NULL},
+	{"inspect", "container", false, "CONTAINER [CONTAINER...]", "Show everything about containers", INSPECT_ONE, false, 1, -1, run_inspect_container, NULL},
+	{"inspect", "image", false, "IMAGE [IMAGE...]", "Show everything about images", INSPECT_ONE, false, 1, -1, run_inspect_image, NULL},
+	{"inspect", "network", false, "NETWORK [NETWORK...]", "Show everything about networks", INSPECT_ONE, false, 1, -1, run_inspect_network, NULL},
+	{"inspect", "volume", false, "VOLUME [VOLUME...]", "Show everything about volumes", INSPECT_ONE, false, 1, -1, run_inspect_volume, NULL},
 	{"version", NULL, true, "", "Show versions", FLAGS(format_flags), false, 0, 0, run_version, NULL},
 	{"info", "system", true, "", "Show what the daemon is and has", FLAGS(format_flags), false, 0, 0, run_info, NULL},
 	{"events", "system", true, "", "Print what happens", FLAGS(events_flags), false, 0, 0, run_events, NULL},

@@ -105,6 +105,10 @@ static int complete_first(const struct parsed *p, const char *name, struct endpo
 		return err_as(e, ERR_INVALID, "conflicting options: cannot specify both --ip and per-network IP address");
 	if (alias->n)
 		x->aliases = alias;
+	if (x->link_local->n && flag_list(p, "link-local-ip")->n)
+		return err_as(e, ERR_INVALID, "conflicting options: cannot specify both --link-local-ip and per-network link-local IP addresses");
+	if (flag_list(p, "link-local-ip")->n)
+		x->link_local = flag_list(p, "link-local-ip");
 	if (!x->ip4)
 		x->ip4 = flag_get(p, "ip");
 	if (!x->ip6)

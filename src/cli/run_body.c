@@ -8,6 +8,10 @@
 #include "cli/limits_body.h"
 
 const struct flag run_flags[RUN_FLAGS] = {
+	{"detach", 'd', NULL, "Run in the background and print the ID"},
+	{"detach-keys", 0, "string", "Key sequence for detaching"},
+	{"sig-proxy", 0, NULL, "Pass signals on to the process (default true)"},
+	/* from here on create has them too */
 	{"add-host", 0, "list", "Add a line to /etc/hosts (host:ip)"},
 	{"annotation", 0, "map", "Set annotations of the OCI configuration"},
 	{"attach", 'a', "list", "Attach to STDIN, STDOUT or STDERR"},
@@ -26,8 +30,6 @@ const struct flag run_flags[RUN_FLAGS] = {
 	{"cpus", 0, "decimal", "Number of CPUs"},
 	{"cpuset-cpus", 0, "string", "CPUs to run on (0-3, 0,1)"},
 	{"cpuset-mems", 0, "string", "Memory nodes to use (0-3, 0,1)"},
-	{"detach", 'd', NULL, "Run in the background and print the ID"},
-	{"detach-keys", 0, "string", "Key sequence for detaching"},
 	{"device", 0, "list", "Give a device of the host to the container"},
 	{"device-cgroup-rule", 0, "list", "Rule for the devices cgroup"},
 	{"device-read-bps", 0, "list", "Limit of bytes read a second (/dev/sda:1mb)"},
@@ -60,6 +62,7 @@ const struct flag run_flags[RUN_FLAGS] = {
 	{"label", 'l', "list", "Set labels"},
 	{"label-file", 0, "list", "Read labels from a file"},
 	{"link", 0, "list", "Link to another container"},
+	{"link-local-ip", 0, "list", "Link-local addresses"},
 	{"log-driver", 0, "string", "Logging driver"},
 	{"log-opt", 0, "list", "Options of the logging driver"},
 	{"mac-address", 0, "string", "MAC address"},
@@ -90,7 +93,6 @@ const struct flag run_flags[RUN_FLAGS] = {
 	{"runtime", 0, "string", "OCI runtime"},
 	{"security-opt", 0, "list", "Security options"},
 	{"shm-size", 0, "bytes", "Size of /dev/shm"},
-	{"sig-proxy", 0, NULL, "Pass signals on to the process (default true)"},
 	{"stop-signal", 0, "string", "Signal to stop the container"},
 	{"stop-timeout", 0, "int", "Seconds before it is killed"},
 	{"storage-opt", 0, "list", "Storage options"},
@@ -131,41 +133,41 @@ static void list(json_t *o, const char *key, const struct strv *l)
 }
 
 /* A file of KEY=VALUE or KEY lines; # starts a comment. */
-static int lines_of(struct body *b, const char *path, struct strv *out)
+static int lines_of(const char *path, struct strv *out, struct arena *a, struct err *e)
 {
 	OWN(own_buf) struct buf f = {0};
 	char *save = NULL;
-	if (read_file(path, 1u << 20, &f, b->e) < 0)
+	if (read_file(path, 1u << 20, &f, e) < 0)
 		return -ENOENT;
 	for (char *line = f.data ? strtok_r(f.data, "\n", &save) : NULL; line; line = strtok_r(NULL, "\n", &save)) {
 		line += strspn(line, " \t");
 		line[strcspn(line, "\r")] = '\0';
-		if (*line && *line != '#' && strv_add(b->a, out, line) < 0)
-			return err_nomem(b->e);
+		if (*line && *line != '#' && strv_add(a, out, line) < 0)
+			return err_nomem(e);
 	}
 	return 0;
 }
 
 /* A name without "=" takes the value of our own environment, or is left out. */
-static int environment(struct body *b)
+int environment_body(json_t *config, const struct parsed *p, struct arena *a, struct err *e)
 {
 	struct strv all = {0}, env = {0};
-	const struct strv *files = flag_list(b->p, "env-file"), *own = flag_list(b->p, "env");
+	const struct strv *files = flag_list(p, "env-file"), *own = flag_list(p, "env");
 	for (size_t i = 0; i < files->n; i++)
-		try(lines_of(b, files->v[i], &all));
+		try(lines_of(files->v[i], &all, a, e));
 	for (size_t i = 0; i < own->n; i++)
-		strv_add(b->a, &all, own->v[i]);
+		strv_add(a, &all, own->v[i]);
 	for (size_t i = 0; i < all.n; i++) {
 		const char *v = strchr(all.v[i], '=') ? NULL : getenv(all.v[i]);
 		if (*all.v[i] == '=' || !*all.v[i])
-			return err_as(b->e, ERR_INVALID, "invalid environment variable: %s", all.v[i]);
+			return err_as(e, ERR_INVALID, "invalid environment variable: %s", all.v[i]);
 		if (strchr(all.v[i], '='))
-			strv_add(b->a, &env, all.v[i]);
+			strv_add(a, &env, all.v[i]);
 		else if (v)
-			strv_add(b->a, &env, arena_printf(b->a, "%s=%s", all.v[i], v));
+			strv_add(a, &env, arena_printf(a, "%s=%s", all.v[i], v));
 	}
-	list(b->config, "Env", &env);
-	return 0;
+	list(config, "Env", &env);
+	return a->bad ? err_nomem(e) : 0;
 }
 
 static int key_values(struct body *b, json_t *o, const char *key, const struct strv *l)
@@ -187,7 +189,7 @@ static int labels(struct body *b)
 	struct strv all = {0};
 	const struct strv *files = flag_list(b->p, "label-file"), *own = flag_list(b->p, "label");
 	for (size_t i = 0; i < files->n; i++)
-		try(lines_of(b, files->v[i], &all));
+		try(lines_of(files->v[i], &all, b->a, b->e));
 	for (size_t i = 0; i < own->n; i++)
 		strv_add(b->a, &all, own->v[i]);
 	return key_values(b, b->config, "Labels", &all);
@@ -468,7 +470,7 @@ static int fill(struct body *b)
 	}
 	if (terminal_size(&rows, &cols))
 		json_object_set_new(b->host, "ConsoleSize", json_pack("[i,i]", rows, cols));
-	try(environment(b));
+	try(environment_body(b->config, b->p, b->a, b->e));
 	try(labels(b));
 	try(numbers(b));
 	try(key_values(b, b->host, "Sysctls", flag_list(b->p, "sysctl")));

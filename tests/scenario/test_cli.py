@@ -125,6 +125,57 @@ def test_events(pontoon, daemon):
     assert re.search(r"network create [0-9a-f]{64} \(.*name=seen", pontoon.out("events", "--since", "1m", "--until", "0s"))
 
 
+def test_environment_of_files_and_our_own(any_cli, pontoon, daemon, tmp_path):
+    """run, create and exec read it in the same way, and as Docker's client does."""
+    (tmp_path / "env").write_text("# a comment\nFROM_FILE=1 2\n\nOURS\nNOT_OURS\n")
+    os.environ["OURS"] = "inherited"
+    try:
+        flags = "--env-file", str(tmp_path / "env"), "-e", "OURS_TOO=x", "-e", "OURS"
+        pontoon.out("run", "-d", "--name", "envs", "alpine", "sleep", "1h")
+        want = {"FROM_FILE=1 2", "OURS=inherited", "OURS_TOO=x"}
+        for cli in pontoon, any_cli:
+            for out in cli.out("exec", *flags, "envs", "env"), cli.out("run", "--rm", *flags, "alpine", "env"):
+                assert want <= set(out.splitlines()) and "NOT_OURS" not in out
+        assert "none-such" in pontoon("exec", "--env-file", str(tmp_path / "none-such"), "envs", "env", ok=False).err
+    finally:
+        del os.environ["OURS"]
+
+
+def test_a_cidfile_that_is_there_makes_no_container(pontoon, tmp_path):
+    cid = str(tmp_path / "cid")
+    made = pontoon.out("create", "--cidfile", cid, "alpine", "true")
+    assert (tmp_path / "cid").read_text() == made
+    assert "container ID file found" in pontoon("create", "--cidfile", cid, "alpine", "true", ok=False).err
+    assert pontoon.out("ps", "-aq", "--no-trunc") == made
+
+
+def test_options_that_docker_has(any_cli, pontoon, daemon):
+    assert pontoon("create", "-d", "alpine").rc == 125 and "--detach" not in pontoon.out("create", "--help") and "--detach" in pontoon.out("run", "--help")
+    pontoon.out("run", "-d", "--name", "ab", "--log-opt", "labels=which", "--label", "which=one", "alpine", "sh", "-c", "echo hello; sleep 1h")
+    assert wait_until(lambda: pontoon.out("logs", "--details", "ab") == "which=one hello") and pontoon.out("logs", "ab") == "hello"
+    pontoon.out("pause", "ab")
+    assert pontoon("attach", "ab", ok=False).err == "You cannot attach to a paused container, unpause it first\n"
+    pontoon.out("unpause", "ab")
+    for flag in "--time", "--timeout", "-t":
+        pontoon.out("restart", flag, "0", "ab")
+        assert "0" == pontoon.out("inspect", "-f", "{{.RestartCount}}", "ab")
+    pontoon.out("stop", "--timeout", "0", "ab")
+    assert pontoon("attach", "ab", ok=False).err == "You cannot attach to a stopped container, start it first\n"
+    for args in ("history", "--human=false", "--no-trunc", "alpine"), ("history", "-q", "alpine"), ("images", "--digests"), ("images", "--digests", "--format", "{{.Digest}} {{.SharedSize}} {{.UniqueSize}}"):
+        assert pontoon.out(*args).split() == any_cli.out(*args).split(), args
+    pontoon.out("network", "create", "ll")
+    pontoon.out("create", "--name", "ac", "--network", "ll", "--link-local-ip", "169.254.7.7", "alpine", "true")
+    assert json.loads(pontoon.out("inspect", "ac"))[0]["NetworkSettings"]["Networks"]["ll"]["IPAMConfig"]["LinkLocalIPs"] == ["169.254.7.7"]
+    assert json.loads(pontoon.out("network", "inspect", "-v", "ll"))[0]["Name"] == "ll"
+    assert pontoon("network", "inspect", "--type", "network", "ll").rc == 125
+
+
+def test_config_is_a_directory_of_ones_choice(pontoon, tmp_path):
+    (tmp_path / "config.json").write_text('{"auths": {"registry.example": {"auth": "bWU6cHc="}}}')
+    assert "Removing login credentials for registry.example" in pontoon.out("--config", str(tmp_path), "logout", "registry.example")
+    assert json.loads((tmp_path / "config.json").read_text()).get("auths", {}) == {}
+
+
 def test_no_colours_in_pipes(pontoon):
     pontoon.out("run", "-d", "--name", "plain", "alpine", "sleep", "1h")
     for args in ("ps",), ("images",), ("info",), ("inspect", "plain"), ("network", "ls"), ("system", "df"):
@@ -164,8 +215,29 @@ def test_completion(pontoon, daemon):
     assert complete(daemon, "pontoon rmi alpine:la") == ["latest"]
 
 
-def test_every_command_is_in_the_manual(pontoon):
+def options(text):
+    """Of a --help text: every long option with its letter."""
+    return re.findall(r"^ +(?:(-\w), )?(--[a-z0-9-]+)", text, re.M)
+
+
+def test_every_command_and_option_is_in_the_manual(pontoon):
     manual = (ROOT / "man/pontoon.1").read_text().replace("\\-", "-")
     top = pontoon.out("--help")
     for c in re.findall(r"^  ([a-z]+) ", top[:top.index("Options:")], re.M):
         assert re.search(rf"\b{c}\b", manual), c
+    words = complete(pontoon.daemon, "pontoon -")
+    for _, name in options(top[top.index("Options:"):]):
+        assert name in manual and name in words, name
+    manual = (ROOT / "man/pontoond.8").read_text().replace("\\-", "-")
+    daemon = subprocess.run([str(BUILD / "pontoond"), "--help"], capture_output=True, text=True).stdout
+    assert len(options(daemon)) > 50
+    for letter, name in options(daemon):
+        assert re.search(rf"{name}\b", manual) and (not letter or re.search(rf"{letter}\b", manual)), name
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash")
+def test_every_option_is_completed(pontoon, daemon):
+    for command in "run", "network create", "system prune", "pull":
+        words = complete(daemon, f"pontoon {command} --")
+        missing = [name for _, name in options(pontoon.out(*command.split(), "--help")) if name not in words]
+        assert not missing, (command, missing)
