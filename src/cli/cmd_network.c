@@ -64,11 +64,12 @@ static const struct flag create_flags[] = {{"attachable", 0, NULL, "Containers m
 	{"ipam-driver", 0, "string", "Driver of address management (default \"default\")"}, {"ipam-opt", 0, "map", "Options of that driver"}, {"ipv4", 0, NULL, "Use IPv4 (--ipv4=false: do not)"},
 	{"ipv6", 0, NULL, "Use IPv6 too"}, {"label", 0, "list", "Set labels"}, {"opt", 'o', "map", "Options of the driver"}, {"scope", 0, "string", NULL}, {"subnet", 0, "cidr", "Subnet (10.1.0.0/16)"}};
 
-static int add_pair(json_t *map, const char *s, const char *what, struct err *e)
+/* key=value, or a key alone; a label needs a name. */
+static int add_pair(json_t *map, const char *s, bool label, struct err *e)
 {
 	const char *eq = strchr(s, '=');
-	if (!eq && what)
-		return err_as(e, ERR_INVALID, "invalid argument \"%s\" for \"--%s\" flag: it must be key=value", s, what);
+	if (label && (eq == s || !*s))
+		return err_as(e, ERR_INVALID, "invalid argument \"%s\" for \"--label\" flag: invalid label '%s': empty name", s, s);
 	if (eq)
 		json_object_setn_new_nocheck(map, s, (size_t)(eq - s), json_string_nocheck(eq + 1));
 	else
@@ -76,12 +77,12 @@ static int add_pair(json_t *map, const char *s, const char *what, struct err *e)
 	return 0;
 }
 
-static int add_pairs(json_t *body, const char *key, const struct strv *l, const char *strict, struct err *e)
+static int add_pairs(json_t *body, const char *key, const struct strv *l, bool labels, struct err *e)
 {
 	json_t *map = json_object();
 	json_object_set_new(body, key, map);
 	for (size_t i = 0; i < l->n; i++)
-		try(add_pair(map, l->v[i], strict, e));
+		try(add_pair(map, l->v[i], labels, e));
 	return 0;
 }
 
@@ -148,7 +149,7 @@ static int place_aux(struct subnets *s, const struct strv *l, struct err *e)
 			aux = json_object();
 			json_object_set_new(c, "AuxiliaryAddresses", aux);
 		}
-		(void)add_pair(aux, l->v[i], NULL, NULL);
+		(void)add_pair(aux, l->v[i], false, NULL);
 	}
 	return 0;
 }
@@ -164,7 +165,7 @@ static int add_ipam(const struct parsed *p, json_t *body, struct err *e)
 	try(place(&s, "IPRange", "range", "ranges", flag_list(p, "ip-range"), e));
 	try(place(&s, "Gateway", "gateway", "gateways", flag_list(p, "gateway"), e));
 	try(place_aux(&s, flag_list(p, "aux-address"), e));
-	return add_pairs(ipam, "Options", flag_list(p, "ipam-opt"), "ipam-opt", e);
+	return add_pairs(ipam, "Options", flag_list(p, "ipam-opt"), false, e);
 }
 
 static json_t *create_body(const struct parsed *p, struct err *e)
@@ -178,7 +179,7 @@ static json_t *create_body(const struct parsed *p, struct err *e)
 		json_object_set_new(body, "Scope", json_string_nocheck(flag_get(p, "scope")));
 	if (flag_get(p, "config-from"))
 		json_object_set_new(body, "ConfigFrom", json_pack("{s:s}", "Network", flag_get(p, "config-from")));
-	if (add_pairs(body, "Options", flag_list(p, "opt"), "opt", e) < 0 || add_pairs(body, "Labels", flag_list(p, "label"), NULL, e) < 0 || add_ipam(p, body, e) < 0)
+	if (add_pairs(body, "Options", flag_list(p, "opt"), false, e) < 0 || add_pairs(body, "Labels", flag_list(p, "label"), true, e) < 0 || add_ipam(p, body, e) < 0)
 		return NULL;
 	return STEAL(body);
 }

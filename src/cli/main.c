@@ -56,7 +56,9 @@ static int run(const struct command *c, const char *group, char **argv)
 	int n = (int)p.args.n;
 	if (n >= c->min && (c->max < 0 || n <= c->max))
 		return c->run(&p, &a);
-	if (c->min == c->max)
+	if (!c->max)
+		snprintf(text, sizeof(text), "'pontoon %s%s%s' accepts no arguments", group ? group : "", group ? " " : "", c->name);
+	else if (c->min == c->max)
 		snprintf(text, sizeof(text), "'pontoon %s%s%s' requires %d argument%s", group ? group : "", group ? " " : "", c->name, c->min, c->min == 1 ? "" : "s");
 	else
 		snprintf(text, sizeof(text), "'pontoon %s%s%s' requires at %s %d argument%s", group ? group : "", group ? " " : "", c->name, n < c->min ? "least" : "most", n < c->min ? c->min : c->max, (n < c->min ? c->min : c->max) == 1 ? "" : "s");

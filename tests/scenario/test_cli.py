@@ -19,7 +19,8 @@ def pontoon(daemon):
 def test_exit_codes(pontoon):
     for args, rc, text in [
         (("ps", "--nonsense"), 125, "unknown flag: --nonsense"), (("--nonsense",), 125, "unknown flag: --nonsense"), (("run", "--nonsense", "x"), 125, "unknown flag"), (("run",), 1, "requires at least 1 argument"),
-        (("network", "create"), 1, "'pontoon network create' requires 1 argument"), (("exec", "x"), 1, "requires at least 2 arguments"), (("nonsense",), 1, "is not a pontoon command"),
+        (("network", "create"), 1, "'pontoon network create' requires 1 argument"), (("exec", "x"), 1, "requires at least 2 arguments"), (("network", "prune", "x"), 1, "'pontoon network prune' accepts no arguments"),
+        (("network", "create", "--label", "=x", "xx"), 1, "invalid label '=x': empty name"), (("nonsense",), 1, "is not a pontoon command"),
         (("run", "alpine", "no-such-program"), 127, "no-such-program"), (("run", "alpine", "/etc"), 126, ""), (("run", "none-such:1"), 125, ""), (("inspect", "none-such"), 1, "No such object: none-such"),
         (("--host",), 125, "flag needs an argument"),
     ]:

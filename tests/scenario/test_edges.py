@@ -1,6 +1,6 @@
 """The edges of networks, addresses and joining: small and odd subnets, odd words, clients in each other's way, steps that fail half-way; with real packets."""
 import concurrent.futures
-import json
+import os
 import re
 import socket
 import subprocess
@@ -8,7 +8,7 @@ import urllib.parse
 
 import pytest
 
-from conftest import QUICK, wait_until
+from conftest import QUICK, SOAK, wait_until
 from nets import ask, in_netns
 from test_hotplug import Ear, Scene
 
@@ -279,7 +279,69 @@ def test_links_that_come_and_go(scene):
     scene.up("later", "love")
     assert ask(pid, "friend").values() == [scene.endpoint("later", "love")["IPAddress"]] != there
     scene.disconnect("love", "asker")
-    assert ask(pid, "friend").rcode != "NOERROR" if "127.0.0.11" in scene.cli.out("exec", "asker", "cat", "/etc/resolv.conf") else True
+    text = scene.cli.out("exec", "asker", "cat", "/etc/resolv.conf", "/etc/hosts")
+    assert "127.0.0.11" not in text and "nameserver 10.99.0.2" in text and there[0] not in text, "as on docker0 alone"
+    scene.connect("love", "asker")
+    assert "127.0.0.11" in scene.cli.out("exec", "asker", "cat", "/etc/resolv.conf") and ask(pid, "friend").rcode != "NOERROR" and ask(pid, "sooner").values() == there, "the link was the endpoint's"
+
+
+def test_ways_out(scene):
+    """The source that was asked for, the host's, or one's own; a DROP that somebody appended to FORWARD changes nothing; two networks see nothing of each other in either family."""
+    subprocess.run("ip addr replace 10.99.0.77/24 dev uplink0; iptables -A FORWARD -j DROP; ip6tables -A FORWARD -j DROP", shell=True, check=True)
+    outside = int(os.environ["LAB_OUTSIDE_PID"])
+    server = in_netns(outside, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    server.bind(("10.99.0.2", 7977))
+    server.settimeout(10)
+    try:
+        for i, (options, source) in enumerate([({}, "10.99.0.1"), ({"com.docker.network.host_ipv4": "10.99.0.77"}, "10.99.0.77"), ({B + "enable_ip_masquerade": "false"}, "10.98.2.2"),
+                                               ({B + "gateway_mode_ipv4": "routed"}, "10.98.3.2")]):
+            name = f"out{i}"
+            scene.make(name, {"Subnet": f"10.98.{i}.0/24"}, {"Subnet": f"fd00:98:{i}::/64"}, EnableIPv6=True, Options=options)
+            with in_netns(scene.up(name, name), lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as s:
+                s.sendto(b"x", ("10.99.0.2", 7977))
+            assert server.recvfrom(10)[1][0] == source, options
+        assert scene.reaches("out0", "10.99.0.2") and scene.reaches("out1", "10.99.0.2")
+        apart = [(f"out{i}", scene.endpoint(f"out{k}", f"out{k}")[key]) for i, k in ((0, 1), (1, 0), (2, 0)) for key in ("IPAddress", "GlobalIPv6Address")]
+        with concurrent.futures.ThreadPoolExecutor(len(apart)) as pool:
+            assert not any(pool.map(lambda a: scene.reaches(*a, limit=1), apart))
+    finally:
+        server.close()
+        subprocess.run("ip addr del 10.99.0.77/24 dev uplink0; iptables -D FORWARD -j DROP; ip6tables -D FORWARD -j DROP", shell=True, check=True)
+
+
+def test_sysctls_of_interfaces(scene):
+    """As the whole container's up to 1.47, as the endpoint's from 1.48 on; whatever number switches IPv6 off."""
+    for name in ("net1", "net2"):
+        scene.make(name, EnableIPv6=True)
+    old = {"Image": "alpine", "Cmd": ["sleep", "1h"], "HostConfig": {"NetworkMode": "net1", "Sysctls": {"net.ipv4.conf.eth0.log_martians": "1", "net.ipv4.ip_default_ttl": "77"}}}
+    assert "Migrated sysctl" in scene.want(201, "POST", "/v1.47/containers/create?name=old1", old)["Warnings"][0]
+    scene.start("old1")
+    assert scene.cli.out("exec", "old1", "cat", "/proc/sys/net/ipv4/conf/eth0/log_martians", "/proc/sys/net/ipv4/conf/all/log_martians", "/proc/sys/net/ipv4/ip_default_ttl").split() == ["1", "0", "77"]
+    assert "must be supplied using driver option" in scene.want(400, "POST", "/v1.48/containers/create", old)["message"]
+    wish = {"DriverOpts": {"com.docker.network.endpoint.sysctls": "net.ipv6.conf.IFNAME.disable_ipv6=2,net.ipv4.conf.ifname.log_martians=1"}}
+    scene.up("wisher", "net1", ("net2", wish))
+    ep = scene.endpoint("wisher", "net2")
+    assert scene.endpoint("wisher", "net1")["GlobalIPv6Address"] and ep["GlobalIPv6Address"] == "" and ep["IPv6Gateway"] == "" and "inet6" not in scene.inside("wisher", "ip addr show eth1")
+    assert scene.route("wisher", six=True)[1] == "eth0" and scene.inside("wisher", "cat /proc/sys/net/ipv6/conf/eth1/disable_ipv6 /proc/sys/net/ipv4/conf/eth1/log_martians").split() in (["1", "1"], ["2", "1"])
+    scene.up("other", "net2")
+    assert scene.endpoint("other", "net2")["GlobalIPv6Address"].endswith("::2"), "the address is free"
+
+
+@pytest.mark.skipif(not SOAK, reason="a thousand ports take a while: make soak")
+def test_full_bridge(scene):
+    """The 1,024th port, whoever has the others."""
+    device = "br-" + scene.make("full")[:12]
+    ports = [f"{c}{i}" for i in range(511) for c in "fg"]
+    batch = "".join(f"link add f{i} type veth peer name g{i}\n" for i in range(511)) + "".join(f"link set {p} master {device}\n" for p in ports)
+    try:
+        subprocess.run(["ip", "-batch", "-"], input=batch, text=True, check=True)
+        scene.up("last", "full")
+        before = everything(scene)
+        scene.create("more", "full")
+        assert scene.start("more", 503)["message"].endswith(f"{device} is full: a Linux bridge holds 1,023 ports")
+        assert wait_until(lambda: everything(scene) == before)
+    finally:
+        subprocess.run(["ip", "-batch", "-"], input="".join(f"link del f{i}\n" for i in range(511)), text=True, check=True)
 
 
 def test_clients_in_each_others_way(scene, daemon):
