@@ -167,13 +167,40 @@ static int ensure_bridge(struct op *op, struct err *e)
 	return world_put(op->next, n, e);
 }
 
+/* A user's bridge that a network was put on and that is no more, as after a boot: it is made anew, and ours. */
+static int replace_lost(struct op *op, struct err *e)
+{
+	struct strv ids = {0};
+	const struct network *now;
+	enum link_kind kind;
+	for (size_t i = 0; (now = world_next(op->next, NOUN_NETWORK, &i));)
+		if (now->user_device && !now->is_default && strv_add(&op->mem, &ids, now->id) < 0)
+			return err_nomem(e);
+	for (size_t i = 0; i < ids.n; i++) {
+		now = world_network(op->next, ids.v[i]);
+		try(kernel_link_kind(op->core->kernel, now->bridge, &kind, e));
+		if (kind != LINK_NONE)
+			continue;
+		struct network *n = network_copy(now);
+		if (!n)
+			return err_nomem(e);
+		log_warn("the bridge of a network has gone, and is made anew network=%s device=%s", n->name, n->bridge);
+		n->user_device = n->v4.gateway_users = n->v6.gateway_users = false;
+		try(world_put(op->next, n, e));
+	}
+	return 0;
+}
+
 int defaults_networks(struct core *c, struct err *e)
 {
 	OWN(op_end) struct op op = {0};
+	struct err bridge = {0};
 	try(op_begin(c, "default networks", &op, e));
 	op.durable = true;
 	try(host_routes(c, &op.mem, &op.conf, e));
-	try(ensure_bridge(&op, e));
+	try(replace_lost(&op, e));
+	if (ensure_bridge(&op, &bridge) < 0) /* it stays as it was; the others do not depend on it */
+		log_error("the default bridge: %s", bridge.msg);
 	try(ensure_plain(&op, "host", DRIVER_HOST, e));
 	try(ensure_plain(&op, "none", DRIVER_NULL, e));
 	try(defaults_forwarding6(c, op.next, &op.conf, e));

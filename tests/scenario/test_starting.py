@@ -174,6 +174,17 @@ def test_a_bridge_of_ones_own(host):
     want(h, 204, "DELETE", "/containers/guest?force=1")
     want(h, 204, "DELETE", "/networks/people")
     assert h.daemon.doctor() == [] and "people0" not in h.sh("ip -o link")
+    # gone while the daemon was away, as after a boot: it is made anew
+    h.sh("ip link add people0 type bridge; ip addr add 10.78.0.5/24 dev people0")
+    make(h, "people", {"Subnet": "10.78.0.0/24", "Gateway": "10.78.0.5"}, Options={B + "name": "people0"})
+    h.daemon.stop()
+    h.sh("ip link del people0")
+    h.start()
+    h.run("guest", "--network", "people")
+    assert h.reaches("guest", "10.78.0.5") and h.daemon.doctor() == []
+    h.cli.out("rm", "-f", "guest")
+    want(h, 204, "DELETE", "/networks/people")
+    assert h.daemon.doctor() == [] and "people0" not in h.sh("ip -o link")
 
 
 def test_live_restore(host):
