@@ -6,14 +6,17 @@
  * link has gone, or when the request has failed. Nobody can observe a difference: the kernel has let go of the name and the addresses, and
  * what a dying process has asked for is done all the same.
  *
- * A bridge needs about half of its time before it is gone, because its multicast state is waited for under the lock of rtnetlink
- * (net/bridge/br_multicast.c, br_multicast_dev_del). Its name goes earlier, but whoever goes on then stands before the lock.
+ * A bridge needs half of its time before it is told to be gone, because its multicast state is waited for under the lock of rtnetlink
+ * (net/bridge/br_multicast.c, br_multicast_dev_del). Its name, routes and addresses go before that, and that this has been reached the end of its
+ * IPv4 settings tells (net/ipv4/devinet.c, inetdev_destroy). So who asked goes on then; who asks for a link next, at that moment, stands before the
+ * lock, and finds the name free.
  *
  * The veths of a dropped namespace go with it, and that at once for whoever looks (kernel/real.c). But a connection whose last packets nobody
  * answers keeps the namespace for minutes after its process has gone: what is still there after a moment is deleted.
  *
  * tests/kernel/test_scene.c, links_go_at_once and connections_keep_no_link. */
 #include <errno.h>
+#include <linux/netconf.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <poll.h>
@@ -62,7 +65,26 @@ static void *run(void *arg)
 	return NULL;
 }
 
-/* Has the kernel told that the link is gone? */
+static int find_index(const struct nlattr *a, void *arg)
+{
+	if (mnl_attr_get_type(a) == NETCONFA_IFINDEX && mnl_attr_validate(a, MNL_TYPE_U32) >= 0)
+		*(int *)arg = (int)mnl_attr_get_u32(a);
+	return MNL_CB_OK;
+}
+
+/* That it is gone, or, before that, that its addresses are no more: its name went before them. */
+static bool says_gone(const struct nlmsghdr *h, int index)
+{
+	const struct ifinfomsg *i = mnl_nlmsg_get_payload(h);
+	int of = 0;
+	if (h->nlmsg_type == RTM_DELLINK && h->nlmsg_len >= mnl_nlmsg_size(sizeof(*i)) && i->ifi_family == AF_UNSPEC)
+		return i->ifi_index == index;
+	if (h->nlmsg_type == RTM_DELNETCONF && h->nlmsg_len >= mnl_nlmsg_size(sizeof(struct netconfmsg)))
+		(void)mnl_attr_parse(h, sizeof(struct netconfmsg), find_index, &of);
+	return of && of == index;
+}
+
+/* Has the kernel told? */
 static bool told(int fd, int index)
 {
 	_Alignas(struct nlmsghdr) char buf[32768];
@@ -71,11 +93,9 @@ static bool told(int fd, int index)
 		if (n < 0)
 			return false; /* also when too much was told: then the answer is waited for */
 		int left = (int)n;
-		for (const struct nlmsghdr *h = (const struct nlmsghdr *)buf; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left)) {
-			const struct ifinfomsg *i = mnl_nlmsg_get_payload(h);
-			if (h->nlmsg_type == RTM_DELLINK && h->nlmsg_len >= mnl_nlmsg_size(sizeof(*i)) && i->ifi_family == AF_UNSPEC && i->ifi_index == index)
+		for (const struct nlmsghdr *h = (const struct nlmsghdr *)buf; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left))
+			if (says_gone(h, index))
 				return true;
-		}
 	}
 }
 
@@ -108,10 +128,11 @@ bool start_detached(void *(*fn)(void *), void *arg)
 int link_remove(int index, struct err *e)
 {
 	OWN(own_nl) struct nl news = NL_NONE;
-	int group = RTNLGRP_LINK;
+	static const int groups[] = {RTNLGRP_LINK, RTNLGRP_IPV4_NETCONF};
 	try(nl_open(&news, e));
-	if (mnl_socket_setsockopt(news.sock, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0)
-		return err_errno(e, -errno, "listen for the end of a link");
+	for (size_t i = 0; i < ARRAY_LEN(groups); i++)
+		if (mnl_socket_setsockopt(news.sock, NETLINK_ADD_MEMBERSHIP, (void *)(uintptr_t)&groups[i], sizeof(groups[i])) < 0)
+			return err_errno(e, -errno, "listen for the end of a link");
 	struct request *r = calloc(1, sizeof(*r));
 	if (!r)
 		return err_nomem(e);
