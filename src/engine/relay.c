@@ -262,9 +262,12 @@ static bool wait_ack(struct relay *r)
 	struct timespec end = in_ms(ACK_MS);
 	uint64_t number = m.number;
 	link_send(r, &m, NULL, 0);
+	uint64_t said = r->said;
 	while (r->answered < number && r->sock >= 0)
 		if (pthread_cond_timedwait(&r->acked, &r->lock, &end) == ETIMEDOUT)
 			break;
+	if (r->answered >= number)
+		r->settled = said;
 	return r->answered >= number;
 }
 
@@ -272,7 +275,8 @@ int relay_sync(struct relay *r, struct err *e)
 {
 	int result = 0;
 	pthread_mutex_lock(&r->lock);
-	if ((r->sock >= 0 || link_is_needed(r)) && !(r->sock >= 0 && wait_ack(r))) {
+	bool settled = r->sock >= 0 && r->said == r->settled;
+	if (!settled && (r->sock >= 0 || link_is_needed(r)) && !(r->sock >= 0 && wait_ack(r))) {
 		log_warn("the relay does not answer: it is started anew");
 		if (r->pid > 0)
 			kill(r->pid, SIGKILL);

@@ -53,6 +53,7 @@ void relay_zone_gone(struct relay *r, const char *network);
 int relay_view(struct relay *r, const struct relay_view *v, struct err *e); /* of a sandbox given before, else -ENOENT */
 
 /* Waits until all of the above is in force and descriptors of gone things are closed: at most 1 s, then the relay is killed and started again with everything.
+ * At once when nothing was said since.
  * After an error (UNAVAILABLE: it could not be started again) no relay lives, so none holds a descriptor; the starts go on in the background. */
 int relay_sync(struct relay *r, struct err *e);
 /* Once after a start's reconcile: what the relay still holds of an earlier daemon and nobody has asked for since relay_open goes. */

@@ -48,6 +48,7 @@ static void drop_peer(struct relay *r)
 void link_send_bytes(struct relay *r, const void *p, size_t n, const int *fds, size_t nfds)
 {
 	struct err e = {0};
+	r->said++;
 	if (r->sock < 0 || relay_proto_send_bytes(r->sock, p, n, fds, nfds, &e) >= 0)
 		return;
 	log_debug("to the relay: %s", e.msg);

@@ -41,6 +41,7 @@ struct relay {
 	pid_t pid, child; /* child: pid if we started it */
 	bool ending;
 	uint64_t asked, answered;
+	uint64_t said, settled; /* messages sent; those that are known to be in force */
 	int64_t started; /* ms */
 	int backoff;
 	struct map boxes, ports, zones;

@@ -109,7 +109,7 @@ int dns_del(struct real *k, const struct step *s, struct err *e)
 {
 	const char *ns = s->before->ns;
 	if (k->ops.dns)
-		try(k->ops.dns->take(k->ops.dns->arg, ns, e));
+		try(k->ops.dns->take(k->ops.dns->arg, ns, s->box_goes, e)); /* an open socket would keep the namespace */
 	/* The rules of a namespace that goes, or has gone, go with it. */
 	if (!s->box_goes)
 		(void)real_in(k, ns, drop, NULL, NULL);

@@ -11,7 +11,7 @@ enum link_kind { LINK_NONE, LINK_BRIDGE, LINK_OTHER };
 struct kernel_dns {
 	void *arg;
 	int (*give)(void *arg, const char *container, int udp, int tcp, const char *netns_path, struct err *e);
-	int (*take)(void *arg, const char *container, struct err *e); /* its descriptors are closed when this returns */
+	int (*take)(void *arg, const char *container, bool wait, struct err *e); /* wait: its descriptors are closed when this returns, else soon */
 	bool (*holds)(void *arg, const char *container, const char *netns_path, uint16_t *udp_port, uint16_t *tcp_port);
 };
 
@@ -29,6 +29,8 @@ struct kernel_ports {
 struct kernel {
 	/* Carries out one step. On error nothing of the step is left (a failed firewall run is put back). The kernel's own text (ext-ack) is in e. */
 	int (*run)(struct kernel *k, const struct step *s, struct err *e);
+	/* The plan has come to its end, or was taken back: nothing is kept open for its next step. May be NULL. */
+	void (*done)(struct kernel *k);
 	/* What there is of ours in these parts (design section 5 and invariant 2: by alias, name, netns directory, rule shape), plus the present value of every K_HOSTCTL, K_NSCTL, K_FILE, K_POLICY
 	 * that `want` names. Strings are allocated from `a`. `known` = networks in the world or in pending intents. */
 	int (*observe)(struct kernel *k, unsigned parts, struct arena *a, const struct kstate *want, const struct world *known, struct kstate *out, struct err *e);

@@ -13,12 +13,12 @@ static int give(void *arg, const char *container, int udp, int tcp, const char *
 	return relay_sandbox(c->relay, container, udp, tcp, netns_path, e);
 }
 
-static int take(void *arg, const char *container, struct err *e)
+static int take(void *arg, const char *container, bool wait, struct err *e)
 {
 	struct core *c = arg;
 	relay_sandbox_gone(c->relay, container);
 	/* After a failure no relay lives, so none holds a descriptor: what was asked for. */
-	if (relay_sync(c->relay, e) < 0)
+	if (wait && relay_sync(c->relay, e) < 0)
 		log_warn("the name server could not be told that %.12s has gone: %s", container, e ? e->msg : "");
 	return 0;
 }

@@ -57,10 +57,11 @@ static int hold(void *arg, const char *id, int udp, int tcp, const char *path, s
 	return 0;
 }
 
-static int let_go(void *arg, const char *id, struct err *e)
+static int let_go(void *arg, const char *id, bool wait, struct err *e)
 {
 	struct holder *h = holder_of(id);
 	(void)arg;
+	(void)wait;
 	(void)e;
 	if (!h)
 		return 0;
@@ -332,13 +333,18 @@ TEST(lost_bridge)
 	close_lab(&l);
 }
 
-static bool answers(struct lab *l, char from, const char *to)
+static bool pings(struct lab *l, char from, const char *to, int seconds)
 {
 	char id[ID_TEXT], line[256];
 	fix_id(id, from);
-	snprintf(line, sizeof(line), "nsenter --net=%s/netns/%.12s busybox ping -c 1 -W 1 %s >/dev/null 2>&1",
-		l->c.exec_root, id, to);
+	snprintf(line, sizeof(line), "nsenter --net=%s/netns/%.12s busybox ping -c 1 -W %d %s >/dev/null 2>&1",
+		l->c.exec_root, id, seconds, to);
 	return system(line) == 0;
+}
+
+static bool answers(struct lab *l, char from, const char *to)
+{
+	return pings(l, from, to, 10); /* a busy machine */
 }
 
 static bool there(const char *link)
@@ -361,7 +367,7 @@ TEST(sandboxes_talk)
 	CHECK(answers(&l, 'a', "172.17.0.1"));
 	struct plan p = between(&l, two, one);
 	CHECK(apply(&l, l.k, &p, one));
-	CHECK(!answers(&l, 'a', "172.17.0.3"));
+	CHECK(!pings(&l, 'a', "172.17.0.3", 1));
 	CHECK(settled(&l, one) && answers(&l, 'a', "172.17.0.1"));
 	world_free(one);
 	world_free(two);
