@@ -24,7 +24,13 @@ static int undo(struct kernel *k, const struct plan *p, size_t n, struct err *e)
 	return result;
 }
 
-int kernel_apply(struct kernel *k, const struct plan *p, struct err *e)
+static void done(struct kernel *k)
+{
+	if (k->done)
+		k->done(k);
+}
+
+static int apply(struct kernel *k, const struct plan *p, struct err *e)
 {
 	for (size_t i = 0; i < p->n; i++) {
 		int r = k->run(k, &p->v[i], e);
@@ -40,9 +46,18 @@ int kernel_apply(struct kernel *k, const struct plan *p, struct err *e)
 	return 0;
 }
 
+int kernel_apply(struct kernel *k, const struct plan *p, struct err *e)
+{
+	int r = apply(k, p, e);
+	done(k);
+	return r;
+}
+
 int kernel_undo(struct kernel *k, const struct plan *p, struct err *e)
 {
-	return undo(k, p, p->n, e);
+	int r = undo(k, p, p->n, e);
+	done(k);
+	return r;
 }
 
 int kernel_host_routes(struct kernel *k, struct arena *a, struct prefix **out, size_t *n, struct err *e)
@@ -93,6 +108,11 @@ static int faulty_run(struct kernel *ops, const struct step *s, struct err *e)
 	return err_set(e, -EIO, "injected failure");
 }
 
+static void faulty_done(struct kernel *ops)
+{
+	done(((struct faulty *)ops)->inner);
+}
+
 static int faulty_observe(struct kernel *ops, unsigned parts, struct arena *a, const struct kstate *want, const struct world *known, struct kstate *out, struct err *e)
 {
 	struct faulty *f = (struct faulty *)ops;
@@ -126,7 +146,7 @@ struct kernel *kernel_faulty(struct kernel *inner, unsigned n, bool after)
 	struct faulty *f = calloc(1, sizeof(*f));
 	if (!f)
 		return NULL;
-	*f = (struct faulty){.ops = {.run = faulty_run, .observe = faulty_observe, .routes = faulty_routes, .addrs = faulty_addrs, .link = faulty_link, .free = faulty_free}, .inner = inner, .fail_at = n, .after = after};
+	*f = (struct faulty){.ops = {.run = faulty_run, .done = faulty_done, .observe = faulty_observe, .routes = faulty_routes, .addrs = faulty_addrs, .link = faulty_link, .free = faulty_free}, .inner = inner, .fail_at = n, .after = after};
 	return &f->ops;
 }
 

@@ -71,15 +71,24 @@ int netns_open(const char *path, struct err *e)
 	return STEAL_FD(fd);
 }
 
-int netns_run(int ns_fd, int (*fn)(void *arg, struct err *e), void *arg, struct err *e)
+int netns_home(struct err *e)
 {
-	OWN(own_fd) int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-	if (home < 0)
-		return err_errno(e, -errno, "open /proc/thread-self/ns/net");
+	int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	return home < 0 ? err_errno(e, -errno, "open /proc/thread-self/ns/net") : home;
+}
+
+int netns_run_from(int home_fd, int ns_fd, int (*fn)(void *arg, struct err *e), void *arg, struct err *e)
+{
 	if (setns(ns_fd, CLONE_NEWNET) < 0)
 		return err_errno(e, -errno, "enter a network namespace");
 	int r = fn(arg, e);
-	if (setns(home, CLONE_NEWNET) < 0)
+	if (setns(home_fd, CLONE_NEWNET) < 0)
 		abort();
 	return r;
+}
+
+int netns_run(int ns_fd, int (*fn)(void *arg, struct err *e), void *arg, struct err *e)
+{
+	OWN(own_fd) int home = netns_home(e);
+	return home < 0 ? home : netns_run_from(home, ns_fd, fn, arg, e);
 }

@@ -1,7 +1,8 @@
 /* Theory of operation
  *
  * One function adds, one deletes, one changes each kind of object; run() finds them in a table. What lives in a sandbox is done on the
- * calling thread after setns(2) into it, with a netlink socket made there, and back.
+ * calling thread after setns(2) into it, with a netlink socket made there, and back. Descriptor and socket serve all steps of a plan: they keep the
+ * namespace alive, so they are closed at the plan's end, and before the namespace is dropped.
  *
  * Taking a sandbox away must be quick and final: removing a link costs 20 to 40 ms, because the kernel waits for RCU, but dropping the
  * last reference to a namespace returns at once and the links go later. Until they have gone, the old container's address would still
@@ -33,28 +34,67 @@ int real_index(const char *name, struct err *e)
 
 struct inside {
 	int (*fn)(struct nl *nl, void *arg, struct err *e);
+	struct nl *nl;
 	void *arg;
 };
+
+void real_leave(struct real *k)
+{
+	struct visit *v = &k->visit;
+	nl_close(&v->nl);
+	own_fd(&v->fd);
+	own_fd(&v->home);
+	*v = (struct visit){.home = -1, .fd = -1, .nl = NL_NONE};
+}
+
+static int open_socket(void *arg, struct err *e)
+{
+	return nl_open(arg, e);
+}
+
+static int enter(struct real *k, const char *ns, struct err *e)
+{
+	OWN(arena_free) struct arena a = {0};
+	struct visit *v = &k->visit;
+	const char *path = want_netns_path(k->conf, ns, &a);
+	if (!path)
+		return err_nomem(e);
+	v->fd = netns_open(path, e);
+	if (v->fd < 0)
+		return v->fd;
+	v->home = netns_home(e);
+	if (v->home < 0)
+		return v->home;
+	try(netns_run_from(v->home, v->fd, open_socket, &v->nl, e));
+	STR_COPY(v->ns, ns);
+	return 0;
+}
+
+int real_visit(struct real *k, const char *ns, struct err *e)
+{
+	int r = 0;
+	if (!streq(k->visit.ns, ns)) {
+		real_leave(k);
+		r = enter(k, ns, e);
+		if (r < 0)
+			real_leave(k);
+	}
+	return r < 0 ? r : k->visit.fd;
+}
 
 static int run_inside(void *arg, struct err *e)
 {
 	struct inside *in = arg;
-	OWN(own_nl) struct nl nl = NL_NONE;
-	try(nl_open(&nl, e));
-	return in->fn(&nl, in->arg, e);
+	return in->fn(in->nl, in->arg, e);
 }
 
 int real_in(struct real *k, const char *ns, int (*fn)(struct nl *nl, void *arg, struct err *e), void *arg, struct err *e)
 {
-	OWN(arena_free) struct arena a = {0};
-	struct inside in = {.fn = fn, .arg = arg};
+	struct inside in = {.fn = fn, .nl = &k->visit.nl, .arg = arg};
 	if (!ns)
 		return fn(&k->nl, arg, e);
-	const char *path = want_netns_path(k->conf, ns, &a);
-	if (!path)
-		return err_nomem(e);
-	OWN(own_fd) int fd = netns_open(path, e);
-	return fd < 0 ? fd : netns_run(fd, run_inside, &in, e);
+	int fd = real_visit(k, ns, e);
+	return fd < 0 ? fd : netns_run_from(k->visit.home, fd, run_inside, &in, e);
 }
 
 static int call(struct nl *nl, struct nlmsghdr *m, struct err *e)
@@ -101,6 +141,7 @@ static int netns_del(struct real *k, const struct step *s, struct err *e)
 	const char *path = want_netns_path(k->conf, s->before->ns, &a);
 	if (!path)
 		return err_nomem(e);
+	real_leave(k);
 	try(netns_drop(path, e));
 	links_remove_later(links, n);
 	return 0;
@@ -183,10 +224,8 @@ static int remove_dying(struct real *k, const struct kobj *o, struct err *e)
 
 static int veth_add(struct real *k, const struct kobj *o, struct err *e)
 {
-	OWN(arena_free) struct arena a = {0};
 	char buf[NL_BUF];
-	const char *path = want_netns_path(k->conf, o->ns, &a);
-	OWN(own_fd) int ns = path ? netns_open(path, e) : err_nomem(e);
+	int ns = real_visit(k, o->ns, e);
 	if (ns < 0)
 		return ns;
 	int master = o->veth.master ? real_index(o->veth.master, e) : 0;
@@ -454,12 +493,20 @@ void real_changed_rules(struct real *k, const struct stamp *before, unsigned n)
 
 static int real_observe(struct kernel *ops, unsigned parts, struct arena *a, const struct kstate *want, const struct world *known, struct kstate *out, struct err *e)
 {
-	return observe_parts((struct real *)ops, parts, a, want, known, out, e);
+	int r = observe_parts((struct real *)ops, parts, a, want, known, out, e);
+	real_leave((struct real *)ops);
+	return r;
+}
+
+static void real_done(struct kernel *ops)
+{
+	real_leave((struct real *)ops);
 }
 
 static void real_free(struct kernel *ops)
 {
 	struct real *k = (struct real *)ops;
+	real_leave(k);
 	nl_close(&k->nl);
 	stamper_close(&k->stamper);
 	nft_close(k);
@@ -472,8 +519,9 @@ int kernel_new(const struct netconf *conf, struct kernel **out, struct err *e)
 	struct real *k = calloc(1, sizeof(*k));
 	if (!k)
 		return err_nomem(e);
-	k->ops = (struct kernel){.run = real_run, .observe = real_observe, .routes = observe_routes, .addrs = observe_addrs, .link = observe_link, .free = real_free};
+	k->ops = (struct kernel){.run = real_run, .done = real_done, .observe = real_observe, .routes = observe_routes, .addrs = observe_addrs, .link = observe_link, .free = real_free};
 	k->conf = conf;
+	k->visit = (struct visit){.home = -1, .fd = -1, .nl = NL_NONE};
 	k->stamper = (struct stamper)STAMPER_NONE;
 	int r = nl_open(&k->nl, e);
 	if (r >= 0)

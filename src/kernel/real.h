@@ -21,6 +21,11 @@ struct real {
 	struct kernel ops; /* first: a struct kernel * is a struct real * */
 	const struct netconf *conf;
 	struct nl nl; /* in the daemon's namespace */
+	struct visit {
+		char ns[ID_TEXT];   /* "": none */
+		int home, fd;
+		struct nl nl;
+	} visit; /* of the sandbox that was last entered, until the plan's end */
 	struct stamper stamper;
 	struct fw_cache cache[FW_FAMILY_N];
 	struct stamp right; /* when the rules were last known to be as wanted: moved on by our own changes */
@@ -32,6 +37,8 @@ struct real {
 int real_index(const char *name, struct err *e);
 /* Runs fn with a netlink socket of the sandbox `ns` (container id), or with the daemon's own when ns is NULL. */
 int real_in(struct real *k, const char *ns, int (*fn)(struct nl *nl, void *arg, struct err *e), void *arg, struct err *e);
+int real_visit(struct real *k, const char *ns, struct err *e); /* a descriptor of its namespace, the visit's own */
+void real_leave(struct real *k); /* closes what keeps the sandbox's namespace */
 /* The rules were changed by us in n transactions. */
 void real_changed_rules(struct real *k, const struct stamp *before, unsigned n);
 /* Deletes a link of the calling thread's namespace; returns when it has gone, which is long before the kernel is done with it (linkdel.c). */
