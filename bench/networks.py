@@ -1,4 +1,4 @@
-"""How long it takes to make and remove a network while N others are there, inside the lab. Written as JSON for bench/networks."""
+"""How long it takes to make and remove a network, and to join and leave one, while N others are there, inside the lab. Written as JSON for bench/networks."""
 import http.client
 import json
 import os
@@ -14,7 +14,8 @@ import time
 WHO, SOCKET, PID, OUT = sys.argv[1:5]
 LEVELS = [int(n) for n in sys.argv[5].split(",")]
 LIMIT_S = 300  # dockerd does not get to the end
-ROUNDS = 15
+ROUNDS = int(os.environ.get("ROUNDS", "15"))
+SETTLE_S = 0.1  # between requests: what the kernel does after it has answered ends here, and is not counted to the next one
 
 
 class Api:
@@ -38,6 +39,19 @@ def timed(fn):
     start = time.perf_counter()
     fn()
     return (time.perf_counter() - start) * 1000
+
+
+def pair(do, undo):
+    """Medians of two requests, each alone, then of both without a pause; and the first one's worst."""
+    a, b, both = [], [], []
+    for _ in range(ROUNDS):
+        for times, fn in ((a, do), (b, undo)):
+            times.append(timed(fn))
+            time.sleep(SETTLE_S)
+    for _ in range(ROUNDS):
+        both.append(timed(lambda: (do(), undo())))
+    time.sleep(SETTLE_S)
+    return statistics.median(a), statistics.median(b), statistics.median(both), max(a)
 
 
 def create(i):
@@ -94,13 +108,13 @@ def floor(i):
     return {k: statistics.median(v) for k, v in times.items()}
 
 
-def connect():
-    """A running container joins and leaves a network."""
-    times = {"connect": [], "disconnect": []}
-    for _ in range(ROUNDS):
-        times["connect"].append(timed(lambda: api("POST", "/networks/n0/connect", {"Container": "mover"})))
-        times["disconnect"].append(timed(lambda: api("POST", "/networks/n0/disconnect", {"Container": "mover"})))
-    return {k: statistics.median(v) for k, v in times.items()}
+def plug():
+    """The kernel's part, while the daemon stands still: bench/plug.c."""
+    os.kill(int(PID), signal.SIGSTOP)
+    try:
+        return json.loads(subprocess.run([f"{os.environ['LAB_BUILD']}/bench/bench-plug", str(ROUNDS), str(int(SETTLE_S * 1000))], capture_output=True, check=True).stdout)
+    finally:
+        os.kill(int(PID), signal.SIGCONT)
 
 
 result, made, began = {}, 0, time.monotonic()
@@ -112,17 +126,16 @@ for level in LEVELS:
         made += 1
     if made < level:
         break
-    times = {"create": [], "remove": []}
-    for i in range(ROUNDS):
-        times["create"].append(timed(lambda: create(level + i)))
-        times["remove"].append(timed(lambda: remove(level + i)))
-    r = result[level] = {k: statistics.median(v) for k, v in times.items()}
-    r["worst"] = max(times["create"])
+    r = result[level] = {}
+    r["create"], r["remove"], r["create and remove"], r["worst"] = pair(lambda: create(level), lambda: remove(level))
     if made:
-        r.update(connect())
+        mover = {"Container": "mover"}
+        r["connect"], r["disconnect"], r["connect and disconnect"], _ = pair(lambda: api("POST", "/networks/n0/connect", mover), lambda: api("POST", "/networks/n0/disconnect", mover))
     if WHO != "pontoond, nftables":
         f = floor(level)
         if f:
             r["floor"], r["floor remove"] = f["create"], f["remove"]
-    print(WHO, level, {k: round(v, 1) for k, v in r.items()}, flush=True)
+    if WHO.startswith("pontoond"):
+        r["plug"] = plug()
+    print(WHO, level, {k: round(v, 1) for k, v in r.items() if k != "plug"}, flush=True)
 pathlib.Path(OUT).write_text(json.dumps(result))

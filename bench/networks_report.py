@@ -23,14 +23,30 @@ def cell(who, level, key):
 
 
 version = subprocess.run(["iptables", "--version"], capture_output=True, text=True).stdout.strip()
+KEYS = ("create", "remove", "connect", "disconnect")
+BOTH = ("create and remove", "connect and disconnect")
+# of bench/plug.c: what it is called here
+PLUG = {"connect": "connect", "disconnect": "disconnect", "bridge": "a bridge", "bridge removal, answered": "its removal"}
+
+
+def kernel(level, key):
+    v = data.get("pontoond, nftables", {}).get(level, {}).get("plug", {}).get(key)
+    return "" if v is None else f"{v:.1f}"
+
+
+def table(heads, cells):
+    return ["| networks | " + " | ".join(heads) + " |", "| --- |" + " --- |" * len(heads)] + [f"| {n} | " + " | ".join(cells(n)) + " |" for n in levels]
+
+
 lines = ["# Networks\n",
-         f"Made by `bench/networks` on {os.cpu_count()} cores, Linux {platform.release()}, {version}, {datetime.date.today()}: one API request each, while so many other networks are there; medians in ms, in one run.",
-         "The floor is a bare `iptables-restore` of the rules that pontoond adds for a network (removes, in the last column), in the same lab.\n",
-         "| networks | " + " | ".join(f"{w}: {k}" for w in data for k in ("create", "remove", "connect", "disconnect")) + " | floor: create | floor: remove |",
-         "| --- |" + " --- |" * (4 * len(data) + 2)]
-for n in levels:
-    row = [cell(w, n, k) for w in data for k in ("create", "remove", "connect", "disconnect")]
-    lines.append(f"| {n} | " + " | ".join(row) + f" | {cell('pontoond, iptables', n, 'floor')} | {cell('pontoond, iptables', n, 'floor remove')} |")
+         f"Made by `bench/networks` on {os.cpu_count()} cores, Linux {platform.release()}, {version}, {datetime.date.today()}: one API request each, while so many other networks are there; medians in ms, in one run, with a pause of 0.1 s after each request.",
+         "The floor is a bare `iptables-restore` of the rules that pontoond adds for a network (removes, in the last column), in the same lab.\n"]
+lines += table([f"{w}: {k}" for w in data for k in KEYS] + ["floor: create", "floor: remove"],
+               lambda n: [cell(w, n, k) for w in data for k in KEYS] + [cell("pontoond, iptables", n, k) for k in ("floor", "floor remove")])
+lines += ["\nWithout a pause: two requests, one after the other. The kernel frees what was removed after it has told that it is gone, and whoever asks it for another link meanwhile waits.\n"]
+lines += table([f"{w}: {k}" for w in data for k in BOTH], lambda n: [cell(w, n, k) for w in data for k in BOTH])
+lines += ["\nThe kernel's part alone (`bench/plug.c`): the same requests from one small program, until the kernel has told that the link is there or gone; the removal of a bridge until it has answered, as `ip link del` does.\n"]
+lines += table(list(PLUG.values()), lambda n: [kernel(n, k) for k in PLUG])
 lines.append("\n![creating a network](networks.svg)\n")
 (HERE / "networks.md").write_text("\n".join(lines))
 
