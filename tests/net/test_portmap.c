@@ -34,6 +34,24 @@ static struct lab lab_open(void)
 	n = fix_network('7', "bound", "172.22.0.0/16", 15);
 	kvs_set(&n->thing.mem, &n->options, "com.docker.network.bridge.host_binding_ipv4", "192.0.2.7");
 	fix_put(l.w, n);
+	n = fix_network('0', "bound6", "172.23.0.0/16", 16);
+	kvs_set(&n->thing.mem, &n->options, "com.docker.network.bridge.host_binding_ipv4", "fd00::7");
+	fix_put(l.w, n);
+	n = fix_network('2', "mapped", "172.24.0.0/16", 17);
+	kvs_set(&n->thing.mem, &n->options, "com.docker.network.bridge.host_binding_ipv4", "::ffff:192.0.2.7");
+	fix_put(l.w, n);
+	n = fix_network('3', "crossed", "172.25.0.0/16", 18);
+	n->enable_v6 = true;
+	n->v6.net = n->v6.range = fix_prefix("fd00:4::/64");
+	n->v6.gateway = fix_ip("fd00:4::1");
+	n->gw_mode6 = GW_ROUTED;
+	fix_put(l.w, n);
+	n = fix_network('4', "routed6", "172.26.0.0/16", 19);
+	n->enable_v6 = true;
+	n->v6.net = n->v6.range = fix_prefix("fd00:5::/64");
+	n->v6.gateway = fix_ip("fd00:5::1");
+	n->gw_mode4 = n->gw_mode6 = GW_ROUTED;
+	fix_put(l.w, n);
 	return l;
 }
 
@@ -123,6 +141,19 @@ TEST(grammar)
 		{"mixed", "{\"80/tcp\":[{\"HostPort\":\"8080\"}]}", "", "tcp 0.0.0.0:0 172.21.0.2:80; tcp :::8080 fd00:2::2:80"},
 		{"bound", "{\"80/tcp\":[{\"HostPort\":\"8080\"}],\"81/tcp\":[{\"HostIp\":\"0.0.0.0\",\"HostPort\":\"8081\"}]}", "",
 			"tcp 0.0.0.0:8081 172.22.0.2:81; tcp 192.0.2.7:8080 172.22.0.2:80"},
+		/* where the network says; an IPv4 address in IPv6's clothes is one */
+		{"bound6", "{\"80/tcp\":[{\"HostPort\":\"8080\"}],\"81/tcp\":[{\"HostIp\":\"127.0.0.1\",\"HostPort\":\"8081\"}]}", "",
+			"tcp 127.0.0.1:8081 172.23.0.2:81; tcp fd00::7:8080 172.23.0.2:80"},
+		{"mapped", "{\"80/tcp\":[{\"HostPort\":\"8080\"}]}", "", "tcp 192.0.2.7:8080 172.24.0.2:80"},
+		{"bridge", "{\"80/tcp\":[{\"HostIp\":\"::ffff:0.0.0.0\",\"HostPort\":\"8080\"}]}", "", "tcp 0.0.0.0:8080 172.17.0.2:80"},
+		/* one family routed, the other not; both */
+		{"crossed", "{\"80/tcp\":[{\"HostPort\":\"8080\"}],\"81/udp\":[{\"HostIp\":\"fd00::5\",\"HostPort\":\"8081\"}]}", "",
+			"tcp 0.0.0.0:8080 172.25.0.2:80; tcp :::0 fd00:4::2:80; udp :::0 fd00:4::2:81"},
+		{"crossed", "{\"80/tcp\":[{}]}", "", "tcp 0.0.0.0:32768 172.25.0.2:80; tcp :::0 fd00:4::2:80"},
+		{"routed6", "{\"80/tcp\":[{\"HostPort\":\"8080\"}]}", "", "tcp 0.0.0.0:0 172.26.0.2:80; tcp :::0 fd00:5::2:80"},
+		/* to a container of the other family: the proxy's, at one address, too */
+		{"only6", "{\"80/tcp\":[{\"HostIp\":\"127.0.0.1\",\"HostPort\":\"8080\"}]}", "", "tcp 127.0.0.1:8080 fd00:3::2:80"},
+		{"bridge", "{\"80/sctp\":[{\"HostIp\":\"::\",\"HostPort\":\"8080\"}]}", "", "sctp :::8080 172.17.0.2:80"},
 		/* in a row: one run; not in step: two */
 		{"bridge", "{\"81/tcp\":[{\"HostIp\":\"0.0.0.0\",\"HostPort\":\"8081\"}],\"80/tcp\":[{\"HostIp\":\"0.0.0.0\",\"HostPort\":\"8080\"}],\"82/tcp\":[{\"HostIp\":\"0.0.0.0\",\"HostPort\":\"9000\"}]}", "",
 			"tcp 0.0.0.0:8080+2 172.17.0.2:80; tcp 0.0.0.0:9000 172.17.0.2:82"},
@@ -163,6 +194,13 @@ TEST(without_what_the_host_may_lack)
 	CHECK_STR(publish(&l, '2'), "tcp 0.0.0.0:80 172.18.0.2:80; tcp :::80 fd00:1::2:80");
 	l.facts.host_v6 = false;
 	CHECK_STR(publish(&l, '2'), "tcp 0.0.0.0:80 172.18.0.2:80");
+	l.facts.host_v6 = true;
+	container(&l, '3', "only6", "{\"80/tcp\":[{\"HostPort\":\"81\"},{\"HostIp\":\"127.0.0.1\",\"HostPort\":\"82\"}]}", "");
+	CHECK_STR(publish(&l, '3'), "tcp :::81 fd00:3::2:80");
+	container(&l, '4', "crossed", "{\"80/tcp\":[{\"HostPort\":\"83\"}]}", "");
+	CHECK_STR(publish(&l, '4'), "tcp 0.0.0.0:83 172.25.0.2:80; tcp :::0 fd00:4::2:80");
+	container(&l, '5', "bound6", "{\"80/tcp\":[{\"HostPort\":\"84\"}]}", "");
+	CHECK_STR(publish(&l, '5'), "");
 	lab_close(&l);
 }
 
@@ -184,6 +222,22 @@ TEST(who_was_first)
 	fix_id(id, '2');
 	CHECK_INT(portmap_release(l.w, id, &e), 0);
 	CHECK_STR(publish(&l, '5'), "tcp 0.0.0.0:1+200 172.17.0.4:1");
+	lab_close(&l);
+}
+
+/* What another program has: the next of a range, and of an exact one there is no next. */
+TEST(busy_ports)
+{
+	struct lab l = lab_open();
+	struct port_busy busy[] = {{IPPROTO_TCP, fix_ip("0.0.0.0"), 8000}, {IPPROTO_TCP, fix_ip("127.0.0.1"), 8001}, {IPPROTO_TCP, fix_ip("::"), 8002}, {IPPROTO_UDP, fix_ip("0.0.0.0"), 8003}};
+	l.facts.busy = busy;
+	l.facts.nbusy = ARRAY_LEN(busy);
+	container(&l, '1', "bridge", "{\"80/tcp\":[{\"HostPort\":\"8000-8009\"}]}", "");
+	CHECK_STR(publish(&l, '1'), "tcp 0.0.0.0:8003 172.17.0.2:80; tcp :::8003 172.17.0.2:80"); /* in both families the same */
+	container(&l, '2', "bridge", "{\"80/tcp\":[{\"HostIp\":\"127.0.0.2\",\"HostPort\":\"8000-8009\"}],\"81/tcp\":[{\"HostIp\":\"::1\",\"HostPort\":\"8000-8009\"}]}", "");
+	CHECK_STR(publish(&l, '2'), "tcp 127.0.0.2:8001 172.17.0.3:80; tcp ::1:8000 172.17.0.3:81");
+	container(&l, '4', "bridge", "{\"80/tcp\":[{\"HostIp\":\"0.0.0.0\",\"HostPort\":\"8000-8001\"}]}", "");
+	CHECK(strstr(publish(&l, '4'), "all ports are allocated"));
 	lab_close(&l);
 }
 
@@ -347,5 +401,5 @@ TEST(many_exposed_and_opened)
 	lab_close(&l);
 }
 
-TESTS(T(grammar), T(without_what_the_host_may_lack), T(who_was_first), T(ephemeral_ports), T(moves_with_the_gateway), T(published_all), T(many_ports),
+TESTS(T(grammar), T(without_what_the_host_may_lack), T(who_was_first), T(busy_ports), T(ephemeral_ports), T(moves_with_the_gateway), T(published_all), T(many_ports),
 	T(many_choices), T(many_exposed_and_opened))
