@@ -14,9 +14,7 @@ from conftest import BUILD, Client
 SERVE = "mkdir -p /w; echo %s >/w/index.html; httpd -p 80 -h /w; sleep 1000"
 
 
-@pytest.fixture
-def pub(cli):
-    """run(name, *args) makes a container that serves its name on port 80; all are removed."""
+def publisher(cli):
     names = []
 
     def run(name, *args, ok=True):
@@ -26,6 +24,17 @@ def pub(cli):
     yield run
     for n in names:
         cli("rm", "-f", n)
+
+
+@pytest.fixture
+def pub(cli):
+    """run(name, *args) makes a container that serves its name on port 80; all are removed. With each client."""
+    yield from publisher(cli)
+
+
+@pytest.fixture
+def one_pub(any_cli):
+    yield from publisher(any_cli)
 
 
 def get(host, port, limit=10.0):
@@ -113,7 +122,7 @@ def test_taken_ports(pub, daemon):
     assert daemon.doctor() == []
 
 
-def test_what_the_kernel_refuses(pub, daemon):
+def test_what_the_kernel_refuses(one_pub, daemon):
     """Each with Docker's words around it, and nothing stays behind."""
     def sctp():
         try:
@@ -127,9 +136,9 @@ def test_what_the_kernel_refuses(pub, daemon):
         cases.append(("-p", "8132:132/sctp", "failed to bind host port 0.0.0.0:8132/sctp: protocol not supported: this kernel has no SCTP (modprobe sctp)"))
     before = rules("nat", "DOCKER")
     for i, (flag, spec, text) in enumerate(cases):
-        r = pub(f"refused{i}", flag, spec, ok=None)
+        r = one_pub(f"refused{i}", flag, spec, ok=None)
         assert r.rc == 125 and re.search(rf"failed to set up container networking: driver failed programming external connectivity on endpoint refused{i} \([0-9a-f]{{64}}\): {re.escape(text)}", r.err), r
-        assert json.loads(pub.cli.out("inspect", f"refused{i}"))[0]["State"]["Status"] == "created"
+        assert json.loads(one_pub.cli.out("inspect", f"refused{i}"))[0]["State"]["Status"] == "created"
     assert rules("nat", "DOCKER") == before
     assert daemon.doctor() == []
 
@@ -235,6 +244,64 @@ def test_live_ports_by_command(daemon):
         cli.out("rename", "add", "live")
     finally:
         cli("rm", "-f", "live")
+
+
+def test_addresses_that_mix(one_pub, daemon):
+    """Any address and one of the host's get each its number; two of the loopback do not meet."""
+    def create(name, bindings, **host):
+        status, answer = daemon.api("POST", f"/containers/create?name={name}", {"Image": "alpine", "Cmd": ["sh", "-c", SERVE % name], "ExposedPorts": {"80/tcp": {}}, "HostConfig": {"PortBindings": bindings, **host}})
+        assert status == 201 and daemon.api("POST", f"/containers/{name}/start")[0] == 204, answer
+        return json.loads(one_pub.cli.out("inspect", name))[0]["NetworkSettings"]["Ports"]["80/tcp"]
+    mixed = create("mixed", {"80/tcp": [{"HostIp": "0.0.0.0"}, {"HostIp": "127.0.0.1"}, {"HostIp": "10.99.0.1"}]})
+    numbers = {b["HostIp"]: int(b["HostPort"]) for b in mixed}
+    assert len(set(numbers.values())) == 2 and numbers["127.0.0.1"] == numbers["10.99.0.1"] and get("10.99.0.1", numbers["0.0.0.0"]) == get("127.0.0.1", numbers["127.0.0.1"]) == "mixed"
+    for i in 1, 2:
+        create(f"lo{i}", {"80/tcp": [{"HostIp": f"127.0.0.{i}", "HostPort": "8110"}]})
+    assert [get(f"127.0.0.{i}", 8110) for i in (1, 2)] == ["lo1", "lo2"]
+    # nothing said about a port is one number, and -P does not add another
+    for name, none in (("null", None), ("empty", [])):
+        both = create(name, {"80/tcp": none}, PublishAllPorts=True)
+        assert len(both) == 2 and len({b["HostPort"] for b in both}) == 1 and get("10.99.0.1", int(both[0]["HostPort"])) == name
+    listed = {c["Names"][0]: c["Ports"] for c in daemon.api("GET", "/containers/json")[1]}
+    assert {(p["IP"], p["PublicPort"], p["PrivatePort"]) for p in listed["/null"]} == {(b["HostIp"], int(b["HostPort"]), 80) for b in json.loads(one_pub.cli.out("inspect", "null"))[0]["NetworkSettings"]["Ports"]["80/tcp"]}
+    assert len(listed["/null"]) == 2 and daemon.doctor() == []
+    one_pub.cli("rm", "-f", "mixed", "lo1", "lo2", "null", "empty", ok=True)
+
+
+def test_ranges(pub, daemon):
+    cli = pub.cli
+    pub("ranges", "-p", "8200-8202:79-81", "-p", "127.0.0.1:8210-8212:80", "-P", "--expose", "90-91", "--expose", "92/udp")
+    pub("next", "-p", "127.0.0.1:8210-8212:80")
+    assert get("10.99.0.1", 8201) == get("127.0.0.1", 8210) == "ranges" and get("127.0.0.1", 8211) == "next"
+    lines = cli.out("port", "ranges").splitlines()
+    assert {"79/tcp -> 0.0.0.0:8200", "80/tcp -> 0.0.0.0:8201", "81/tcp -> 0.0.0.0:8202", "80/tcp -> 127.0.0.1:8210"} <= set(lines) and len(lines) == 2 * 6 + 1
+    assert sorted({l.split()[0] for l in lines}) == ["79/tcp", "80/tcp", "81/tcp", "90/tcp", "91/tcp", "92/udp"]
+    for spec, text in (("8000-8002:80-81", "ranges"), ("0-3:80", "8"), ("70000:80", "70000"), ("8000:0", "0"), ("8000:65536", "65536"), ("8003-8000:80", "8003-8000"), ("8000:80/icmp", "icmp")):
+        r = cli("create", "-p", spec, "alpine", "true")
+        if spec == "0-3:80":  # whatever a client makes of it
+            assert r.rc or cli("rm", r.out.strip().splitlines()[-1]).rc == 0
+        else:
+            assert r.rc in (1, 125) and text in r.err, (spec, r)
+    assert daemon.doctor() == []
+
+
+def test_a_restart_among_closed_connections(one_pub):
+    """Sockets in TIME_WAIT, at the proxy's port and in the kernel's table, do not keep a container from starting again."""
+    one_pub("web", "-p", "8080:80")
+    assert all(get(host, 8080) == "web" for host in ("127.0.0.1", "10.99.0.1", "::1"))
+    assert "8080" in subprocess.run(["ss", "-Htan", "state", "time-wait"], capture_output=True, text=True).stdout
+    one_pub.cli("restart", "-t", "0", "web", ok=True)
+    assert all(get(host, 8080) == "web" for host in ("127.0.0.1", "10.99.0.1", "::1"))
+
+
+def test_ports_come_back_with_the_daemon(one_pub, daemon):
+    one_pub("web", "--restart", "always", "--stop-signal", "KILL", "-p", "8080:80", "-p", "80")
+    daemon.stop()
+    assert refused("10.99.0.1", 8080) and not [r for r in rules("nat", "DOCKER") if "dport" in r]
+    daemon.start()
+    assert get("10.99.0.1", 8080) == get("127.0.0.1", 8080) == "web"
+    other = [b["HostPort"] for b in json.loads(one_pub.cli.out("inspect", "web"))[0]["NetworkSettings"]["Ports"]["80/tcp"] if b["HostPort"] != "8080"]
+    assert len(other) == 2 and get("10.99.0.1", int(other[0])) == "web" and daemon.doctor() == []
 
 
 def test_ports_outlive_the_daemon(pub, daemon):

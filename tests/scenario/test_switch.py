@@ -148,3 +148,41 @@ def test_a_number_that_was_taken_meanwhile(scene):
         assert [d for d in scene.daemon.doctor() if "8082" in json.dumps(d)]
     assert scene.daemon.api("POST", "/pontoon/doctor?repair=1")[0] == 200
     assert scene.seen(scene.outside.proc.pid, HOST, 8082) == GATEWAY and scene.daemon.doctor() == []
+
+
+def test_families_and_modes(scene):
+    """IPv4 clients of a container that has IPv6 alone; families of which one is routed; a routed network that is not the gateway's; and an administrator's DROP at the end of FORWARD."""
+    serve = ("alpine", "sh", "-c", "nc -ll -p 80 -e echo here & exec sleep 1h")
+    mode = "com.docker.network.bridge.gateway_mode_ipv"
+    scene.cli.out("network", "create", "--ipv4=false", "--ipv6", "--subnet", "fd00:66::/64", "six")
+    scene.cli.out("network", "create", "--subnet", "10.72.0.0/24", "--ipv6", "--subnet", "fd00:72::/64", "-o", mode + "6=routed", "crossed")
+    scene.cli.out("run", "-d", "--name", "only6", "--network", "six", "-p", "8090:80", *serve)
+    scene.cli.out("run", "-d", "--name", "crossed", "--network", "crossed", "-p", "8091:80", *serve)
+    scene.cli.out("run", "-d", "--name", "aside", "-p", "8092:80", *serve)
+    scene.cli.out("network", "connect", "--gw-priority", "-1", "routed", "aside")
+    ports = lambda name: json.loads(scene.cli.out("inspect", name))[0]["NetworkSettings"]["Ports"]["80/tcp"]
+    assert ports("only6") == [{"HostIp": "0.0.0.0", "HostPort": "8090"}, {"HostIp": "::", "HostPort": "8090"}]
+    assert ports("crossed") == [{"HostIp": "0.0.0.0", "HostPort": "8091"}, {"HostIp": "::", "HostPort": ""}]
+    six, four = (scene.cli.out("inspect", "-f", "{{.NetworkSettings.Networks.%s}}" % k, n) for k, n in (("crossed.GlobalIPv6Address", "crossed"), ("routed.IPAddress", "aside")))
+    near = scene.outside.proc.pid
+    scene.outside.sh(f"ip route replace 10.71.0.0/24 via {HOST}; ip route replace 10.72.0.0/24 via {HOST}; ip -6 route replace fd00:72::/64 via {HOST6}; ip -6 route replace fd00:66::/64 via {HOST6}")
+    says = lambda *at: scene.seen(near, *at)
+    try:
+        for backend in ([], ["--firewall-backend", "nftables"]):
+            scene.daemon.kill9()
+            scene.daemon.start(*backend)
+            assert wait_until(lambda: says(HOST, 8090) == says(HOST6, 8090) == says(HOST, 8091) == says(HOST, 8092) == "here"), backend
+            assert says(six, 80) == "here" and says(four, 80) == "here", backend
+            assert says(HOST6, 8091) == "", "mode routed: nothing of the host's leads there"
+            if not backend:
+                scene.space.sh("iptables -A FORWARD -j DROP; ip6tables -A FORWARD -j DROP")
+                assert says(HOST, 8091) == says(six, 80) == says(four, 80) == scene.seen(scene.pid("other"), HOST, 8092) == "here"
+                assert scene.cli("exec", "aside", "ping", "-c1", "-W5", NEAR).rc == 0
+                scene.daemon.kill9()
+                scene.daemon.start()
+                assert says(HOST, 8091) == says(six, 80) == "here" and scene.space.sh("iptables -S FORWARD").splitlines()[-1] == "-A FORWARD -j DROP"
+                scene.space.sh("iptables -D FORWARD -j DROP; ip6tables -D FORWARD -j DROP")
+            assert scene.daemon.doctor() == []
+    finally:
+        scene.cli("rm", "-f", "only6", "crossed", "aside")
+        scene.cli("network", "rm", "six", "crossed")
