@@ -41,7 +41,8 @@ static int run(const char *const *argv, const void *in, size_t n, struct buf *ou
 	int status;
 	int r = spawn_run(&s, &io, &status, e);
 	if (r == -ENOENT) {
-		(void)err_as(e, ERR_UNAVAILABLE, "%s was not found: install the package iptables, or start with --firewall-backend nftables or --iptables=false", argv[0]);
+		(void)err_as(e, ERR_UNAVAILABLE, "%s was not found: install the package iptables, or start with --firewall-backend nftables or %s", argv[0],
+			str_starts(argv[0], "ip6") ? "--ip6tables=false" : "--iptables=false");
 		return r;
 	}
 	if (r < 0)
@@ -219,5 +220,6 @@ int fwrun_observe(struct real *k, struct arena *a, const struct kstate *want, co
 	}
 	/* What the iptables backend left is in both families or in IPv4 alone. */
 	bool six = has_rule(want, FW_V6) || (k->conf->nftables && has_rule(out, FW_V4));
-	return six ? look(k, FW_V6, a, known, marked, out, e) : 0;
+	r = six ? look(k, FW_V6, a, known, marked, out, e) : 0;
+	return r == -ENOENT ? 0 : r; /* the steps that want it will say so, and do not keep the others from being done */
 }

@@ -73,6 +73,7 @@ struct core {
 	struct health_checks *health;
 	struct due_queue *announcements;
 	struct heal *heal;
+	bool unmended; /* reconcile at the start could not mend all: heal goes on */
 	struct resolvers *resolvers;
 	_Atomic bool ending; /* an orderly end has begun: what is stopped now, the user has not stopped */
 };

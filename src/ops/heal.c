@@ -10,6 +10,9 @@
  * A look that finds nothing costs time too, and other programs may change their own rules often: the next look waits ten times as long as
  * the last one took, within half a second.
  *
+ * What cannot be mended (a port that another program has, an address that the host has lost) is tried again, less and less often, and at
+ * once when anything changes.
+ *
  * An operation that meets the damage before this thread does calls heal_now() itself and tries again (ops/op.c).
  *
  * tests/scenario/test_heal.py */
@@ -174,7 +177,7 @@ static void *run(void *arg)
 {
 	struct core *c = arg;
 	struct heal *h = c->heal;
-	int retry = 0;
+	int retry = c->unmended ? RETRY_MIN_MS : 0;
 	(void)look(c, 0); /* what was changed since reconcile */
 	for (;;) {
 		int r = monitor_wait(h->monitor, h->stop, retry ? retry : -1);

@@ -315,7 +315,8 @@ int reconcile_start(struct core *c, struct err *e)
 	finish_removals(c, &a);
 	if (defaults_networks(c, &one) < 0)
 		complain("predefined networks", &one);
-	if (reconcile_kernel(c, it, nit, &ports, &one) < 0)
+	c->unmended = reconcile_kernel(c, it, nit, &ports, &one) < 0;
+	if (c->unmended)
 		log_warn("the kernel's network is not all as it should be: `pontoon doctor` tells more");
 	if (reconcile_names(c, &one) < 0)
 		complain("names", &one);
