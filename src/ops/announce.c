@@ -44,8 +44,9 @@ static bool announce_now(struct core *c, const struct announcing *x)
 static bool act(void *arg, struct due *d)
 {
 	struct announcing *x = (struct announcing *)d;
-	x->due.when += x->pause;
-	return announce_now(arg, x) && --x->left > 0;
+	bool again = announce_now(arg, x) && --x->left > 0;
+	x->due.when = clock_mono_ns() + x->pause; /* after this one, however late it was: none comes closer to another */
+	return again;
 }
 
 int announce_open(struct core *c, struct err *e)

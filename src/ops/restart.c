@@ -21,7 +21,7 @@ struct restart {
 	char id[ID_TEXT];
 };
 
-static bool is_restarting(struct core *c, const char *id)
+bool restarts_waits(struct core *c, const char *id)
 {
 	const struct container *ct = world_container(core_read(c), id);
 	bool yes = ct && ct->state == STATE_RESTARTING;
@@ -36,7 +36,7 @@ static void start_again(struct core *c, const char *id)
 		log_error("restart of %.12s: %s", id, e.msg);
 		return;
 	}
-	if (is_restarting(c, id) && container_start_locked(c, id, &e) < 0)
+	if (restarts_waits(c, id) && container_start_locked(c, id, &e) < 0)
 		log_error("restart of %.12s failed: %s", id, e.msg);
 	life_unlock(c, id);
 }
@@ -112,10 +112,10 @@ void restarts_boot(struct core *c)
 
 int restarts_cancel(struct core *c, const char *id, struct err *e)
 {
-	if (!is_restarting(c, id))
+	if (!restarts_waits(c, id))
 		return 0;
 	try(life_lock(c, id, e));
-	int r = is_restarting(c, id) ? 1 : 0; /* it may have been started before we had the lock */
+	int r = restarts_waits(c, id) ? 1 : 0; /* it may have been started before we had the lock */
 	if (r) {
 		int s = set_state(c, id, STATE_EXITED, !c->ending, e);
 		r = s < 0 ? s : 1;

@@ -239,14 +239,26 @@ static int stop_mark(struct core *c, const char *id, const char *signal, int tim
 	return op_commit(&op, e);
 }
 
+/* 1: there was no process, and no other one comes; else its end is one that the user wanted. Between the two looks it may have ended and wait to be started
+ * again. */
+static int stop_begin(struct core *c, const char *id, const char *signal, int timeout, bool restarts, int *sig, int *wait, struct err *e)
+{
+	int r;
+	do {
+		r = restarts_cancel(c, id, e);
+		if (r == 0)
+			r = stop_mark(c, id, signal, timeout, restarts, sig, wait, e);
+	} while (r < 0 && restarts_waits(c, id));
+	return r;
+}
+
 static int stop_wait(struct core *c, const char *id, int timeout, const char *signal, bool restarts, struct err *e)
 {
 	struct waiter *w;
 	int sig, wait;
-	int waiting = restarts_cancel(c, id, e);
-	if (waiting != 0)
-		return waiting < 0 ? waiting : 0;
-	try(stop_mark(c, id, signal, timeout, restarts, &sig, &wait, e));
+	int begun = stop_begin(c, id, signal, timeout, restarts, &sig, &wait, e);
+	if (begun != 0)
+		return begun < 0 ? begun : 0;
 	try(waiter_open(c, id, WAIT_NOT_RUNNING, &w, e));
 	int r = send_signal(c, id, sig, e);
 	bool over = waiter_result(w, NULL);
@@ -310,17 +322,22 @@ int op_container_kill(struct core *c, const char *term, const char *signal, stru
 	try(get_settled(c, term, &ct, e));
 	char id[ID_TEXT];
 	STR_COPY(id, ct->id);
-	bool runs = container_is_running(ct);
+	bool runs = container_is_running(ct), waits = ct->state == STATE_RESTARTING;
 	const char *own = ct->spec->config.stop_signal;
 	int own_sig;
 	bool stops = sig == SIGKILL || (signal_parse(str_empty(own) ? "SIGTERM" : own, &own_sig) >= 0 && own_sig == sig);
 	thing_unref((void *)(uintptr_t)ct);
+	int s, t, begun = 0;
+	if (stops && (runs || waits)) { /* no restart policy brings back what was killed on purpose */
+		begun = stop_begin(c, id, NULL, 0, false, &s, &t, e);
+		runs = begun >= 0 || (e && e->kind != ERR_NOT_MODIFIED);
+	}
 	if (!runs)
 		return err_as(e, ERR_CONFLICT, "cannot kill container: %s: container %s is not running", term, id);
-	int s, t;
-	if (stops) /* no restart policy brings back what was killed on purpose */
-		try(stop_mark(c, id, NULL, 0, false, &s, &t, e));
-	if (sig == SIGKILL) {
+	try(begun);
+	if (begun > 0) {
+		/* it waited for its next start */
+	} else if (sig == SIGKILL) {
 		struct waiter *w;
 		try(waiter_open(c, id, WAIT_NOT_RUNNING, &w, e));
 		int r = end_it(c, id, w, e);

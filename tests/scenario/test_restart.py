@@ -25,6 +25,11 @@ def test_a_stop_ends_it(any_cli):
     was = state(any_cli, "loops")
     assert was.startswith("exited ")
     any_cli.out("rm", "loops")
+    any_cli.out("run", "-d", "--name", "killed", "--restart", "always", "alpine", "false")
+    assert wait_until(lambda: any_cli.out("ps", "-a", "--filter", "name=killed", "--format", "{{.Status}}").startswith("Restarting (1)"))
+    any_cli.out("kill", "killed")
+    assert state(any_cli, "killed").startswith("exited ")
+    any_cli.out("rm", "killed")
     any_cli.out("run", "-d", "--name", "forced", "--restart", "always", "alpine", "false")
     any_cli.out("rm", "-f", "forced")
     assert any_cli.out("ps", "-aq") == ""
@@ -41,7 +46,7 @@ def test_killed_by_itself_or_by_the_user(any_cli):
 
 def test_daemon_start(any_cli, daemon):
     for name, policy in (("a", "always"), ("b", "unless-stopped"), ("c", "always"), ("d", "unless-stopped"), ("e", "no")):
-        any_cli.out("run", "-d", "--name", "ctr-" + name, "--restart", policy, "alpine", "sleep", "1h")
+        any_cli.out("run", "-d", "--stop-signal", "KILL", "--name", "ctr-" + name, "--restart", policy, "alpine", "sleep", "1h")
     any_cli.out("stop", "-t", "0", "ctr-c", "ctr-d")
     daemon.stop()
     daemon.start()

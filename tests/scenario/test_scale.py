@@ -65,7 +65,7 @@ def belongings(daemon):
     """Whatever a container could leave behind."""
     pid = daemon.proc.pid
     files = [str(p) for root in ("d", "e") for p in (daemon.dir / root).rglob("*") if "pontoon.db" not in p.name]
-    fds = sorted(os.path.basename(os.readlink(f"/proc/{pid}/fd/{f}")).split(":")[0] for f in os.listdir(f"/proc/{pid}/fd"))
+    fds = sorted(os.path.basename(l).split(":")[0] for l in shell(f"readlink /proc/{pid}/fd/*").splitlines())
     # crun makes directories in /sys/fs/cgroup/unified even where nothing is mounted there
     parents = f"/sys/fs/cgroup/{os.environ['LAB_NAME']} /sys/fs/cgroup/[!u]*/{os.environ['LAB_NAME']}"
     return {
