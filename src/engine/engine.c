@@ -12,6 +12,7 @@
 #include "base/spawn.h"
 #include "engine/binds.h"
 #include "engine/caps.h"
+#include "engine/follow.h"
 #include "engine/room.h"
 #include "engine/rotate.h"
 #include "engine/user.h"
@@ -148,7 +149,7 @@ int engine_new(const struct engine_conf *conf, struct engine **out, struct err *
 	en->conf = *conf;
 	en->runtimes = &en->conf.runtimes;
 	en->default_runtime = conf->default_runtime;
-	en->epoll = en->wake = en->inotify = en->child_signal = en->room = -1;
+	en->growth = en->epoll = en->wake = en->inotify = en->child_signal = en->room = -1;
 	pthread_mutex_init(&en->lock, NULL);
 	pthread_cond_init(&en->cond, NULL);
 	if (str_empty(en->conf.cgroup_parent))
@@ -337,6 +338,7 @@ int engine_delete(struct engine *en, const char *id, bool force, struct err *e)
 	if (r >= 0)
 		r = rootfs_umount(en, id, e); /* somebody may have held it, and let it go while there was a bundle */
 	(void)unlink(path_exit(en, id, exit_file)); /* absent is fine */
+	follow_wake(en, id);
 	return r;
 }
 

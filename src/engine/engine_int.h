@@ -43,11 +43,13 @@ struct engine {
 	bool has_thread;
 	int epoll, wake, inotify, child_signal, room; /* room.c: an empty mount namespace; -1: runtimes are run as they are */
 	unsigned launching; /* processes that will become our children and be watched: orphans must wait */
-	pthread_mutex_t lock; /* watched, attaches, execs, held */
+	pthread_mutex_t lock; /* watched, attaches, execs, followers, held */
 	pthread_cond_t cond;  /* a root's turn has ended: rootfs.c */
 	struct tree watched, watched_ids;
 	struct engine_attach *attaches;
 	struct exec *execs;
+	struct follower *followers; /* follow.c */
+	int growth;              /* its inotify instance */
 	struct held_root *held;  /* rootfs.c */
 	struct rotated *rotated; /* rotate.c */
 	_Atomic bool rotating;   /* there is one */

@@ -6,11 +6,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/inotify.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 
 #include "base/fd.h"
-#include "engine/engine_int.h"
+#include "engine/follow.h"
 #include "engine/logline.h"
 
 #define BLOCK     16384 /* on the stack of every follower */
@@ -169,23 +169,21 @@ static bool follow_rotation(struct reader *r)
 
 static int follow(struct reader *r, bool (*idle)(void *arg, int wake_fd), struct err *e)
 {
-	OWN(own_fd) int in = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	char drain[4096], dir[PATH_SIZE];
-	if (in < 0 || inotify_add_watch(in, path_container(r->en, r->id, NULL, dir), IN_MODIFY | IN_CREATE | IN_MOVED_TO) < 0 || inotify_add_watch(in, r->en->root_exit, IN_MOVED_TO | IN_CLOSE_WRITE) < 0)
-		return err_errno(e, -errno, "follow %s", r->path);
+	struct follower f;
+	try(follow_begin(r->en, r->id, &f, e));
 	for (;;) {
 		bool over = container_over(r); /* asked before the last reading, so that nothing written before the end is missed */
+		eventfd_t v;
 		if (!read_on(r) || r->past_until)
-			return 0;
+			break;
 		if (follow_rotation(r))
 			continue;
-		if (over)
-			return 0;
-		if (!idle(r->arg, in))
-			return 0;
-		while (read(in, drain, sizeof(drain)) > 0)
-			;
+		if (over || !idle(r->arg, f.fd))
+			break;
+		(void)eventfd_read(f.fd, &v);
 	}
+	follow_end(r->en, &f);
+	return 0;
 }
 
 /* The files of a log, the present one first; what rotation does from now on changes none of them. Returns how many; -errno. */

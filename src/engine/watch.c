@@ -20,6 +20,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/spawn.h"
+#include "engine/follow.h"
 #include "engine/rotate.h"
 
 #define WATCH_STACK   (256u << 10)
@@ -61,10 +62,12 @@ static void read_inotify(struct engine *en)
 	while ((n = read(en->inotify, buf, sizeof(buf))) > 0) {
 		for (const char *p = buf; p < buf + n;) {
 			const struct inotify_event *ev = (const struct inotify_event *)p;
-			if (ev->mask & IN_Q_OVERFLOW)
+			if (ev->mask & IN_Q_OVERFLOW) {
 				tell_all_exits(en);
-			else if (ev->len && ev->name[0] != '.')
+			} else if (ev->len && ev->name[0] != '.') {
+				follow_wake(en, ev->name);
 				tell_exit(en, ev->name);
+			}
 			p += sizeof(*ev) + ev->len;
 		}
 	}
@@ -186,6 +189,8 @@ static void *watch_main(void *arg)
 				look = true;
 			} else if (ev[i].data.ptr == &en->inotify) {
 				read_inotify(en);
+			} else if (ev[i].data.ptr == &en->growth) {
+				follow_read(en);
 			} else {
 				process_ended(en, ev[i].data.ptr);
 			}
@@ -218,6 +223,8 @@ int watch_start(struct engine *en, struct err *e)
 	try(add(en, en->wake, &en->wake, e));
 	try(add(en, en->inotify, &en->inotify, e));
 	try(add(en, en->child_signal, &en->child_signal, e));
+	try(follow_open(en, e));
+	try(add(en, en->growth, &en->growth, e));
 	pthread_attr_t attr;
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, WATCH_STACK);
@@ -244,6 +251,7 @@ void watch_stop(struct engine *en)
 	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
+	follow_close(en);
 }
 
 int watch_pid(struct engine *en, pid_t pid, const char *id, void (*ended)(struct engine *, struct watched *, int), void *arg, struct err *e)

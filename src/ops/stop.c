@@ -266,9 +266,8 @@ static int stop_wait(struct core *c, const char *id, int timeout, const char *si
 		r = 0; /* it ended by itself */
 	if (r >= 0 && !over)
 		over = wait_ms(w, wait < 0 ? -1 : wait > INT_MAX / 1000 ? INT_MAX : wait * 1000);
-	if (!over) {
+	if (!over)
 		r = end_it(c, id, w, e);
-	}
 	waiter_close(c, w);
 	return r;
 }

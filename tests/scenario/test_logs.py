@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import time
 
@@ -60,3 +61,25 @@ def test_details_and_refusals(daemon, any_cli):
                                  ({"Type": "local", "Config": {"max-file": "x"}}, 400, 'failed to initialize logging driver: strconv.Atoi: parsing "x": invalid syntax'), ({"Type": "syslog"}, 400, "logger: no log driver named 'syslog' is registered"),
                                  ({"Type": "journald"}, 501, "the logging driver journald is not in this version of Pontoon: use json-file or local")]:
         assert daemon.api("POST", "/containers/create", {"Image": "alpine", "Cmd": ["true"], "HostConfig": {"LogConfig": config}}) == (status, {"message": text})
+
+
+def test_many_followers(daemon, any_cli):
+    """More than the kernel gives anyone inotify instances; each sees every line, and the end."""
+    for name in "even", "odd":
+        any_cli.out("run", "-d", "-i", "--name", name, "alpine", "sh", "-c", "read x; echo first of $x; sleep 0.1; echo last of $x")
+    conns = []
+    for i in range(140):
+        s = socket.socket(socket.AF_UNIX)
+        s.settimeout(60)
+        s.connect(str(daemon.sock))
+        s.sendall(f"GET /containers/{'odd' if i % 2 else 'even'}/logs?stdout=1&follow=1 HTTP/1.0\r\nHost: x\r\n\r\n".encode())
+        assert s.recv(4096).startswith(b"HTTP/1.")  # the head: from now on it follows, or soon
+        conns.append(s)
+    for name in "even", "odd":
+        assert any_cli("attach", name, stdin=name + "\n").rc == 0
+    for i, s in enumerate(conns):
+        name, data = "odd" if i % 2 else "even", b""
+        while more := s.recv(65536):
+            data += more
+        assert data.count(b"\x01\x00\x00\x00") == 2 and f"last of {name}\n".encode() in data, (i, data)
+        s.close()
