@@ -74,6 +74,8 @@ static json_t *limits_and_warnings(json_t *j, const struct core_conf *conf, cons
 	}
 	if (conf->net.ip_forward && !sysctl_is_on("net/ipv4/ip_forward"))
 		json_array_append_new(w, json_string("WARNING: IPv4 forwarding is disabled"));
+	for (size_t i = 0; i < conf->open_hosts.n; i++)
+		json_array_append_new(w, json_sprintf("WARNING: %s", conf->open_hosts.v[i]));
 	if (json_array_size(w))
 		return w;
 	json_decref(w);
@@ -106,6 +108,23 @@ static void info_host(json_t *j, const struct engine_info *ei, const struct utsn
 	json_object_set_new(j, "Name", json_string(u->nodename));
 }
 
+/* What containers are locked up with here. */
+static json_t *security_options(int cgroup_version)
+{
+	json_t *j = json_array();
+	if (access("/proc/sys/kernel/seccomp/actions_avail", F_OK) == 0)
+		json_array_append_new(j, json_string("name=seccomp,profile=builtin"));
+	if (cgroup_version == 2) /* each container has a namespace of cgroups of its own, unless it says otherwise */
+		json_array_append_new(j, json_string("name=cgroupns"));
+	return j;
+}
+
+/* "runc" is what this field is called; another runtime gives its name too. */
+static const char *runtime_commit(const struct engine_info *ei, struct arena *a)
+{
+	return streq(ei->runtime, "runc") ? ei->runtime_version : arena_printf(a, "%s-%s", ei->runtime, ei->runtime_version);
+}
+
 static json_t *commit(const struct view *v, const char *id)
 {
 	json_t *j = json_pack("{s:s}", "ID", id);
@@ -123,12 +142,28 @@ static size_t entries(const char *dir)
 	return n;
 }
 
+/* As curl in pontoon-image finds it, which asks for no HTTP_PROXY: any client of a CGI program could set that. Its password is nobody's business. */
+static json_t *proxy(const char *name, const char *other)
+{
+	const char *v = getenv(name), *at, *after;
+	if (!v && other)
+		v = getenv(other);
+	if (!v)
+		return json_string("");
+	at = strrchr(v, '@');
+	after = strstr(v, "://");
+	after = after && after < at ? after + 3 : v;
+	return at ? json_sprintf("%.*sxxxxx:xxxxx%s", (int)(after - v), v, at) : json_string(v);
+}
+
 /* What says something of the daemon itself, and what only older clients still read. */
 static void info_daemon(const struct view *v, json_t *j)
 {
-	static const char *const no_proxy[] = {"HttpProxy", "HttpsProxy", "NoProxy"};
-	for (size_t i = 0; i < ARRAY_LEN(no_proxy); i++)
-		json_object_set_new(j, no_proxy[i], json_string(""));
+	static const struct {
+		const char *key, *name, *other;
+	} proxies[] = {{"HttpProxy", "http_proxy", NULL}, {"HttpsProxy", "https_proxy", "HTTPS_PROXY"}, {"NoProxy", "no_proxy", "NO_PROXY"}};
+	for (size_t i = 0; i < ARRAY_LEN(proxies); i++)
+		json_object_set_new(j, proxies[i].key, proxy(proxies[i].name, proxies[i].other));
 	json_object_set_new(j, "NFd", json_integer((json_int_t)entries("/proc/self/fd")));
 	json_object_set_new(j, "NGoroutines", json_integer((json_int_t)entries("/proc/self/task")));
 	json_object_set_new(j, "NEventsListener", json_integer((json_int_t)events_subscribers(v->core->events)));
@@ -161,12 +196,13 @@ static json_t *registry(const struct strv *insecure, const struct strv *mirrors)
 	return j;
 }
 
-static json_t *runtimes(const struct engine_conf *conf, const struct engine_info *ei)
+static json_t *runtimes(const struct engine *en, struct arena *a)
 {
+	struct kvs all = {0};
 	json_t *j = json_object();
-	for (size_t i = 0; i < conf->runtimes.n; i++)
-		json_object_set_new(j, conf->runtimes.v[i].key, json_pack("{s:s}", "path", conf->runtimes.v[i].value));
-	json_object_set_new(j, ei->runtime, json_pack("{s:s}", "path", ei->runtime_path));
+	engine_runtimes(en, a, &all);
+	for (size_t i = 0; i < all.n; i++)
+		json_object_set_new(j, all.v[i].key, json_pack("{s:s}", "path", all.v[i].value));
 	return j;
 }
 
@@ -182,6 +218,16 @@ static const char *filesystem(const char *path)
 		if (fs.f_type == known[i].type)
 			return known[i].name;
 	return "<unknown>";
+}
+
+/* Does a directory tell what its entries are? overlayfs wants it. */
+static bool has_types(const char *path)
+{
+	OWN(own_dir) DIR *d = opendir(path);
+	for (const struct dirent *entry; d && (entry = readdir(d));)
+		if (entry->d_type == DT_UNKNOWN)
+			return false;
+	return d;
 }
 
 static json_t *plugins(void)
@@ -215,7 +261,7 @@ json_t *view_info(const struct view *v, const struct world *w, struct arena *a)
 		memset(&u, 0, sizeof(u));
 	json_t *j = json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:s, s:[[s,s], [s,s]]}", "ID", v->core->id, "Containers", (int)world_count(w, NOUN_CONTAINER), "ContainersRunning",
 		(int)(n[STATE_RUNNING] + n[STATE_RESTARTING]), "ContainersPaused", (int)n[STATE_PAUSED], "ContainersStopped", (int)(n[STATE_CREATED] + n[STATE_EXITED] + n[STATE_DEAD] + n[STATE_REMOVING]),
-		"Images", (int)world_count(w, NOUN_IMAGE), "Driver", "overlay2", "DriverStatus", "Backing Filesystem", filesystem(conf->data_root), "Supports d_type", "true");
+		"Images", (int)world_count(w, NOUN_IMAGE), "Driver", "overlay2", "DriverStatus", "Backing Filesystem", filesystem(conf->data_root), "Supports d_type", has_types(conf->data_root) ? "true" : "false");
 	if (!j)
 		return NULL;
 	info_host(j, &ei, &u, a);
@@ -235,15 +281,15 @@ json_t *view_info(const struct view *v, const struct world *w, struct arena *a)
 	json_object_set_new(j, "Labels", daemon_labels(&conf->labels));
 	json_object_set_new(j, "ExperimentalBuild", json_false());
 	json_object_set_new(j, "ServerVersion", json_string(PONTOON_VERSION));
-	json_object_set_new(j, "Runtimes", runtimes(&conf->engine, &ei));
+	json_object_set_new(j, "Runtimes", runtimes(v->core->engine, a));
 	json_object_set_new(j, "DefaultRuntime", json_string(ei.runtime));
 	json_object_set_new(j, "Swarm", json_pack("{s:s, s:s, s:s, s:b, s:s, s:n}", "NodeID", "", "NodeAddr", "", "LocalNodeState", "inactive", "ControlAvailable", 0, "Error", "", "RemoteManagers"));
 	json_object_set_new(j, "LiveRestoreEnabled", json_boolean(conf->live_restore));
 	json_object_set_new(j, "InitBinary", json_string(ei.init_binary));
-	json_object_set_new(j, "RuncCommit", commit(v, ei.runtime_version));
+	json_object_set_new(j, "RuncCommit", commit(v, runtime_commit(&ei, a)));
 	json_object_set_new(j, "ContainerdCommit", commit(v, ""));
 	json_object_set_new(j, "InitCommit", commit(v, ""));
-	json_object_set_new(j, "SecurityOptions", json_pack("[s]", "name=seccomp,profile=builtin"));
+	json_object_set_new(j, "SecurityOptions", security_options(ei.cgroup_version));
 	if (v->minor >= 49)
 		json_object_set_new(j, "FirewallBackend", json_pack("{s:s}", "Driver", conf->firewall_backend));
 	json_object_set_new(j, "Warnings", limits_and_warnings(j, conf, &host));

@@ -125,7 +125,8 @@ static const char *const info_rows[][2] = {{"Containers", "Containers"}, {" Runn
 	{"Volume Drivers", "Plugins.Volume"}, {"Network Drivers", "Plugins.Network"}, {"Log Drivers", "Plugins.Log"}, {"Swarm", "Swarm.LocalNodeState"}, {"Runtimes", "Runtimes"}, {"Default Runtime", "DefaultRuntime"},
 	{"Init Binary", "InitBinary"}, {"Firewall Backend", "FirewallBackend.Driver"}, {"Security Options", "SecurityOptions"}, {"Kernel Version", "KernelVersion"}, {"Operating System", "OperatingSystem"},
 	{"OSType", "OSType"}, {"Architecture", "Architecture"}, {"CPUs", "NCPU"}, {"Total Memory", "MemTotal"}, {"Name", "Name"}, {"ID", "ID"}, {"Root Dir", "DockerRootDir"}, {"Debug Mode", "Debug"},
-	{"Labels", "Labels"}, {"Insecure Registries", "RegistryConfig.InsecureRegistryCIDRs"}, {"Default Address Pools", "DefaultAddressPools"}, {"Live Restore Enabled", "LiveRestoreEnabled"}};
+	{"Labels", "Labels"}, {"HTTP Proxy", "HttpProxy"}, {"HTTPS Proxy", "HttpsProxy"}, {"No Proxy", "NoProxy"}, {"Insecure Registries", "RegistryConfig.InsecureRegistryCIDRs"},
+	{"Registry Mirrors", "RegistryConfig.Mirrors"}, {"Default Address Pools", "DefaultAddressPools"}, {"Live Restore Enabled", "LiveRestoreEnabled"}};
 
 static const json_t *at_path(const json_t *j, const char *path)
 {
@@ -164,7 +165,7 @@ static void print_info(const json_t *j, struct arena *a)
 {
 	for (size_t i = 0; i < ARRAY_LEN(info_rows); i++) {
 		const json_t *v = at_path(j, info_rows[i][1]);
-		if (!v || json_is_null(v) || (json_is_array(v) && !json_array_size(v)))
+		if (!v || json_is_null(v) || (json_is_array(v) && !json_array_size(v)) || (json_is_string(v) && !*json_string_value(v)))
 			continue;
 		printf(" %s: ", info_rows[i][0]);
 		if (json_is_string(v))

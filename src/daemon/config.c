@@ -521,6 +521,10 @@ static void digest_hosts(struct config_daemon *c, enum given tls, enum given ver
 			c->nlisten++;
 	}
 	c->listen = v;
+	for (size_t i = 0; i < c->nlisten; i++)
+		if (v[i].kind == HOST_TCP && !c->tls_clients)
+			(void)strv_add(&c->mem, &c->core.open_hosts, arena_printf(&c->mem, "API is accessible on %s://%s:%s without %s.\n         Whoever reaches it is root on this host: see SECURITY in pontoond(8).",
+				c->tls ? "https" : "http", v[i].name, v[i].port, c->tls ? "TLS client verification" : "encryption"));
 }
 
 static void absolute(struct config_daemon *c, const char *what, const char **path)

@@ -38,6 +38,8 @@ void engine_host(const struct engine *en, struct arena *a, struct spec_host *out
 int engine_set_runtimes(struct engine *en, const struct kvs *runtimes, const char *default_name, struct err *e);
 /* NULL name = default. INVALID `unknown or invalid runtime name: x`. */
 int engine_check_runtime(const struct engine *en, const char *name, struct err *e);
+/* What --runtime may name: those of the search path, of the configuration, and the default. */
+void engine_runtimes(const struct engine *en, struct arena *a, struct kvs *out);
 
 /* --- root file system: data_root/containers/<id>/{upper,work,...}, mounted at exec_root/root/<id>; lower: image layers under data_root/image/layers/<dir>, top last --- */
 struct engine_layers { /* names below data_root/image/layers, bottom first */

@@ -10,6 +10,8 @@
 
 #define RUNTIME_LIMIT_MS 60000
 
+static const char *const known[] = {"crun", "runc"}; /* in this order the default is looked for */
+
 /* An absolute path: conmon takes no other. */
 static const char *path_of_runtime(const struct kvs *runtimes, const char *name, char out[static PATH_SIZE])
 {
@@ -119,7 +121,6 @@ void runtime_free_all(struct engine *en)
 
 int runtime_find(struct engine *en, const struct kvs *runtimes, const char *name, struct err *e)
 {
-	static const char *const known[] = {"crun", "runc"};
 	struct err first = {0}, second = {0};
 	if (!str_empty(name)) {
 		if (use(en, runtimes, name, &first) >= 0)
@@ -142,9 +143,19 @@ int engine_set_runtimes(struct engine *en, const struct kvs *runtimes, const cha
 	return 0;
 }
 
+void engine_runtimes(const struct engine *en, struct arena *a, struct kvs *out)
+{
+	char path[PATH_SIZE];
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (program_in_path(known[i], path))
+			(void)kvs_set(a, out, known[i], path);
+	for (size_t i = 0; i < en->runtimes->n; i++)
+		(void)kvs_set(a, out, en->runtimes->v[i].key, en->runtimes->v[i].value);
+	(void)kvs_set(a, out, en->runtime->name, en->runtime->path);
+}
+
 int engine_check_runtime(const struct engine *en, const char *name, struct err *e)
 {
-	static const char *const known[] = {"crun", "runc"};
 	if (str_empty(name) || streq(name, en->runtime->name) || kvs_get(en->runtimes, name))
 		return 0;
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)

@@ -41,6 +41,7 @@ struct core_conf { /* filled by daemon/config.c */
 	struct relay_conf relay;
 	struct strv insecure_registries; /* hosts, host:port, subnets */
 	struct strv registry_mirrors;    /* "https://host:port/": asked for what Docker Hub has, in this order, before it is */
+	struct strv open_hosts;          /* sentences: where the API is open to who has no certificate */
 	int64_t max_downloads, max_uploads; /* of layers, at once, for one image */
 	bool debug;
 };
