@@ -60,7 +60,7 @@
 #define LIMIT_RELAY_UNSENT     (192u << 10)  /* bytes of answers that such a client has not read: then it is not read either */
 #define LIMIT_RELAY_STREAMS    16384         /* connections through published ports; two descriptors each, and never more than half of all that the relay may have */
 #define LIMIT_RELAY_STREAMS_PORT 4096        /* through one of them, and never more than half of the above: further ones wait to be taken */
-#define LIMIT_RELAY_SESSIONS   8192          /* UDP clients of published ports; never more than an eighth of the descriptors */
+#define LIMIT_RELAY_SESSIONS   8192          /* UDP clients of published ports; never more than an eighth of the descriptors, of which they use one each, or two in a long run */
 #define LIMIT_RELAY_SESSIONS_PORT 4096       /* of one of them, and never more than half of the above: the one silent longest makes place */
 #define LIMIT_RELAY_PIPES      256           /* with bytes that wait for a slow reader: the kernel makes those after the 64th small (fs.pipe-user-pages-soft), so some 70 MiB at most */
 #define LIMIT_RELAY_FROM       4096          /* prefixes that may use one port */

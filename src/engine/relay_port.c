@@ -99,9 +99,9 @@ static int prepare(int fd, uint8_t proto, struct err *e)
 		return err_set(e, -EINVAL, "this is no socket that serves a port of protocol %u", proto);
 	if (proto == IPPROTO_UDP) {
 		if (family == AF_INET6)
-			r = set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+			r = set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1) | set(fd, IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, 1);
 		if (r == 0)
-			r = set(fd, IPPROTO_IP, IP_PKTINFO, 1);
+			r = set(fd, IPPROTO_IP, IP_PKTINFO, 1) | set(fd, IPPROTO_IP, IP_RECVORIGDSTADDR, 1);
 	} else {
 		r = set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 	}

@@ -6,8 +6,8 @@
  * drops everything is attached before it is bound, so that no client is accepted that nobody answers.
  *
  * One socket on [::] reserves and serves both families. A long run is reserved by its row, and listeners of others are
- * looked for in the kernel's own list (sock_diag). For the proxy it has one socket if it is TCP, at its first port, and
- * who keeps that has the others led to it (kernel/steer.c). */
+ * looked for in the kernel's own list (sock_diag). For the proxy it has one socket, at its first port (but not for
+ * SCTP), and who keeps that has the others led to it (kernel/steer.c). */
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
@@ -130,7 +130,7 @@ static int hunt(struct real *k, const struct kobj *o, struct err *e)
 
 static bool has_socket(const struct real *k, const struct kobj *o)
 {
-	return o->listen.count == 1 || (o->listen.proto == IPPROTO_TCP && k->conf && k->conf->userland_proxy);
+	return o->listen.count == 1 || (o->listen.proto != IPPROTO_SCTP && k->conf && k->conf->userland_proxy);
 }
 
 int listen_add(struct real *k, const struct kobj *o, struct err *e)

@@ -2,11 +2,11 @@
  *
  * Ten thousand listening sockets take 35 MB of the kernel and as many descriptors in two processes. One is enough: before the kernel looks for a listener it asks the
  * programs that are attached to the network namespace (BPF, sk_lookup), and ours says, for any port of the run, "this one". Nothing is rewritten: the host's INPUT
- * rules see the port that the client asked for, and getsockname(2) of the accepted socket tells it. What the firewall's NAT leads to a container never comes here.
+ * rules see the port that the client asked for, and the accepted socket has it (getsockname), or the datagram tells it (IP_RECVORIGDSTADDR). What the firewall's NAT leads to a container never comes here.
  *
  * The program, made for each run, is
  *
- *     if (protocol != TCP || local_port < first || local_port > last || [the host address is another]) pass;
+ *     if (protocol != the run's || local_port < first || local_port > last || [the host address is another]) pass;
  *     sk = map[0]; if (sk) { assign(ctx, sk); release(sk); } pass;
  *
  * where a socket of the wrong family is refused by assign(), which leaves everything as it was. The map forgets the socket when it is closed, and map and program go

@@ -86,9 +86,9 @@ static void tell_unruled(const struct netconf *c, const struct port *p, struct e
 		/* published while there was a proxy: the port is kept, and closed */
 		x->from = "nobody";
 		x->decider = "no rule leads there, and the proxy is off (--userland-proxy)";
-	} else if (p->count > LIMIT_PORT_RUN && p->proto != IPPROTO_TCP) {
+	} else if (p->count > LIMIT_PORT_RUN && p->proto == IPPROTO_SCTP) {
 		x->from = "nobody";
-		x->decider = "no rule leads there, and the proxy serves a run that long only for tcp";
+		x->decider = "no rule leads there, and the proxy serves no run of sctp that long";
 	} else {
 		if (p->scope == SCOPE_ANY && !ip_is_loopback(&p->host_ip))
 			x->from = "whom the host's own INPUT rules let pass";

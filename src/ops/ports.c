@@ -67,7 +67,8 @@ static void serve_run(struct core *c, const struct kobj *o, const char *id, int 
 	struct err e = {0};
 	OWN(own_fd) int link = steer_run(fd, o, &e);
 	if (link < 0 || relay_steer(c->relay, id, link, &e) < 0)
-		log_warn("published ports %u-%u/tcp: the proxy serves the first of them alone: %s", o->listen.port, (unsigned)o->listen.port + o->listen.count - 1, e.msg);
+		log_warn("published ports %u-%u/%s: the proxy serves the first of them alone: %s", o->listen.port, (unsigned)o->listen.port + o->listen.count - 1,
+			port_proto_name(o->listen.proto), e.msg);
 }
 
 static int serve(struct core *c, const struct kobj *o, const char *id, int fd, struct err *e)

@@ -4,6 +4,9 @@
  * connected to the target, so that answers find their way back; they leave through the port's socket, from the address that the client knows. A session ends when
  * neither side has said anything for TIMER_SESSION. Places are limited; a new client takes that of the one silent longest, first of the same port.
  *
+ * Of a run of ports that has one socket, datagrams tell which port they were sent to (IP_RECVORIGDSTADDR), and that belongs to a session too. Answers must come from there:
+ * its session has a second socket, bound to that port, which is only sent from; what comes to it is led to the port's socket all the same (src/kernel/steer.c).
+ *
  * Datagrams come and go in batches. What cannot be sent is lost, like any datagram; what ICMP says of a target is no client's concern and is passed over: a server that
  * is not there now may be there for the next question.
  *
@@ -22,11 +25,13 @@
 struct key { /* compared as bytes */
 	union address client;
 	struct in6_addr here; /* IPv4 mapped */
+	uint32_t number;      /* the port that it sent to */
 };
 
 struct session {
 	struct port *port;
 	struct source source;
+	int from; /* answers leave by it; -1: by the port's socket */
 	struct task task;
 	struct timer idle;
 	struct session *newer, *older; /* of the port, by when a client spoke */
@@ -40,7 +45,7 @@ static struct {
 	union address from[BATCH];
 	union {
 		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(struct in6_pktinfo))];
+		char space[CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(struct sockaddr_in)) + CMSG_SPACE(sizeof(struct sockaddr_in6))];
 	} ctl[BATCH];
 	uint8_t bytes[BATCH][BYTES];
 } batch;
@@ -105,6 +110,7 @@ static void session_free(struct session *s)
 	loop_forget(&r->loop, &s->task);
 	loop_disarm(&s->idle);
 	loop_close_source(&r->loop, &s->source);
+	own_fd(&s->from);
 	r->proxy.nsessions--;
 	free(s);
 }
@@ -154,7 +160,7 @@ static void session_reply(struct task *t)
 	}
 	if (n)
 		loop_arm(&p->relay->loop, &s->idle, TIMER_SESSION, silent);
-	send_some(p->source.fd, batch.m, n);
+	send_some(s->from >= 0 ? s->from : p->source.fd, batch.m, n);
 	if (n == BATCH)
 		loop_later(&p->relay->loop, t);
 }
@@ -166,12 +172,37 @@ static void session_ready(struct source *src, uint32_t events)
 	loop_later(&s->port->relay->loop, &s->task);
 }
 
+/* syscalls: socket setsockopt bind */
+static int answer_from(struct session *s)
+{
+	const struct key *k = &s->key;
+	int family = k->client.any.sa_family, on = 1, off = 0;
+	union address a = {.any.sa_family = (sa_family_t)family};
+	a.v4.sin_port = htons((uint16_t)k->number); /* where IPv6 has it too */
+	if (family == AF_INET) {
+		memcpy(&a.v4.sin_addr, k->here.s6_addr + 12, 4);
+	} else {
+		a.v6.sin6_addr = k->here;
+		a.v6.sin6_scope_id = k->client.v6.sin6_scope_id;
+	}
+	s->from = socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (s->from < 0 || setsockopt(s->from, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 || (family == AF_INET6 && setsockopt(s->from, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) < 0) ||
+		bind(s->from, &a.any, address_len(&a)) < 0)
+		return -errno;
+	return 0;
+}
+
 /* syscalls: socket connect */
 static int reach_out(struct session *s)
 {
 	const struct port *p = s->port;
-	s->source.fd = socket(p->target.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (s->source.fd < 0 || connect(s->source.fd, &p->target.any, address_len(&p->target)) < 0)
+	union address target = p->target;
+	uint16_t offset = (uint16_t)(s->key.number - p->first);
+	target.v4.sin_port = htons((uint16_t)(ntohs(target.v4.sin_port) + offset)); /* where IPv6 has it too */
+	if (offset)
+		try(answer_from(s));
+	s->source.fd = socket(target.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (s->source.fd < 0 || connect(s->source.fd, &target.any, address_len(&target)) < 0)
 		return -errno;
 	return loop_add(&p->relay->loop, &s->source, EPOLLIN | EPOLLET);
 }
@@ -187,7 +218,7 @@ static struct session *session_new(struct port *p, const struct key *k)
 	struct session *s = calloc(1, sizeof(*s));
 	if (!s)
 		return NULL;
-	*s = (struct session){.port = p, .source = {-1, session_ready}, .task = {.run = session_reply}, .key = *k};
+	*s = (struct session){.port = p, .source = {-1, session_ready}, .from = -1, .task = {.run = session_reply}, .key = *k};
 	if (map_put(&p->sessions, &s->key, sizeof(s->key), s) < 0) {
 		free(s);
 		return NULL;
@@ -216,10 +247,11 @@ static struct session *session_of(struct port *p, const struct key *k)
 	return s;
 }
 
-/* Where a datagram was sent to, and the interface it came in by. */
-static struct in6_addr find_here(struct msghdr *m, uint32_t *ifindex)
+/* Where a datagram was sent to, and the interface it came in by; the port, when the kernel tells it. */
+static struct in6_addr find_here(struct msghdr *m, uint32_t *ifindex, uint32_t *number)
 {
 	struct in6_addr here = IN6ADDR_ANY_INIT;
+	struct sockaddr_in at; /* where IPv6 has the port too */
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
 		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
 			struct in_pktinfo info;
@@ -233,6 +265,9 @@ static struct in6_addr find_here(struct msghdr *m, uint32_t *ifindex)
 			if (!IN6_IS_ADDR_MULTICAST(&info.ipi6_addr) && !IN6_IS_ADDR_V4MAPPED(&info.ipi6_addr))
 				here = info.ipi6_addr;
 			*ifindex = info.ipi6_ifindex;
+		} else if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_ORIGDSTADDR) || (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_ORIGDSTADDR)) {
+			memcpy(&at, CMSG_DATA(c), sizeof(at));
+			*number = ntohs(at.sin_port);
 		}
 	}
 	return here;
@@ -246,9 +281,9 @@ void datagram_receive(struct task *t)
 	struct key last = {0};
 	unsigned n = receive(p->source.fd), first = 0;
 	for (unsigned i = 0; i < n; i++) {
-		struct key k = {.client = batch.from[i]};
+		struct key k = {.client = batch.from[i], .number = p->first};
 		uint32_t ifindex = 0;
-		k.here = find_here(&batch.m[i].msg_hdr, &ifindex);
+		k.here = find_here(&batch.m[i].msg_hdr, &ifindex, &k.number);
 		batch.m[i].msg_hdr = (struct msghdr){.msg_iov = &batch.iov[i], .msg_iovlen = 1};
 		batch.iov[i].iov_len = batch.m[i].msg_len;
 		bool good = port_admits(p, &k.client, ifindex);

@@ -195,9 +195,26 @@ class Many:
     """In a container: listeners that say which one they are."""
 
     def __init__(self, pid, ports):
+        def datagrams(p):
+            s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            s.bind(("0.0.0.0", p))
+            return s
+
         self.socks = [in_netns(pid, lambda p=p: socket.create_server(("0.0.0.0", p))) for p in ports]
+        self.udp = [in_netns(pid, lambda p=p: datagrams(p)) for p in ports]
         for s in self.socks:
             threading.Thread(target=self.serve, args=(s,), daemon=True).start()
+        self.threads = [threading.Thread(target=self.answer, args=(s,), daemon=True) for s in self.udp]
+        for t in self.threads:
+            t.start()
+
+    @staticmethod
+    def answer(s):
+        while True:
+            got, peer = s.recvfrom(100)
+            if not peer:  # shut down
+                return
+            s.sendto(str(s.getsockname()[1]).encode(), peer)
 
     @staticmethod
     def serve(s):
@@ -213,29 +230,39 @@ class Many:
         for s in self.socks:
             s.shutdown(socket.SHUT_RDWR)
             s.close()
+        for s, t in zip(self.udp, self.threads):
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:  # not connected, but whoever waits is woken
+                pass
+            t.join(10)
+            s.close()
 
 
-def asked(pid, address, port):
-    s = in_netns(pid, lambda: socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET))
+def asked(pid, address, port, kind=socket.SOCK_STREAM):
+    s = in_netns(pid, lambda: socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind))
     with s:
         s.settimeout(10)
         s.connect((address, port))
+        if kind == socket.SOCK_DGRAM:
+            s.send(b"?")
         return int(s.recv(100))
 
 
 def test_every_port_of_a_long_run(any_cli, daemon, six):
-    """Ten thousand ports, one socket: wherever NAT does not reach, the container's port that belongs to the one asked for answers."""
+    """Ten thousand ports of TCP and of UDP, one socket each: wherever NAT does not reach, the container's port that belongs to the one asked for answers."""
     with socket.create_server(("127.0.0.1", 25000)):
         r = any_cli("run", "--rm", "-p", "20000-29999:30000-39999", "alpine", "true")
         assert r.rc != 0 and "failed to bind host port 0.0.0.0:25000/tcp: address already in use" in r.err, r
-    any_cli.out("run", "-d", "--name", "many", "-p", "20000-29999:30000-39999", "alpine", "sleep", "1h")
+    any_cli.out("run", "-d", "--name", "many", "-p", "20000-29999:30000-39999", "-p", "20000-29999:30000-39999/udp", "alpine", "sleep", "1h")
     state = daemon.api("GET", "/containers/many/json")[1]
     pid, gateway, here = state["State"]["Pid"], state["NetworkSettings"]["Gateway"], os.getpid()
     many = Many(pid, (30000, 34321, 39999))
 
     def whole():
         for at, address in ((here, "127.0.0.1"), (here, "::1"), (here, HOST6), (outside_pid(), HOST6), (outside_pid(), HOST), (pid, gateway)):
-            assert [asked(at, address, p) for p in (20000, 24321, 29999)] == [30000, 34321, 39999], (at, address)
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                assert [asked(at, address, p, kind) for p in (20000, 24321, 29999)] == [30000, 34321, 39999], (at, address, kind)
 
     try:
         whole()
