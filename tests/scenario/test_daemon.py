@@ -227,7 +227,8 @@ def test_missing_runtime(second):
 
 def test_orderly_stop_and_restart(second):
     d, cli = second()
-    cli.out("run", "-d", "--name", "st", "alpine", "sh", "-c", "trap 'exit 5' TERM; while :; do sleep 0.1; done")
+    cli.out("run", "-d", "--name", "st", "alpine", "sh", "-c", "trap 'exit 5' TERM; echo up; while :; do sleep 0.1; done")
+    assert wait_until(lambda: "up" in cli.out("logs", "st")), "it can be told to end"
     assert d.stop() == 0
     d.start()
     assert cli.out("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "st") == "exited 5"
