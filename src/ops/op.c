@@ -32,6 +32,8 @@
 #include "ops/publish.h"
 #include "ops/wait.h"
 
+#define APPLY_TRIES 4
+
 int op_begin(struct core *c, const char *verb, struct op *op, struct err *e)
 {
 	*op = (struct op){.verb = verb, .about = ""};
@@ -166,18 +168,16 @@ static void publish(struct op *op)
 	op->nevents = 0;
 }
 
-/* Somebody may have flushed our rules or removed a link a moment ago: that is mended first, and then it works. */
+/* Somebody may have flushed our rules or removed a link a moment ago: that is mended first, and then it works, unless he does it again. */
 static int apply(struct core *c, const struct plan *p, struct err *e)
 {
-	struct err first = {0};
-	int r = kernel_apply(c->kernel, p, &first);
-	if (r >= 0)
-		return 0;
-	if (heal_now(c, KERNEL_ALL, NULL) > 0)
-		return kernel_apply(c->kernel, p, e);
-	if (e)
-		*e = first;
-	return r;
+	struct err one = {0};
+	int r = kernel_apply(c->kernel, p, &one);
+	for (int i = 1; r < 0 && i < APPLY_TRIES && heal_now(c, KERNEL_ALL, NULL) > 0; i++)
+		r = kernel_apply(c->kernel, p, &one);
+	if (r < 0 && e)
+		*e = one;
+	return r < 0 ? r : 0;
 }
 
 int op_commit(struct op *op, struct err *e)
