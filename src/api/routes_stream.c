@@ -5,6 +5,7 @@
 
 #include "api/router.h"
 #include "base/fd.h"
+#include "engine/journal.h"
 #include "base/log.h"
 #include "model/logging.h"
 #include "ops/happen.h"
@@ -55,7 +56,7 @@ static void attach_run(void *arg, int sock, const void *early, size_t n)
 	struct engine_stream s = {.sock = sock, .want_stdin = a->in, .want_stdout = a->out, .want_stderr = a->err, .multiplex = mux, .detach_keys = a->keys, .early = early, .early_len = n};
 	if (a->logs) {
 		struct log_first first = {.at = a->at, .s = &s};
-		struct engine_logs o = {.want_stdout = a->out, .want_stderr = a->err, .multiplex = mux, .tail = -1};
+		struct engine_logs o = {.want_stdout = a->out, .want_stderr = a->err, .multiplex = mux, .tail = -1, .journal = streq(a->c->spec->host.log_type, "journald")};
 		if (engine_logs(a->core->engine, a->c->id, &o, put_log, never_idle, &first, &e) < 0)
 			log_warn("attach: %s", e.msg);
 	}
@@ -231,10 +232,10 @@ static int logs_options(const struct request *rq, const struct container *c, str
 {
 	const char *tail = request_query(rq, "tail");
 	*o = (struct engine_logs){.want_stdout = request_bool(rq, "stdout", false), .want_stderr = request_bool(rq, "stderr", false), .timestamps = request_bool(rq, "timestamps", false),
-		.follow = request_bool(rq, "follow", false) && container_is_running(c), .multiplex = !c->spec->config.tty, .tail = -1};
+		.follow = request_bool(rq, "follow", false) && container_is_running(c), .multiplex = !c->spec->config.tty, .tail = -1, .journal = streq(c->spec->host.log_type, "journald")};
 	if (!o->want_stdout && !o->want_stderr)
 		return err_as(e, ERR_INVALID, "Bad parameters: you must choose at least one stream");
-	if (streq(c->spec->host.log_type, "none"))
+	if (streq(c->spec->host.log_type, "none") || (o->journal && !journal_can_read()))
 		return err_as(e, ERR_NOT_IMPLEMENTED, "configured logging driver does not support reading");
 	if (!str_empty(tail) && !streq(tail, "all")) {
 		char *end;

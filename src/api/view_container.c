@@ -336,13 +336,14 @@ json_t *view_container(const struct view *v, const struct world *w, const struct
 		json_object_set_new(host, "Runtime", json_string(info.runtime));
 	bool never = !c->started; /* its files are made by the first start */
 	const char *files = world_netns_owner(w, c)->id;
+	bool in_file = !streq(c->spec->host.log_type, "journald") && !streq(c->spec->host.log_type, "none");
 	if (v->minor < 42) {
 		json_object_set_new(host, "KernelMemory", json_integer(0));
 		json_object_set_new(host, "KernelMemoryTCP", json_integer(0));
 	}
 	json_t *j = json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:s, s:s, s:s, s:s, s:o, s:I, s:s, s:s, s:s, s:s, s:s, s:o}", "Id", c->id, "Created", when(c->created), "Path", args.n ? args.v[0] : "", "Args",
 		strings(&rest), "State", state_view(v, c, a), "Image", json_sprintf("sha256:%s", c->image), "ResolvConfPath", never ? "" : want_file_path(&conf, files, "resolv.conf", a), "HostnamePath",
-		never ? "" : want_file_path(&conf, files, "hostname", a), "HostsPath", never ? "" : want_file_path(&conf, files, "hosts", a), "LogPath", never ? "" : engine_log_path(v->core->engine, c->id, a), "Name",
+		never ? "" : want_file_path(&conf, files, "hostname", a), "HostsPath", never ? "" : want_file_path(&conf, files, "hosts", a), "LogPath", never || !in_file ? "" : engine_log_path(v->core->engine, c->id, a), "Name",
 		json_sprintf("/%s", c->name), "RestartCount", (json_int_t)c->restart_count, "Driver", "overlay2", "Platform", "linux", "MountLabel", "", "ProcessLabel", "", "AppArmorProfile", "", "ExecIDs",
 		exec_ids(v, c, a));
 	if (!j) {

@@ -10,6 +10,7 @@
 
 #include "api/view.h"
 #include "base/fd.h"
+#include "engine/journal.h"
 #include "net/driver.h"
 
 static json_t *text(const char *s)
@@ -235,7 +236,10 @@ static json_t *plugins(void)
 	json_t *networks = json_array();
 	for (int k = 0; k < DRIVER_N; k++)
 		json_array_append_new(networks, json_string(driver_of((enum driver_kind)k)->name));
-	return json_pack("{s:[s], s:o, s:n, s:[s, s, s]}", "Volume", "local", "Network", networks, "Authorization", "Log", "json-file", "local", "none");
+	json_t *logs = json_pack("[s, s, s]", "json-file", "local", "none");
+	if (journal_is_there())
+		json_array_insert_new(logs, 0, json_string("journald"));
+	return json_pack("{s:[s], s:o, s:n, s:o}", "Volume", "local", "Network", networks, "Authorization", "Log", logs);
 }
 
 static json_t *pools(const struct netconf *conf)

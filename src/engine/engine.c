@@ -13,6 +13,7 @@
 #include "engine/binds.h"
 #include "engine/caps.h"
 #include "engine/follow.h"
+#include "engine/journal.h"
 #include "engine/room.h"
 #include "engine/rotate.h"
 #include "engine/user.h"
@@ -263,6 +264,8 @@ static int write_bundle(struct engine *en, const struct engine_run *r, const cha
 	bool tty = c->spec->config.tty;
 	path_root(en, c->id, root);
 	try(check_profiles(&c->spec->host, e));
+	if (streq(c->spec->host.log_type, "journald") && !journal_is_there())
+		return err_set(e, -ENODEV, "failed to initialize logging driver: journald is not enabled on this host");
 	try(user_resolve(root, c->spec->config.user, &c->spec->host.group_add, &user, e));
 	if (c->spec->host.init == 1 && !en->init[0])
 		return err_as(e, ERR_UNAVAILABLE, "--init: no init program was found: install the package tini, or name one with --init-path");

@@ -111,6 +111,7 @@ int engine_attach_run(struct engine_attach *at, const struct engine_stream *s, e
 /* --- logs --- (k8s-file lines joined again) */
 struct engine_logs {
 	bool want_stdout, want_stderr, follow, timestamps, multiplex;
+	bool journal; /* it is in the journal, not in a file */
 	int64_t tail, since, until; /* -1 = all lines; ns, 0 = open */
 	const char *details;        /* stands before every line; NULL */
 };

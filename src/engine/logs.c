@@ -11,7 +11,7 @@
 
 #include "base/fd.h"
 #include "engine/follow.h"
-#include "engine/logline.h"
+#include "engine/journal.h"
 
 #define BLOCK     16384 /* on the stack of every follower */
 #define FILES_MOST 1000 /* as many as rotation may keep */
@@ -20,13 +20,10 @@
 struct reader {
 	struct engine *en;
 	const char *id, *path;
-	const struct engine_logs *o;
-	bool (*put)(void *arg, const void *p, size_t n);
-	void *arg;
+	struct log_out out;
 	int fd;
-	struct buf rest;      /* an unfinished line */
-	bool middle[3];       /* by stream: the line before was a part, so no time stamp is due */
-	bool past_until, stopped;
+	struct buf rest; /* an unfinished line */
+	bool past_until;
 };
 
 /* Does the line at `at` end a message that is wanted? Its head tells. The last line of a stream may be a part that nothing followed. */
@@ -75,7 +72,7 @@ static off_t tail_offset(int fd, int64_t want, const struct engine_logs *o, int6
 	return found > want ? after : 0;
 }
 
-static bool emit(struct reader *r, const struct logline *l)
+bool log_out_line(struct log_out *r, const struct logline *l)
 {
 	OWN(own_buf) struct buf b = {0};
 	char when[TIME_TEXT];
@@ -106,13 +103,14 @@ static bool take_line(struct reader *r, const char *line, size_t n)
 	struct logline l;
 	if (!logline_parse(line, n, &l))
 		return true; /* damaged: skipped */
-	if (r->o->until && l.time > r->o->until) {
+	const struct engine_logs *o = r->out.o;
+	if (o->until && l.time > o->until) {
 		r->past_until = true;
 		return true;
 	}
-	if ((l.stream == 1 ? !r->o->want_stdout : !r->o->want_stderr) || (r->o->since && l.time < r->o->since))
+	if ((l.stream == 1 ? !o->want_stdout : !o->want_stderr) || (o->since && l.time < o->since))
 		return true;
-	return emit(r, &l);
+	return log_out_line(&r->out, &l);
 }
 
 /* Reads what is there. False: the taker wants no more. */
@@ -178,7 +176,7 @@ static int follow(struct reader *r, bool (*idle)(void *arg, int wake_fd), struct
 			break;
 		if (follow_rotation(r))
 			continue;
-		if (over || !idle(r->arg, f.fd))
+		if (over || !idle(r->out.arg, f.fd))
 			break;
 		(void)eventfd_read(f.fd, &v);
 	}
@@ -229,13 +227,29 @@ static int first_file(const int *fds, int n, const struct engine_logs *o)
 	return 0;
 }
 
+static bool reader_over(void *arg)
+{
+	return container_over(arg);
+}
+
+static int read_journal(struct reader *r, bool (*idle)(void *arg, int wake_fd), struct err *e)
+{
+	struct follower f;
+	try(follow_begin(r->en, r->id, &f, e));
+	int rc = journal_read(&r->out, r->id, idle, &(struct journal_end){.fd = f.fd, .over = reader_over, .arg = r}, e);
+	follow_end(r->en, &f);
+	return rc;
+}
+
 int engine_logs(struct engine *en, const char *id, const struct engine_logs *o, bool (*put)(void *arg, const void *p, size_t n), bool (*idle)(void *arg, int wake_fd), void *arg, struct err *e)
 {
 	OWN(arena_free) struct arena a = {0};
-	struct reader r = {.en = en, .id = id, .path = engine_log_path(en, id, &a), .o = o, .put = put, .arg = arg};
+	struct reader r = {.en = en, .id = id, .path = engine_log_path(en, id, &a), .out = {.o = o, .put = put, .arg = arg}};
 	int fds[FILES_MOST];
 	if (!r.path)
 		return err_nomem(e);
+	if (o->journal)
+		return read_journal(&r, idle, e);
 	int n = open_files(r.path, fds, e), rc = 0;
 	if (n <= 0)
 		return n; /* 0: never started, or logging is off */

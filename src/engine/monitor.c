@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/spawn.h"
+#include "engine/journal.h"
 #include "engine/room.h"
 
 #define SYNC_FD       3
@@ -69,11 +70,12 @@ static int start_conmon(struct engine *en, const struct engine_run *r, const cha
 	const struct config *cf = &r->c->spec->config;
 	const struct host_config *h = &r->c->spec->host;
 	const char *id = r->c->id, *log = engine_log_path(en, id, &a), *argv[64], *command[ROOM_WORDS + 3];
+	const char *tag;
 	char runtime[PATH_SIZE], root[PATH_SIZE];
 	size_t n = 0, words;
 	const char *own_netns = r->netns_path && !str_starts(r->netns_path, "/proc/") ? r->netns_path : NULL;
 	const char *const fixed[] = {en->conmon, "--api-version", "1", "-c", id, "-u", id, "-n", r->c->name, "-b", bundle, "-p", arena_printf(&a, "%s/pid", bundle), "-P",
-		arena_printf(&a, "%s/conmon.pid", bundle), "--exit-dir", en->root_exit, "--persist-dir", bundle, "--full-attach", "--log-level", "error", "-l", streq(h->log_type, "none") ? "none" : arena_printf(&a, "k8s-file:%s", log)};
+		arena_printf(&a, "%s/conmon.pid", bundle), "--exit-dir", en->root_exit, "--persist-dir", bundle, "--full-attach", "--log-level", "error", "-l", streq(h->log_type, "none") ? "none" : streq(h->log_type, "journald") ? "journald" : arena_printf(&a, "k8s-file:%s", log)};
 	for (; n < ARRAY_LEN(fixed); n++)
 		argv[n] = fixed[n];
 	words = room_words(en, (const char *[]){path_root(en, id, root), own_netns, NULL}, &a, command);
@@ -83,6 +85,11 @@ static int start_conmon(struct engine *en, const struct engine_run *r, const cha
 	for (size_t i = 0; i < words; i++) {
 		argv[n++] = i ? "--runtime-arg" : "-r";
 		argv[n++] = command[i];
+	}
+	if (streq(h->log_type, "journald")) {
+		try(journal_tag(r->c, &a, &tag, e));
+		argv[n++] = "--log-tag";
+		argv[n++] = tag;
 	}
 	if (cf->tty)
 		argv[n++] = "-t";

@@ -171,15 +171,15 @@ int spec_check_bindings(const struct host_config *h, struct arena *a, struct err
 
 static bool is_log_option(const char *driver, const char *key)
 {
-	static const char *const any[] = {"mode", "max-buffer-size", "max-file", "max-size", "compress"};
-	static const char *const json[] = {"labels", "labels-regex", "env", "env-regex", "tag"};
+	static const char *const any[] = {"mode", "max-buffer-size"}, *const files[] = {"max-file", "max-size", "compress"}, *const marks[] = {"labels", "labels-regex", "env", "env-regex", "tag"};
+	bool journal = streq(driver, "journald"), known = false;
 	for (size_t i = 0; i < ARRAY_LEN(any); i++)
-		if (streq(key, any[i]))
-			return true;
-	for (size_t i = 0; streq(driver, "json-file") && i < ARRAY_LEN(json); i++)
-		if (streq(key, json[i]))
-			return true;
-	return false;
+		known |= streq(key, any[i]);
+	for (size_t i = 0; !journal && i < ARRAY_LEN(files); i++)
+		known |= streq(key, files[i]);
+	for (size_t i = 0; !streq(driver, "local") && i < ARRAY_LEN(marks); i++)
+		known |= streq(key, marks[i]);
+	return known;
 }
 
 static bool is_go_bool(const char *s)
@@ -215,13 +215,15 @@ static int check_logging(const struct host_config *h, struct err *e)
 	const struct kvs *o = &h->log_config_opts;
 	if (streq(h->log_type, "none"))
 		return 0;
-	if (streq(h->log_type, "journald"))
-		return err_as(e, ERR_NOT_IMPLEMENTED, "the logging driver journald is not in this version of Pontoon: use json-file or local");
-	if (!streq(h->log_type, "json-file") && !streq(h->log_type, "local"))
+	if (!streq(h->log_type, "json-file") && !streq(h->log_type, "local") && !streq(h->log_type, "journald"))
 		return invalid(e, "logger: no log driver named '%s' is registered", h->log_type);
 	for (size_t i = 0; i < o->n; i++)
 		if (!is_log_option(h->log_type, o->v[i].key))
 			return invalid(e, "unknown log opt '%s' for %s log driver", o->v[i].key, h->log_type);
+	if (streq(h->log_type, "journald"))
+		for (size_t i = 0; i < o->n; i++)
+			if (str_starts(o->v[i].key, "labels") || str_starts(o->v[i].key, "env"))
+				return invalid(e, "failed to initialize logging driver: %s: labels and variables do not go to the journal in this version of Pontoon: tag does", o->v[i].key);
 	struct log_limits limits;
 	try(check_log_ways(h, e));
 	return log_limits(h, &limits, e);
