@@ -184,7 +184,7 @@ static const char *cannot_limit(const struct job *j, const struct claim *c, cons
 	if (mode == GW_NAT_UNPROTECTED)
 		return "in gateway mode nat-unprotected everybody reaches the container itself, at its own address";
 	if (c->scope == SCOPE_HOST_FIREWALL)
-		return !j->conf->userland_proxy ? "it needs the proxy (--userland-proxy)" : c->count > LIMIT_PORT_RUN ? "a range that long has no listeners: publish it in parts" : NULL;
+		return !j->conf->userland_proxy ? "it needs the proxy (--userland-proxy)" : c->count > LIMIT_PORT_RUN && c->proto == IPPROTO_SCTP ? "a range of sctp that long has no listeners: publish it in parts" : NULL;
 	if (j->conf->direct_routing)
 		return "with --allow-direct-routing whoever has a route reaches the container itself, at its own address";
 	return j->conf->no_raw ? "there are no rules in table raw (DOCKER_INSECURE_NO_IPTABLES_RAW)" : NULL;

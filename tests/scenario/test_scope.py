@@ -148,12 +148,25 @@ def test_what_nobody_could_keep_is_refused(scene):
     assert 'invalid value of label com.pontoon.publish_scope: "wan" (any, lan, local or host-firewall)' in bad.err
     bad = scene.cli("network", "create", "-o", "com.pontoon.publish_scope=wan", "n", ok=False)
     assert "failed to parse com.pontoon.publish_scope value: wan" in bad.err
-    bad = scene.cli("run", "-d", "-p", "9000-9300:9000-9300", "--label", "com.pontoon.publish_scope=host-firewall", "alpine", "true", ok=False)
+    bad = scene.cli("run", "-d", "-p", "9000-9300:9000-9300/sctp", "--label", "com.pontoon.publish_scope=host-firewall", "alpine", "true", ok=False)
     assert 'publish scope "host-firewall"' in bad.err and "publish it in parts" in bad.err
     for mode in ("routed", "nat-unprotected"):
         scene.cli("network", "create", "-o", f"com.docker.network.bridge.gateway_mode_ipv4={mode}", mode, ok=True)
         bad = scene.cli("run", "-d", "--network", mode, "-p", "9400:80", "--label", "com.pontoon.publish_scope=lan", "alpine", "true", ok=False)
         assert f'publish scope "lan"' in bad.err and f"gateway mode {mode}" in bad.err
+    assert scene.daemon.doctor() == []
+
+
+def test_a_long_run_under_the_hosts_rules(scene):
+    """One socket serves it; the host's INPUT rules see each port as it was asked for."""
+    scene.cli("run", "-d", "--name", "long", "-p", "8900-9300:30-430", "--label", "com.pontoon.publish_scope=host-firewall", "alpine", "sh", "-c", SERVER, ok=True)
+    assert scene.seen(8950) == [True] * 4
+    scene.space.sh("iptables -A INPUT -p tcp --dport 8900 -j DROP")
+    assert scene.seen(8950) == [True] * 4
+    scene.space.sh("iptables -A INPUT -i up0 -p tcp --dport 8950 -j DROP")
+    assert scene.seen(8950) == [False, False, True, True]
+    scene.space.sh("iptables -D INPUT -i up0 -p tcp --dport 8950 -j DROP; iptables -D INPUT -p tcp --dport 8900 -j DROP")
+    scene.cli("rm", "-f", "long", ok=True)
     assert scene.daemon.doctor() == []
 
 
