@@ -48,6 +48,51 @@ TEST(both_hold_it_and_either_may_die)
 	relay_close(r, true);
 }
 
+static bool is_held(int reader) /* somebody has the other end of the pipe */
+{
+	struct pollfd f = {.fd = reader};
+	return poll(&f, 1, 0) == 0;
+}
+
+/* What leads a run of ports to its socket lives as long as one of the two: here it is a pipe's end, which shows that. */
+TEST(both_hold_what_leads_to_a_run)
+{
+	struct err e = {0};
+	int ends[2];
+	if (!real_is_up())
+		SKIP("needs root and a network namespace");
+	struct relay *r = real_open();
+	REQUIRE(r && pipe2(ends, O_CLOEXEC) == 0);
+	OWN(own_fd) int reader = ends[0];
+	OWN(own_fd) int fd = real_bind(SOCK_STREAM, "127.0.0.1", 0);
+	struct relay_port p = real_target("p1", IPPROTO_TCP, "127.0.0.2", 80);
+	CHECK_INT(relay_steer(r, "p1", ends[1], &e), -ENOENT);
+	REQUIRE(relay_port(r, &p, fd, &e) == 0 && relay_steer(r, "p1", ends[1], &e) == 0 && relay_sync(r, &e) == 0);
+	close(ends[1]);
+	CHECK_INT(relay_port(r, &p, -1, &e), 0); /* told anew: it stays */
+	pid_t first = relay_pid(r);
+	REQUIRE(first > 0);
+	kill(first, SIGKILL);
+	CHECK(SOON(relay_pid(r) > 0 && relay_pid(r) != first));
+	CHECK_INT(relay_sync(r, &e), 0);
+	CHECK(is_held(reader));
+	relay_close(r, false);
+	CHECK(is_held(reader)); /* by the relay alone */
+	r = real_open();
+	REQUIRE(r);
+	CHECK_INT(relay_port(r, &p, -1, &e), 0);
+	CHECK_INT(relay_settle(r, &e), 0);
+	first = relay_pid(r);
+	REQUIRE(first > 0);
+	kill(first, SIGKILL);
+	CHECK(SOON(relay_pid(r) > 0 && relay_pid(r) != first));
+	CHECK(is_held(reader)); /* the next daemon had it back */
+	relay_port_gone(r, "p1");
+	CHECK_INT(relay_sync(r, &e), 0);
+	CHECK(!is_held(reader));
+	relay_close(r, true);
+}
+
 TEST(what_nobody_asks_for_goes)
 {
 	struct err e = {0};
@@ -98,4 +143,4 @@ TEST(only_sockets_that_serve)
 	relay_close(r, true);
 }
 
-TESTS(T(both_hold_it_and_either_may_die), T(what_nobody_asks_for_goes), T(only_sockets_that_serve))
+TESTS(T(both_hold_it_and_either_may_die), T(both_hold_what_leads_to_a_run), T(what_nobody_asks_for_goes), T(only_sockets_that_serve))
