@@ -5,8 +5,8 @@
 
 #include "api/router.h"
 #include "base/fd.h"
-#include "engine/journal.h"
 #include "base/log.h"
+#include "engine/journal.h"
 #include "model/logging.h"
 #include "ops/happen.h"
 

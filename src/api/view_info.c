@@ -277,7 +277,7 @@ json_t *view_info(const struct view *v, const struct world *w, struct arena *a)
 	json_object_set_new(j, "BridgeNfIptables", json_boolean(sysctl_is_on("net/bridge/bridge-nf-call-iptables")));
 	json_object_set_new(j, "BridgeNfIp6tables", json_boolean(sysctl_is_on("net/bridge/bridge-nf-call-ip6tables")));
 	json_object_set_new(j, "Debug", json_boolean(conf->debug));
-	json_object_set_new(j, "LoggingDriver", json_string("json-file"));
+	json_object_set_new(j, "LoggingDriver", json_string(str_empty(conf->log_driver) ? "json-file" : conf->log_driver));
 	json_object_set_new(j, "IndexServerAddress", json_string("https://index.docker.io/v1/"));
 	json_object_set_new(j, "RegistryConfig", registry(&conf->insecure_registries, &conf->registry_mirrors));
 	json_object_set_new(j, "GenericResources", json_null());

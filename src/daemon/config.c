@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/paths.h"
 #include "daemon/mirror.h"
+#include "model/logging.h"
 
 #define CONFIG_FILE_MAX (1u << 20)
 
@@ -72,7 +73,9 @@ static const struct conf_row rows[] = {
 	{"--ipv6", NULL, "ipv6", CONF_BOOL, C(core.net.ipv6), "false", "IPv6 on the default bridge"},
 	{"--label", NULL, "labels", CONF_LIST, C(labels), "", "key=value label of the daemon", true},
 	{"--live-restore", NULL, "live-restore", CONF_BOOL, C(core.live_restore), "false", "containers go on while the daemon is stopped", true},
+	{"--log-driver", NULL, "log-driver", CONF_STR, C(core.log_driver), "json-file", "where the output of containers goes unless they say otherwise"},
 	{"--log-level", "-l", "log-level", CONF_STR, C(log_level), "info", "debug, info, warn, error or fatal"},
+	{"--log-opt", NULL, "log-opts", CONF_LIST, C(log_opts), "", "option of that log driver, max-size=10m"},
 	{"--max-concurrent-downloads", NULL, "max-concurrent-downloads", CONF_INT, C(core.max_downloads), "3", "layers that one pull fetches at once", true},
 	{"--max-concurrent-uploads", NULL, "max-concurrent-uploads", CONF_INT, C(core.max_uploads), "5", "layers that one push sends at once", true},
 	{"--mtu", NULL, "mtu", CONF_INT, C(mtu), "0", "MTU of the default bridge"},
@@ -219,6 +222,20 @@ static void set_network_opts(struct config_daemon *c, const struct conf_row *r, 
 	}
 }
 
+/* {"max-size":"10m"} */
+static void set_log_opts(struct config_daemon *c, const struct conf_row *r, const json_t *v)
+{
+	const char *key;
+	json_t *value;
+	json_object_foreach((json_t *)(uintptr_t)v, key, value)
+	{
+		if (json_is_string(value))
+			set(c, r, r->key, arena_printf(&c->mem, "%s=%s", key, json_string_value(value)));
+		else
+			wrong(c, "%s: %s: expected a string", r->key, key);
+	}
+}
+
 static void set_json(struct config_daemon *c, const struct conf_row *r, const json_t *v)
 {
 	char number[32];
@@ -236,6 +253,8 @@ static void set_json(struct config_daemon *c, const struct conf_row *r, const js
 			set_pool(c, r, item);
 	} else if (r->kind == CONF_LIST && streq(r->key, "default-network-opts") && json_is_object(v)) {
 		set_network_opts(c, r, v);
+	} else if (r->kind == CONF_LIST && streq(r->key, "log-opts") && json_is_object(v)) {
+		set_log_opts(c, r, v);
 	} else if (r->kind == CONF_LIST && json_is_array(v)) {
 		json_array_foreach(v, i, item)
 		{
@@ -474,6 +493,23 @@ static void digest_lists(struct config_daemon *c)
 	}
 }
 
+static void digest_logging(struct config_daemon *c)
+{
+	struct err e = {0};
+	for (size_t i = 0; i < c->log_opts.n; i++) {
+		const char *s = c->log_opts.v[i];
+		size_t n = strcspn(s, "=");
+		const char *key = arena_dupn(&c->mem, s, n);
+		if (!n || !s[n])
+			wrong(c, "invalid log option \"%s\": expected option=value", s);
+		else if (key)
+			(void)kvs_set(&c->mem, &c->core.log_opts, key, s + n + 1);
+	}
+	const struct host_config h = {.log_type = c->core.log_driver, .log_config_opts = c->core.log_opts};
+	if (log_check(&h, &e) < 0)
+		wrong(c, "failed to set log opts: %s", e.msg);
+}
+
 static void digest_mirrors(struct config_daemon *c)
 {
 	for (size_t i = 0; i < c->registry_mirrors.n; i++) {
@@ -573,6 +609,7 @@ static void digest(struct config_daemon *c, const enum given *given)
 	c->group_set = given_to(given, "--group") != GIVEN_NOT;
 	digest_pools(c);
 	digest_relay(c);
+	digest_logging(c);
 	digest_mirrors(c);
 	c->core.engine.data_root = c->core.data_root;
 	c->core.engine.exec_root = c->core.exec_root;

@@ -13,7 +13,7 @@ struct config_daemon {
 	bool validate, version, help;
 	/* as given, before they are parsed into core */
 	const char *bip, *fixed_cidr, *bridge, *default_gateway, *bip6, *fixed_cidr6, *default_gateway6, *accept_mark, *host_binding, *publish_scope;
-	struct strv dns, add_runtime, labels, host_gateway_ip, address_pools, network_opts, registry_mirrors;
+	struct strv dns, add_runtime, labels, host_gateway_ip, address_pools, network_opts, registry_mirrors, log_opts;
 	int64_t mtu, shutdown_timeout, relay_uid;
 	bool tls, tlsverify;
 	const char *tlscacert, *tlscert, *tlskey;

@@ -210,7 +210,7 @@ static int check_log_ways(const struct host_config *h, struct err *e)
 	return 0;
 }
 
-static int check_logging(const struct host_config *h, struct err *e)
+int log_check(const struct host_config *h, struct err *e)
 {
 	const struct kvs *o = &h->log_config_opts;
 	if (streq(h->log_type, "none"))
@@ -293,5 +293,5 @@ int spec_check(
 	try(check_security(&s->host.security_opt, e));
 	try(check_resources(&c, e));
 	try(check_mounts(&c, e));
-	return check_logging(&s->host, e);
+	return log_check(&s->host, e);
 }

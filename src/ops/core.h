@@ -35,6 +35,8 @@ struct core_conf { /* filled by daemon/config.c */
 	int shutdown_timeout; /* seconds */
 	int default_stop_timeout;
 	struct kvs labels;    /* of the daemon */
+	const char *log_driver; /* of containers that name none; NULL: json-file */
+	struct kvs log_opts;    /* of those that have this driver */
 	struct engine_conf engine;
 	const char *firewall_backend; /* "iptables" or "nftables" */
 	const char *init_path;

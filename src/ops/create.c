@@ -246,6 +246,22 @@ static int judge(struct creation *n, struct err *e)
 	return 0;
 }
 
+/* What the daemon's configuration says of logging, where the request says nothing. */
+static int use_log_default(struct creation *n, const json_t *body, struct err *e)
+{
+	const struct core_conf *conf = n->core->conf;
+	struct host_config *h = &n->spec->host;
+	const json_t *given = json_object_get(json_object_get(body, "HostConfig"), "LogConfig");
+	if (str_empty(conf->log_driver))
+		return 0;
+	if (str_empty(json_string_value(json_object_get(given, "Type"))))
+		h->log_type = arena_dup(&n->mem, conf->log_driver);
+	for (size_t i = 0; h->log_type && streq(h->log_type, conf->log_driver) && i < conf->log_opts.n; i++)
+		if (!kvs_get(&h->log_config_opts, conf->log_opts.v[i].key))
+			(void)kvs_set(&n->mem, &h->log_config_opts, conf->log_opts.v[i].key, conf->log_opts.v[i].value);
+	return n->mem.bad ? err_nomem(e) : 0;
+}
+
 /* The kernel has this limit no more; older clients still send it, newer versions of the API have dropped it. */
 static int warn_kernel_memory(struct creation *n, const json_t *body, struct err *e)
 {
@@ -265,6 +281,8 @@ int op_container_create(struct core *c, const char *name, const char *platform, 
 	int r = n.spec ? spec_parse(body, &n.mem, n.spec, e) : err_nomem(e);
 	if (r >= 0)
 		r = fd_room(e);
+	if (r >= 0)
+		r = use_log_default(&n, body, e);
 	if (r >= 0)
 		r = judge(&n, e);
 	if (r >= 0)

@@ -82,3 +82,25 @@ def test_many_followers(daemon, any_cli):
             data += more
         assert data.count(b"\x01\x00\x00\x00") == 2 and f"last of {name}\n".encode() in data, (i, data)
         s.close()
+
+
+def test_default_of_the_daemon(daemon, any_cli):
+    """Of containers that name no driver; options go with the driver that they are for, and what the container says itself wins."""
+    conf, args = LAB / "daemon.json", daemon.args
+    before = conf.read_text()
+    config = lambda *a: json.loads(any_cli.out("inspect", any_cli.out("create", *a, "alpine", "true")))[0]["HostConfig"]["LogConfig"]
+    try:
+        conf.write_text(json.dumps({"log-driver": "local", "log-opts": {"max-size": "1m", "max-file": "3"}}))
+        daemon.kill9()
+        daemon.start(*args)
+        assert daemon.api("GET", "/info")[1]["LoggingDriver"] == "local"
+        assert config() == {"Type": "local", "Config": {"max-file": "3", "max-size": "1m"}}
+        assert config("--log-opt", "max-size=2m") == {"Type": "local", "Config": {"max-file": "3", "max-size": "2m"}}
+        assert config("--log-driver", "json-file") == {"Type": "json-file", "Config": {}}
+        daemon.kill9()
+        conf.write_text(json.dumps({"log-driver": "local", "log-opts": {"nope": "1"}}))
+        daemon.start(*args, ok=False)
+        assert "failed to set log opts: unknown log opt 'nope' for local log driver" in daemon.log.read_text()
+    finally:
+        conf.write_text(before)
+        daemon.start(*args)
