@@ -106,7 +106,10 @@ static int run_version(const struct parsed *p, struct arena *a)
 	int r = http_call("GET", "/version", NULL, &server, &e);
 	if (format) {
 		OWN(own_json) json_t *all = json_pack("{s:{s:s, s:s}, s:O?}", "Client", "Version", PONTOON_VERSION, "ApiVersion", &HTTP_PREFIX[2], "Server", server);
-		return print_template(format, all, &e) < 0 ? fail(&e, 1) : r < 0;
+		struct err shown = {0};
+		if (print_template(format, all, &shown) < 0)
+			return fail(&shown, 1);
+		return r < 0 ? fail(&e, 1) : 0;
 	}
 	printf("Client: Pontoon\n Version:           %s\n API version:       %s\n", PONTOON_VERSION, &HTTP_PREFIX[2]);
 	if (r < 0)

@@ -146,15 +146,28 @@ int http_parse_head(struct http *h, const char *head, size_t n, struct err *e)
 	return 0;
 }
 
+/* The usual reasons why a daemon that can be reached says nothing. */
+static int no_answer(const struct http *h, struct err *e)
+{
+	bool tcp = str_starts(http_host, "tcp://"), nothing = !h->in.len;
+	if (tcp && !http_tls.on)
+		return err_set(e, -EPIPE, "the daemon at %s gave no answer in HTTP: if it wants TLS, use --tlsverify with --tlscacert, --tlscert and --tlskey, or DOCKER_TLS_VERIFY with DOCKER_CERT_PATH", http_host);
+	if (tcp && nothing && access(http_tls.cert, R_OK) < 0)
+		return err_set(e, -EPIPE, "the daemon at %s closed the connection without an answer: it may want a client's certificate (--tlscert, --tlskey), and there is none in %s", http_host, http_tls.cert);
+	return err_set(e, -EPIPE, "the daemon closed the connection without an answer");
+}
+
 static int read_head(struct http *h, struct err *e)
 {
 	char *end;
 	while (!h->in.len || !(end = memmem(h->in.data, h->in.len, "\r\n\r\n", 4))) {
 		if (h->in.len > HTTP_HEAD_MAX)
 			return err_set(e, -EPROTO, "the head of the daemon's answer is too long");
+		if (h->in.len && *h->in.data == 0x15) /* an alert of TLS */
+			return no_answer(h, e);
 		int r = fill(h, e);
 		if (r <= 0)
-			return r < 0 ? r : err_set(e, -EPIPE, "the daemon closed the connection without an answer");
+			return r == 0 || r == -ECONNRESET ? no_answer(h, e) : r;
 	}
 	size_t n = (size_t)(end - h->in.data) + 4;
 	try(http_parse_head(h, h->in.data, n, e));
