@@ -18,7 +18,7 @@ test:
 	scripts/deps build run test
 	scripts/test
 
-test-system: deb
+test-system: all deb
 	scripts/deps system
 	/usr/bin/python3 -m pytest -q -p no:cacheprovider tests/system
 
@@ -41,6 +41,9 @@ soak:
 install: all
 	DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild
 
+uninstall:
+	ninja -C $(BUILD) uninstall
+
 deb:
 	scripts/deps build
 	scripts/deb
@@ -54,4 +57,4 @@ tidy: all
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all demo test test-system lab bench soak install deb format tidy clean
+.PHONY: all demo test test-system lab bench soak install uninstall deb format tidy clean

@@ -581,6 +581,16 @@ static enum given given_to(const enum given *given, const char *flag)
 	return given[row_of_flag(flag, strlen(flag)) - rows];
 }
 
+/* The sockets that systemd passed, if there are any. The same at every reading: listen.c takes the variables away. */
+static const char *default_host(void)
+{
+	static const char *host;
+	const char *pid = getenv("LISTEN_PID");
+	if (!host)
+		host = pid && strtol(pid, NULL, 10) == (long)getpid() ? "fd://" : "unix://" PONTOON_DEFAULT_SOCKET;
+	return host;
+}
+
 static void digest(struct config_daemon *c, const enum given *given)
 {
 	enum log_level level;
@@ -589,7 +599,7 @@ static void digest(struct config_daemon *c, const enum given *given)
 	if (!str_empty(c->pidfile))
 		absolute(c, "pidfile", &c->pidfile);
 	if (c->hosts.n == 0)
-		(void)strv_add(&c->mem, &c->hosts, "unix://" PONTOON_DEFAULT_SOCKET);
+		(void)strv_add(&c->mem, &c->hosts, default_host());
 	if (log_level_parse(c->log_level, &level) < 0)
 		wrong(c, "invalid logging level: %s", c->log_level);
 	c->core.net.nftables = streq(c->core.firewall_backend, "nftables");

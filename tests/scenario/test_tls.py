@@ -10,7 +10,7 @@ import threading
 import time
 
 import pytest
-from conftest import BUILD, LAB, Client, Daemon, programs, wait_until
+from conftest import BUILD, LAB, ROOT, Client, Daemon, programs, wait_until
 
 
 pytestmark = pytest.mark.usefixtures("own_network")
@@ -187,6 +187,43 @@ def test_plain_tcp_when_asked_for():
         d.stop()
 
 
+def test_certificates_as_the_script_makes_them():
+    """scripts/tls-certificates as the README has it: the docker command with a context, ours with its options; what each is told when something is missing."""
+    d = Daemon("scripted")
+    certs = d.dir / "certs"
+    subprocess.run([str(ROOT / "scripts/tls-certificates"), str(certs), "localhost", "127.0.0.1"], check=True)
+    d.start("--bridge", "none", "-H", "tcp://127.0.0.1:2397", "--tlsverify", "--tlscacert", f"{certs}/ca.pem", "--tlscert", f"{certs}/cert.pem", "--tlskey", f"{certs}/key.pem")
+    client = {f"--tls{k}": f"{certs}/client/{f}.pem" for k, f in (("cacert", "ca"), ("cert", "cert"), ("key", "key"))}
+    env = {k: v for k, v in d.env().items() if not k.startswith(("DOCKER_", "PONTOON_"))} | {"HOME": str(d.dir), "DOCKER_CONFIG": str(d.dir / "config")}
+
+    def run(program, *args, ok=True):
+        p = subprocess.run([str(program), *args], env=env, capture_output=True, text=True)
+        assert (p.returncode == 0) == ok, p
+        return p.stdout.strip() if ok else p.stderr
+
+    try:
+        name, docker = programs()[0]
+        if name != "pontoon":
+            run(docker, "context", "create", "remote", "--docker", f"host=tcp://127.0.0.1:2397,ca={certs}/client/ca.pem,cert={certs}/client/cert.pem,key={certs}/client/key.pem")
+            run(docker, "context", "create", "local", "--docker", f"host=unix://{d.sock}")
+            assert run(docker, "--context", "local", "info", "--format", "{{.ID}}") == d.api("GET", "/info")[1]["ID"]
+            run(docker, "context", "use", "remote")
+            assert run(docker, "info", "--format", "{{.ID}}") == d.api("GET", "/info")[1]["ID"]
+        ours, flat = BUILD / "pontoon", [x for kv in client.items() for x in kv]
+        for host in "tcp://localhost:2397", "tcp://127.0.0.1:2397":
+            assert run(ours, "-H", host, "--tlsverify", *flat, "info", "--format", "{{.ID}}") == d.api("GET", "/info")[1]["ID"]
+        assert "if it wants TLS, use --tlsverify" in run(ours, "-H", "tcp://127.0.0.1:2397", "ps", ok=False)
+        assert "client's certificate" in run(ours, "-H", "tcp://127.0.0.1:2397", "--tlscacert", client["--tlscacert"], "ps", ok=False)
+        assert "if it wants TLS" in run(ours, "-H", "tcp://127.0.0.1:2397", "version", "--format", "{{.Server.Version}}", ok=False)
+        # an authority that is there goes on: certificates made anew fit the clients that have it
+        before = (certs / "ca.pem").read_text()
+        subprocess.run([str(ROOT / "scripts/tls-certificates"), str(certs), "localhost"], check=True)
+        assert (certs / "ca.pem").read_text() == before
+        run(ours, "-H", "tcp://127.0.0.1:2397", "--tlsverify", *flat, "ps")
+    finally:
+        d.stop()
+
+
 # --- conflicts of flags and file, SIGHUP ---
 
 def test_flag_and_file_conflict():
@@ -291,6 +328,19 @@ def test_socket_activation_and_notify():
             assert told.recv(200).startswith(b"STOPPING=1")
             assert d.proc.wait(30) == 0 and b"LISTEN_FDS" in environment
             assert d.sock.exists(), "a socket that systemd made is systemd's to remove"
+        finally:
+            d.stop()
+
+
+def test_passed_sockets_are_the_default():
+    """Without -H, as in pontoon.service; a reload does not see another default then."""
+    d = Daemon("activated3")
+    with listening(d.sock) as a:
+        activated(d, [a], "--bridge", "none")
+        try:
+            assert d.api("GET", "/_ping")[0] == 200
+            d.proc.send_signal(signal.SIGHUP)
+            assert wait_until(lambda: "changed: nothing" in d.log.read_text()) and "next start" not in d.log.read_text()
         finally:
             d.stop()
 

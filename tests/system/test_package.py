@@ -209,6 +209,33 @@ def test_remove_and_purge(machine):
     assert left == ["/etc/pontoon"], left
 
 
+def test_installed_by_hand(busybox, tmp_path):
+    """make install, then the README's own lines."""
+    build = pathlib.Path(os.environ.get("PONTOON_BUILD", ROOT / "build"))
+    subprocess.run(["meson", "install", "-C", str(build), "--no-rebuild", "--quiet"], env=dict(os.environ, DESTDIR=str(tmp_path)), check=True)
+    line = re.search(r"^ +(systemd-sysusers .*)$", (ROOT / "README.md").read_text(), re.M)[1]
+    context = re.search(r"`(docker context create pontoon .* docker context use pontoon)`", (ROOT / "README.md").read_text())[1]
+    m = Machine()
+    try:
+        subprocess.run(["cp", "-a", f"{tmp_path}/usr/.", str(m.root / "usr/")], check=True)
+        (m.root / "root/busybox.tar").write_bytes(busybox.read_bytes())
+        m.run("sh", "-c", line)
+        assert m.out("stat", "-c", "%a %U:%G", SOCKET) == "660 root:pontoon"
+        m.run("sh", "-c", f"unset DOCKER_HOST; HOME=/root; export HOME; {context} && docker import /root/busybox.tar alpine && docker run --rm alpine true")
+        m.run("pontoon", "doctor")
+        assert "pontoon-relay was not" not in m.journal() and not re.search("level=(warn|error)", m.journal())
+        tls = re.search(r"^ +(echo .*systemctl restart pontoon)$", (ROOT / "README.md").read_text(), re.M)[1]
+        subprocess.run([str(ROOT / "scripts/tls-certificates"), str(m.root / "etc/pontoon"), "127.0.0.1"], check=True)
+        m.run("sh", "-c", tls)
+        client = "/etc/pontoon/client"
+        m.run("docker", "context", "create", "remote", "--docker", f"host=tcp://127.0.0.1:2376,ca={client}/ca.pem,cert={client}/cert.pem,key={client}/key.pem")
+        m.run("sh", "-c", "unset DOCKER_HOST; docker --context remote run --rm alpine true && docker --context pontoon version")
+        m.run("pontoon", "ps")
+        m.run("systemctl", "disable", "--now", "pontoon.socket", "pontoon.service")
+    finally:
+        m.end()
+
+
 def test_an_image_with_the_package_serves_after_its_first_boot():
     m = Machine("--installed")
     try:
