@@ -190,7 +190,9 @@ static void conclude(struct core *c, struct checked *x, int code, const char *in
 	buf_free(&x->output);
 	(void)core_read(c);
 	pthread_mutex_lock(&h->lock);
-	bool counts = x->runs && x->run == x->probe_run, changed = false;
+	bool current = x->runs && x->run == x->probe_run, counts = current && engine_lives(x->ct), changed = false; /* dead, its end is recorded soon: no probe can do well */
+	if (current && !counts)
+		x->due = clock_mono_ns() + x->plan.interval;
 	if (counts) {
 		add_record(x, now, code, text);
 		changed = health_result(&x->health, &x->plan, x->ct->started, x->begun, code);

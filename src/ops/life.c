@@ -1,4 +1,4 @@
-/* life: one lock a container for its start, exit and removal, and one a volume. A row exists only while somebody holds or awaits it, so the table is as
+/* life: one lock a container for its start, exit and removal, and one a volume: whoever came first has it first. A row exists only while somebody holds or awaits it, so the table is as
  * long as there are verbs under way, not as there are containers. */
 #include <stdlib.h>
 
@@ -8,7 +8,7 @@ struct life {
 	struct life *next;
 	char id[THING_KEY]; /* a container's, or "volume/<name>" */
 	unsigned users; /* holder and those who wait */
-	bool held;
+	unsigned turns, turn; /* handed out; whose it is */
 };
 
 static struct life *life_find(struct core *c, const char *id)
@@ -34,9 +34,8 @@ int life_lock(struct core *c, const char *container, struct err *e)
 		c->lives = l;
 	}
 	l->users++;
-	while (l->held)
+	for (unsigned mine = l->turns++; l->turn != mine;)
 		pthread_cond_wait(&c->life_cond, &c->life_mutex);
-	l->held = true;
 	pthread_mutex_unlock(&c->life_mutex);
 	return 0;
 }
@@ -45,8 +44,8 @@ void life_unlock(struct core *c, const char *container)
 {
 	pthread_mutex_lock(&c->life_mutex);
 	struct life *l = life_find(c, container);
-	assert(l && l->held);
-	l->held = false;
+	assert(l && l->turn != l->turns);
+	l->turn++;
 	if (--l->users == 0) {
 		struct life **p = &c->lives;
 		while (*p != l)
