@@ -26,7 +26,7 @@ static struct network *full_network(void)
 	ip_parse("10.1.2.9", &n->v4.aux[0].ip);
 	prefix_parse("fd00:1::/64", &n->v6.net);
 	n->v6.range = n->v6.net;
-	n->v6.from_pool = true;
+	n->v6.from_pool = n->v4.gateway_users = true;
 	kvs_set(a, &n->options, "o", "1");
 	kvs_set(a, &n->ipam_options, "i", "2");
 	kvs_set(a, &n->labels, "l", "\303\274");
@@ -81,7 +81,7 @@ TEST(networks)
 	CHECK(back->mtu == 9000 && back->gw_mode4 == GW_ROUTED && back->gw_mode6 == GW_ISOLATED && !back->icc &&
 		!back->masquerade);
 	CHECK(back->user_device && back->inhibit_v4 && ip_eq(&back->v4.gateway, &gw) && back->v4.naux == 1 &&
-		back->v6.from_pool);
+		back->v6.from_pool && back->v4.gateway_users && !back->v6.gateway_users);
 	CHECK(prefix_eq(&back->v6.range, &back->v6.net) && !ip_is_set(&back->v6.gateway));
 	CHECK_STR(copy->bridge, "br-0123456789ab");
 	CHECK(streq(copy->thing.key, ID) && network_subnet(copy, AF_INET6) == &copy->v6);
