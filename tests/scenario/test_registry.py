@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+import time
 
 import pytest
 from conftest import LAB, ROOT, Client, programs, wait_until
@@ -448,7 +449,10 @@ def test_mirrors(any_cli, daemon, registry, layers, tmp_path):
         daemon.proc.send_signal(1)
         assert wait_until(lambda: daemon.api("GET", "/info")[1]["RegistryConfig"]["Mirrors"] == want)
         assert daemon.api("GET", "/info")[1]["RegistryConfig"]["IndexConfigs"]["docker.io"]["Mirrors"] == want
+        since = time.time()
         assert "Status: Downloaded newer image for mirrored:1" in any_cli.out("pull", "mirrored:1")
+        told = any_cli.out("events", "--since", str(since), "--until", str(time.time()), "--filter", "type=image", "--format", "{{.Action}} {{.Actor.ID}} {{.Actor.Attributes.name}}")
+        assert told == "pull mirrored:1 mirrored"
         j = json.loads(any_cli.out("image", "inspect", "mirrored:1"))[0]
         assert j["RepoTags"] == ["mirrored:1"] and j["RepoDigests"][0].startswith("mirrored@sha256:")
         assert daemon.api("GET", "/distribution/mirrored:1/json")[0] == 200
