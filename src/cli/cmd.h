@@ -5,7 +5,7 @@
 #include "cli/flags.h"
 #include "cli/http.h"
 
-#define TAIL_RUN 125 /* what run and create answer for errors that are not the container's, and every command for options that it has not */
+#define TAIL_RUN 125 /* what run answers for errors that are not the container's, and every command for options that it cannot use */
 
 struct command {
 	const char *name;   /* "run" */
@@ -35,7 +35,7 @@ struct column {
 };
 int print_rows(json_t *const *rows, size_t n, const struct column *cols, size_t ncols, const char *format, struct err *e);
 int print_template(const char *format, const json_t *v, struct err *e); /* with a newline after */
-const char *arg_filters(struct arena *a, const struct strv *filters, struct err *e); /* JSON, escaped for a query; NULL when there are none or on error */
+const char *arg_filters(struct arena *a, const struct strv *filters, struct err *e); /* of name=value, as flags_parse lets in; JSON, escaped for a query; NULL on error */
 bool confirm(const char *warning); /* asks on the terminal; no answer is no */
 const char *int_text(struct arena *a, int64_t v);
 

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -29,8 +30,27 @@ static const char *query(struct arena *a, const char *key, const char *value)
 	return arena_dup(a, buf_str(&b));
 }
 
-static int create(const struct parsed *p, struct arena *a, const char **id, struct err *e)
+static int check_words(const struct parsed *p, struct err *e)
 {
+	static const char *const streams[] = {"stdin", "stdout", "stderr"};
+	const char *when = flag_get(p, "pull");
+	const struct strv *at = flag_list(p, "attach");
+	if (when && !streq(when, "always") && !streq(when, "missing") && !streq(when, "never"))
+		return err_as(e, ERR_INVALID, "invalid pull option: '%s': must be one of \"always\", \"missing\" or \"never\"", when);
+	for (size_t i = 0, k; i < at->n; i++) {
+		for (k = 0; k < ARRAY_LEN(streams) && strcasecmp(streams[k], at->v[i]) != 0; k++)
+			;
+		if (k == ARRAY_LEN(streams))
+			return err_as(e, ERR_INVALID, "invalid argument \"%s\" for \"-a, --attach\" flag: valid streams are STDIN, STDOUT and STDERR", at->v[i]);
+	}
+	return 0;
+}
+
+/* asked: the daemon, or a registry, has been asked. */
+static int create(const struct parsed *p, struct arena *a, const char **id, bool *asked, struct err *e)
+{
+	*asked = false;
+	try(check_words(p, e));
 	OWN(own_json) json_t *body = run_body(p, a, e), *answer = NULL;
 	const char *cid = flag_get(p, "cidfile");
 	size_t i;
@@ -39,6 +59,7 @@ static int create(const struct parsed *p, struct arena *a, const char **id, stru
 		return -EINVAL;
 	if (cid && access(cid, F_OK) == 0)
 		return err_set(e, -EEXIST, "container ID file found, make sure the other container isn't running or delete %s", cid);
+	*asked = true;
 	const char *path = arena_printf(a, "/containers/create?%s&%s", query(a, "name", flag_get(p, "name")), query(a, "platform", flag_get(p, "platform")));
 	const char *when = flag_get(p, "pull");
 	if (when && streq(when, "always"))
@@ -66,8 +87,9 @@ static int run_create(const struct parsed *p, struct arena *a)
 {
 	struct err e = {0};
 	const char *id;
-	if (create(p, a, &id, &e) < 0)
-		return fail(&e, TAIL_RUN);
+	bool asked;
+	if (create(p, a, &id, &asked, &e) < 0)
+		return fail(&e, asked ? 1 : TAIL_RUN);
 	puts(id);
 	return 0;
 }
@@ -180,12 +202,12 @@ static int run_run(const struct parsed *p, struct arena *a)
 	struct err e = {0};
 	struct proxy proxy;
 	const char *id;
-	bool detach = flag_on(p, "detach"), tty = flag_on(p, "tty"), in = flag_on(p, "interactive");
+	bool asked, detach = flag_on(p, "detach"), tty = flag_on(p, "tty"), in = flag_on(p, "interactive");
 	if (tty && in && !detach && !isatty(STDIN_FILENO)) {
 		fprintf(stderr, "the input device is not a TTY\n");
 		return 1;
 	}
-	if (create(p, a, &id, &e) < 0)
+	if (create(p, a, &id, &asked, &e) < 0)
 		return fail(&e, TAIL_RUN);
 	if (detach) {
 		if (http_call("POST", arena_printf(a, "/containers/%s/start", id), NULL, NULL, &e) < 0)

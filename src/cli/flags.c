@@ -20,6 +20,8 @@ static const struct flag *by_letter(const struct parsed *p, char c)
 
 static int keep(struct parsed *p, const struct flag *f, const char *value, struct arena *a, struct err *e)
 {
+	if (f->value && streq(f->value, "filter") && !strchr(value, '='))
+		return err_as(e, ERR_INVALID, "invalid argument \"%s\" for \"%s--filter\" flag: bad format of filter (expected name=value)", value, f->short_name ? "-f, " : "");
 	return strv_add(a, &p->values[f - p->table], value) < 0 ? err_nomem(e) : 0;
 }
 

@@ -44,10 +44,6 @@ const char *arg_filters(struct arena *a, const struct strv *filters, struct err 
 	OWN(own_buf) struct buf b = {0};
 	for (size_t i = 0; i < filters->n; i++) {
 		size_t n = strcspn(filters->v[i], "=");
-		if (!filters->v[i][n]) {
-			err_as(e, ERR_INVALID, "invalid argument \"%s\" for \"-f, --filter\" flag: bad format of filter (expected name=value)", filters->v[i]);
-			return NULL;
-		}
 		const char *key = arena_dupn(a, filters->v[i], n);
 		json_t *list = json_object_get(j, key ? key : "");
 		if (!list) {
@@ -77,18 +73,33 @@ int print_template(const char *format, const json_t *v, struct err *e)
 
 #define CELLS_MAX 16
 
-/* Columns as wide as their widest cell and three blanks; the last one is as it is. */
+#define CELL_LEAST 10
+#define CELL_GAP   3
+
+/* In characters, not bytes: a shortened command ends in one of three bytes. */
+static size_t width_of(const char *s)
+{
+	size_t n = 0;
+	for (; *s; s++)
+		n += (*s & 0xc0) != 0x80;
+	return n;
+}
+
+/* As wide as the widest cell and three blanks, but not below ten, as Docker's clients do it; the last column is as it is. */
 static void print_aligned(const char *const *cells, size_t rows, size_t cols)
 {
-	size_t width[CELLS_MAX] = {0};
+	size_t width[CELLS_MAX];
+	for (size_t c = 0; c < cols; c++)
+		width[c] = CELL_LEAST;
 	for (size_t i = 0; i < rows * cols; i++) {
-		size_t n = strlen(cells[i]);
+		size_t n = width_of(cells[i]) + CELL_GAP;
 		if (n > width[i % cols])
 			width[i % cols] = n;
 	}
 	for (size_t r = 0; r < rows; r++) {
 		for (size_t c = 0; c < cols; c++)
-			printf("%-*s%s", c + 1 < cols ? (int)width[c] : 0, cells[r * cols + c], c + 1 < cols ? "   " : "\n");
+			printf("%s%*s", cells[r * cols + c], c + 1 < cols ? (int)(width[c] - width_of(cells[r * cols + c])) : 0, "");
+		putchar('\n');
 	}
 }
 
@@ -112,9 +123,9 @@ static int print_table_template(json_t *const *rows, size_t n, const struct colu
 	for (size_t r = 0; cells && r <= n; r++) {
 		OWN(own_buf) struct buf b = {0};
 		try(template_run(format, r ? rows[r - 1] : heads, &b, e));
-		char *save = NULL, *text = arena_dup(&a, buf_str(&b));
+		char *text = arena_dup(&a, buf_str(&b));
 		size_t c = 0;
-		for (char *cell = text ? strtok_r(text, "\t", &save) : NULL; cell && c < CELLS_MAX; cell = strtok_r(NULL, "\t", &save))
+		for (char *cell; text && c < CELLS_MAX && (cell = strsep(&text, "\t"));) /* empty ones count */
 			cells[r * CELLS_MAX + c++] = cell;
 		if (c > width)
 			width = c;

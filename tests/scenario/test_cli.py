@@ -22,7 +22,8 @@ def test_exit_codes(pontoon):
         (("network", "create"), 1, "'pontoon network create' requires 1 argument"), (("exec", "x"), 1, "requires at least 2 arguments"), (("network", "prune", "x"), 1, "'pontoon network prune' accepts no arguments"),
         (("network", "create", "--label", "=x", "xx"), 1, "invalid label '=x': empty name"), (("nonsense",), 1, "is not a pontoon command"),
         (("run", "alpine", "no-such-program"), 127, "no-such-program"), (("run", "alpine", "/etc"), 126, ""), (("run", "none-such:1"), 125, ""), (("inspect", "none-such"), 1, "No such object: none-such"),
-        (("--host",), 125, "flag needs an argument"),
+        (("--host",), 125, "flag needs an argument"), (("ps", "-f", "x"), 125, "bad format of filter"), (("run", "--pull", "nope", "alpine", "true"), 125, "invalid pull option: 'nope'"),
+        (("run", "-a", "foo", "alpine", "true"), 125, "valid streams are STDIN, STDOUT and STDERR"), (("create", "alpine"), 1, "no command specified"), (("create", "-e", "=x", "alpine", "true"), 125, "invalid environment variable"),
     ]:
         r = pontoon(*args)
         assert r.rc == rc and text in r.err, (args, r)
@@ -86,6 +87,15 @@ def test_ps_of_sizes_and_mounts(any_cli, pontoon, daemon):
     any_cli.out("rm", "-fv", "big")
     any_cli.out("volume", "rm", "named")
     any_cli.out("network", "rm", "second")
+
+
+def test_tables_are_docker_s(any_cli, pontoon):
+    """Column by column and blank by blank, with cells that are empty and a command that is shortened by a character of three bytes."""
+    pontoon.out("create", "--name", "plain", "alpine", "true")
+    pontoon.out("create", "--name", "long", "-p", "80", "alpine", "sh", "-c", "echo a very long command")
+    for args in ("images",), ("network", "ls"), ("volume", "ls"), ("ps", "-a", "--format", "table {{.Names}}\t{{.Ports}}\t{{.Command}}\t{{.Image}}"), ("ps", "--format", "table {{.ID}}\\t{{.Names}}"):
+        assert [l.rstrip() for l in pontoon.out(*args).splitlines()] == [l.rstrip() for l in any_cli.out(*args).splitlines()], args
+    assert "\u2026" in pontoon.out("ps", "-a")
 
 
 def test_version_and_info(pontoon, daemon):
