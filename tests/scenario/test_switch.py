@@ -1,5 +1,6 @@
 """Who reaches a published port, from wherever, and as whom the container sees him: with both firewall backends, with and without the proxy. A daemon that comes back another way finds
 its containers running: they are reached, see their clients and keep their ports as if they had been started by it, and what belongs to the other way is gone."""
+import itertools
 import json
 import os
 import socket
@@ -13,6 +14,7 @@ from test_heal import Space
 from test_proxy import Target
 
 HOST, HOST6, NEAR, GATEWAY = "192.0.2.1", "fd99::1", "192.0.2.2", "172.17.0.1"
+counter = itertools.count()
 WAYS = {"iptables": [], "iptables without proxy": ["--userland-proxy=false"], "nftables": ["--firewall-backend", "nftables"],
         "nftables without proxy": ["--firewall-backend", "nftables", "--userland-proxy=false"]}
 
@@ -35,7 +37,7 @@ class Scene:
         self.space, self.outside = Space(), Space()
         self.space.sh(f"ip link set lo up; ip link add up0 type veth peer name up1 netns {self.outside.proc.pid}; ip addr add {HOST}/24 dev up0; ip addr add {HOST6}/64 dev up0 nodad; ip link set up0 up")
         self.outside.sh(f"ip link set lo up; ip addr add {NEAR}/24 dev up1; ip addr add fd99::2/64 dev up1 nodad; ip link set up1 up")
-        self.daemon = Daemon("switch")
+        self.daemon = Daemon(f"switch{next(counter)}")
         plain = self.daemon.command
         self.daemon.command = lambda *a: [*self.space.enter, *plain("--live-restore", *a)]
         self.daemon.start()
