@@ -177,16 +177,18 @@ def test_many_ports_leave_no_memory(backend, busybox, own_network):
         status, c = d.api("DELETE", "/containers/many?force=1")
         assert status == 204, c
 
-    with open(busybox, "rb") as f:
-        assert d.api("POST", "/images/create?fromSrc=-&repo=alpine&tag=latest", f.read(), {"Content-Type": "application/x-tar"})[0] == 200
-    once(1)
-    was = memory(d.proc.pid)
-    for _ in range(2):
-        once(2000)
-    if not SANITIZED:
-        assert wait_until(lambda: memory(d.proc.pid) - was < 5120, 5), f"{memory(d.proc.pid) - was} KiB more"
-    assert d.doctor() == []
-    assert d.stop() == 0
+    try:
+        with open(busybox, "rb") as f:
+            assert d.api("POST", "/images/create?fromSrc=-&repo=alpine&tag=latest", f.read(), {"Content-Type": "application/x-tar"})[0] == 200
+        once(1)
+        was = memory(d.proc.pid)
+        for _ in range(2):
+            once(2000)
+        if not SANITIZED:
+            assert wait_until(lambda: memory(d.proc.pid) - was < 5120, 5), f"{memory(d.proc.pid) - was} KiB more"
+        assert d.doctor() == []
+    finally:
+        assert d.stop() == 0
 
 
 def test_no_descriptors_left(any_cli, daemon):
