@@ -27,7 +27,7 @@ def programs_without(prefix, where):
 
 def says(h, address, port, namespace=None):
     enter = ["nsenter", "-n", "-t", str(namespace or h.holder.pid)]
-    return subprocess.run([*enter, "timeout", "2", "busybox", "nc", address, str(port)], stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout.strip()
+    return subprocess.run([*enter, "timeout", "10", "busybox", "nc", address, str(port)], stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout.strip()
 
 
 def relay_of(h):

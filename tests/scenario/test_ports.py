@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from conftest import BUILD, Client
+from conftest import BUILD, Client, wait_until
 
 SERVE = "mkdir -p /w; echo %s >/w/index.html; httpd -p 80 -h /w; sleep 1000"
 
@@ -289,7 +289,7 @@ def test_a_restart_among_closed_connections(one_pub):
     """Sockets in TIME_WAIT, at the proxy's port and in the kernel's table, do not keep a container from starting again."""
     one_pub("web", "-p", "8080:80")
     assert all(get(host, 8080) == "web" for host in ("127.0.0.1", "10.99.0.1", "::1"))
-    assert "8080" in subprocess.run(["ss", "-Htan", "state", "time-wait"], capture_output=True, text=True).stdout
+    assert wait_until(lambda: "8080" in subprocess.run(["ss", "-Htan", "state", "time-wait"], capture_output=True, text=True).stdout)
     one_pub.cli("restart", "-t", "0", "web", ok=True)
     assert all(get(host, 8080) == "web" for host in ("127.0.0.1", "10.99.0.1", "::1"))
 

@@ -48,7 +48,7 @@ class Scene:
     def pid(self, name):
         return int(self.cli.out("inspect", "-f", "{{.State.Pid}}", name))
 
-    def seen(self, pid, address, port, kind=socket.SOCK_STREAM, limit=2):
+    def seen(self, pid, address, port, kind=socket.SOCK_STREAM, limit=10):
         """Who the container says its client is; "" when nobody answers."""
         s = in_netns(pid, lambda: socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind))
         with s:
