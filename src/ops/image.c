@@ -115,19 +115,21 @@ static void remove_dirs(struct core *c, const struct strv *dirs)
 	}
 }
 
-static int removable(const struct world *w, const struct image *img, const char *term, bool by_id, bool single, bool force, struct err *e)
+/* By name: a used image may lose its last name only by force, and stays. By id: what runs keeps it. */
+static int removable(const struct world *w, const struct image *img, const char *ref, bool single, bool force, struct err *e)
 {
-	const struct container *ct = user_of_image(w, img->id, true);
-	if (ct)
-		return err_as(e, ERR_CONFLICT, "conflict: unable to %s %s (%s) - image is being used by running container %.12s",
-			by_id ? "delete" : "remove repository reference", by_id ? img->id : term, "cannot be forced", ct->id);
-	if (by_id && !single && !force)
+	const struct container *runs = user_of_image(w, img->id, true), *stopped = user_of_image(w, img->id, false);
+	if (ref && !force && (runs || stopped))
+		return err_as(e, ERR_CONFLICT, "conflict: unable to remove repository reference \"%s\" (must force) - container %.12s is using its referenced image %.12s", ref,
+			runs ? runs->id : stopped->id, img->id);
+	if (ref)
+		return 0;
+	if (runs)
+		return err_as(e, ERR_CONFLICT, "conflict: unable to delete %.12s (cannot be forced) - image is being used by running container %.12s", img->id, runs->id);
+	if (!single && !force)
 		return err_as(e, ERR_CONFLICT, "conflict: unable to delete %.12s (must be forced) - image is referenced in multiple repositories", img->id);
-	ct = user_of_image(w, img->id, false);
-	if (ct && !force)
-		return err_as(e, ERR_CONFLICT, by_id ? "conflict: unable to delete %.12s (must be forced) - image is being used by stopped container %.12s"
-						     : "conflict: unable to remove repository reference \"%s\" (must force) - container %.12s is using its referenced image",
-			by_id ? img->id : term, ct->id);
+	if (stopped && !force)
+		return err_as(e, ERR_CONFLICT, "conflict: unable to delete %.12s (must be forced) - image is being used by stopped container %.12s", img->id, stopped->id);
 	return 0;
 }
 
@@ -182,11 +184,12 @@ static int remove_image(struct op *op, const char *term, bool force, struct aren
 	for (size_t i = 0; i < n; i++)
 		going += go[i] = goes(tags, n, i, ref);
 	if (going == n)
-		try(removable(op->next, img, term, !ref, is_single(tags, n), force, e));
+		try(removable(op->next, img, ref ? term : NULL, is_single(tags, n), force, e));
 	for (size_t i = 0; i < n; i++)
 		if (go[i])
 			try(untag(op, img, tags[i]->thing.key, a, out, e));
-	return going == n && !user_of_image(op->next, img->id, false) ? drop_image(op, img, a, out, e) : 0;
+	bool used = user_of_image(op->next, img->id, false) || user_of_image(op->next, img->id, true);
+	return going == n && !used ? drop_image(op, img, a, out, e) : 0;
 }
 
 /* The images that change() takes go, and with them the layers that no other has. freed may be NULL. */

@@ -105,3 +105,25 @@ def test_platforms(any_cli, daemon, tmp_path):
     assert load(host) == (404, {"message": text})
     assert load(other)[0] == 200
     cli.out("rmi", "other:1")
+
+
+def test_used_images(cli, daemon):
+    """A name goes by force, the image stays for whom uses it; what runs keeps its image from going by id."""
+    with_shell = cli.out("commit", cli.out("create", "alpine", "true"), "used:1")
+    for runs in True, False:
+        box = cli.out("run", "-d", "used:1", "sleep", "1h")
+        if not runs:
+            cli.out("kill", box)
+        r = cli("rmi", "used:1")
+        assert r.rc == 1 and f'conflict: unable to remove repository reference "used:1" (must force) - container {box[:12]} is using its referenced image {with_shell[7:19]}' in r.err
+        r = cli("rmi", with_shell)
+        how = "cannot be forced) - image is being used by running" if runs else "must be forced) - image is being used by stopped"
+        assert r.rc == 1 and f"conflict: unable to delete {with_shell[7:19]} ({how} container {box[:12]}" in r.err
+        if runs:
+            assert "cannot be forced" in cli("rmi", "-f", with_shell, ok=False).err
+        assert cli.out("rmi", "-f", "used:1").lower() == "untagged: used:1"
+        assert json.loads(cli.out("image", "inspect", with_shell))[0]["RepoTags"] == []
+        cli.out("tag", with_shell, "used:1")
+        cli.out("rm", "-f", box)
+    daemon.clean()
+    assert "deleted: " + with_shell in cli.out("rmi", "used:1").lower()
