@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <sys/inotify.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -369,4 +370,12 @@ int fd_room(struct err *e)
 		return 0;
 	return err_as(e, ERR_UNAVAILABLE, "too many open files: of the %ld that pontoond may open, the last %ld are kept for ending and removing containers: raise its limit (LimitNOFILE)",
 		(long)l.rlim_cur, kept);
+}
+
+int fd_inotify(struct err *e)
+{
+	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (fd < 0 && errno == EMFILE)
+		return err_set(e, -EMFILE, "no further inotify instance: all that fs.inotify.max_user_instances gives a user (sysctl), or all descriptors of this process, are in use: raise the limit");
+	return fd < 0 ? err_errno(e, -errno, "inotify") : fd;
 }

@@ -26,3 +26,5 @@ ssize_t fd_recv(int sock, void *p, size_t n, int *fds, size_t *nfds); /* *nfds: 
 /* Whether something new may begin: the highest descriptor numbers are kept for what must go on, ends, removals and taking back. If they are in use,
  * -EMFILE and a text that says what to do. */
 int fd_room(struct err *e);
+/* A non-blocking inotify instance, or -errno. EMFILE is usually the user's limit of instances (inotify(7)), not that of descriptors: the text names it. */
+int fd_inotify(struct err *e);

@@ -6,10 +6,12 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include "base/fd.h"
+
 int follow_open(struct engine *en, struct err *e)
 {
-	en->growth = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	return en->growth < 0 ? err_errno(e, -errno, "watch logs") : 0;
+	en->growth = fd_inotify(e);
+	return en->growth < 0 ? en->growth : 0;
 }
 
 void follow_close(struct engine *en)

@@ -215,9 +215,11 @@ int watch_start(struct engine *en, struct err *e)
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
 	en->child_signal = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	en->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (en->epoll < 0 || en->wake < 0 || en->inotify < 0 || en->child_signal < 0)
+	if (en->epoll < 0 || en->wake < 0 || en->child_signal < 0)
 		return err_errno(e, -errno, "watch processes");
+	en->inotify = fd_inotify(e);
+	if (en->inotify < 0)
+		return en->inotify;
 	if (inotify_add_watch(en->inotify, en->root_exit, IN_MOVED_TO | IN_CLOSE_WRITE | IN_ONLYDIR) < 0)
 		return err_errno(e, -errno, "watch %s", en->root_exit);
 	try(add(en, en->wake, &en->wake, e));

@@ -96,12 +96,12 @@ static void watch_way(struct resolvers *r, const char *start)
 	add(r, path, FILE_EVENTS, "");
 }
 
-static void watch_all(struct core *c, struct resolvers *r)
+static void watch_all(struct core *c, struct resolvers *r, struct err *e)
 {
 	if (r->fd >= 0)
 		close(r->fd);
 	r->n = 0;
-	r->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	r->fd = fd_inotify(e);
 	if (r->fd < 0)
 		return;
 	watch_way(r, str_empty(c->conf->resolv_conf) ? "/etc/resolv.conf" : c->conf->resolv_conf);
@@ -200,9 +200,10 @@ static void *run(void *arg)
 	struct core *c = arg;
 	struct resolvers *r = c->resolvers;
 	do {
-		watch_all(c, r);
+		struct err e = {0};
+		watch_all(c, r, &e);
 		if (r->fd < 0)
-			log_warn("the host's resolv.conf is not watched: inotify: %s", strerror(errno));
+			log_warn("the host's resolv.conf is not watched: %s", e.msg);
 		tell(c, r);
 	} while (r->fd >= 0 && wait_change(r));
 	return NULL;

@@ -295,5 +295,19 @@ TEST(the_last_descriptors_are_kept)
 	setrlimit(RLIMIT_NOFILE, &was);
 }
 
-TESTS(T(the_last_descriptors_are_kept), T(writes_are_whole), T(files_are_read_up_to_a_limit), T(rewriting_keeps_the_file_and_its_mode), T(a_failed_write_leaves_nothing),
+TEST(a_full_inotify_names_its_limit)
+{
+	struct rlimit was, none = {0};
+	getrlimit(RLIMIT_NOFILE, &was);
+	none.rlim_max = was.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &none); /* the same errno, without using up what others share */
+	CHECK_INT(fd_inotify(&e), -EMFILE);
+	setrlimit(RLIMIT_NOFILE, &was);
+	CHECK(strstr(e.msg, "fs.inotify.max_user_instances"));
+	int fd = fd_inotify(&e);
+	CHECK(fd >= 0);
+	close(fd);
+}
+
+TESTS(T(a_full_inotify_names_its_limit), T(the_last_descriptors_are_kept), T(writes_are_whole), T(files_are_read_up_to_a_limit), T(rewriting_keeps_the_file_and_its_mode), T(a_failed_write_leaves_nothing),
 	T(directories_are_made_on_the_way), T(deep_trees_go), T(a_link_is_removed_and_not_followed), T(mounts_are_not_crossed), T(descriptors_pass_through_a_socket), T(du_counts_what_is_below));
