@@ -36,7 +36,7 @@ struct watching {
 	struct request *rq;
 	struct events_sub *sub;
 	struct filters filters;
-	int64_t until;
+	int64_t until; /* INT64_MAX: no end */
 	struct buf ready; /* text not yet given */
 };
 
@@ -105,7 +105,7 @@ static int next_line(struct watching *w)
 	struct event ev;
 	int r;
 	while ((r = events_next(w->sub, &a, &ev)) == 1) {
-		if (w->until && ev.time > w->until)
+		if (ev.time > w->until)
 			return -1;
 		if (!event_matches(&w->filters, &ev))
 			continue;
@@ -128,8 +128,9 @@ static ssize_t events_read(void *arg, char *buf, size_t max)
 			return 0;
 		if (r == 1)
 			break;
-		int64_t left = w->until ? (w->until - clock_real_ns()) / 1000000 : -1;
-		if (w->until && left <= 0)
+		bool ends = w->until < INT64_MAX;
+		int64_t left = ends ? (w->until - clock_real_ns()) / 1000000 : -1;
+		if (ends && left <= 0)
 			return 0;
 		enum wait_end end = reply_wait(w->rq, events_fd(w->sub), left > INT32_MAX ? INT32_MAX : (int)left);
 		if (end == WAIT_GONE || end == WAIT_END)
@@ -149,12 +150,13 @@ static void events_done(void *arg)
 	free(w);
 }
 
-static int read_time(const struct request *rq, const char *key, int64_t *out, struct err *e)
+static int read_time(const struct request *rq, const char *key, int64_t absent, int64_t *out, struct err *e)
 {
 	const char *s = request_query(rq, key);
-	*out = 0;
-	if (str_empty(s) || streq(s, "0"))
+	if (str_empty(s) || streq(s, "0")) {
+		*out = str_empty(s) ? absent : 0;
 		return 0;
+	}
 	return time_parse(s, clock_real_ns(), out) < 0 ? err_as(e, ERR_INVALID, "invalid value for %s: %s", key, s) : 0;
 }
 
@@ -166,9 +168,11 @@ static int events(struct request *rq, struct err *e)
 	if (!w)
 		return err_nomem(e);
 	w->rq = rq;
-	int r = read_time(rq, "since", &since, e);
+	int r = read_time(rq, "since", 0, &since, e);
 	if (r >= 0)
-		r = read_time(rq, "until", &w->until, e);
+		r = read_time(rq, "until", INT64_MAX, &w->until, e);
+	if (r >= 0 && w->until < since)
+		r = err_as(e, ERR_INVALID, "`since` time (%s) cannot be after `until` time (%s)", request_query(rq, "since"), request_query(rq, "until"));
 	if (r >= 0)
 		r = request_filters(rq, known, &w->filters, e);
 	if (r >= 0)
