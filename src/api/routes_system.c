@@ -154,7 +154,7 @@ static int read_time(const struct request *rq, const char *key, int64_t absent, 
 {
 	const char *s = request_query(rq, key);
 	if (str_empty(s) || streq(s, "0")) {
-		*out = str_empty(s) ? absent : 0;
+		*out = str_empty(s) ? absent : 1; /* ns: no event is older */
 		return 0;
 	}
 	return time_parse(s, clock_real_ns(), out) < 0 ? err_as(e, ERR_INVALID, "invalid value for %s: %s", key, s) : 0;

@@ -13,7 +13,7 @@
 #include "engine/follow.h"
 #include "engine/journal.h"
 
-#define BLOCK     16384 /* on the stack of every follower */
+#define BLOCK     4096 /* on the stack of every follower, and again in what it keeps of a line */
 #define FILES_MOST 1000 /* as many as rotation may keep */
 #define LINE_MAX_ (1u << 20) /* conmon cuts at 8 KiB; anything longer is not its line */
 

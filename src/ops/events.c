@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 
 #include "base/limits.h"
+#include "base/own.h"
 
 #define QUEUE_MAX 4096 /* events a slow subscriber may lag behind */
 
@@ -18,8 +19,8 @@ struct held { /* one published event, shared by the ring and the queues */
 struct events_sub {
 	struct events *owner;
 	struct events_sub *next;
-	struct held *queue[QUEUE_MAX];
-	size_t head, n;
+	struct held **queue; /* of `room`, as long as something waits */
+	size_t head, n, room;
 	bool overflow;
 	int fd;
 };
@@ -76,15 +77,49 @@ static struct held *held_new(const struct event *e)
 	return h;
 }
 
+static struct held *at(const struct events_sub *s, size_t i)
+{
+	return s->queue[(s->head + i) % s->room];
+}
+
+/* Most subscribers are never behind: their queue is small, and none while nothing waits. False: full, or out of memory. */
+static bool make_room(struct events_sub *s)
+{
+	size_t room = s->room ? s->room * 2 : 16;
+	struct held **queue;
+	if (s->n < s->room)
+		return true;
+	if (room > QUEUE_MAX || !(queue = calloc(room, sizeof(struct held *))))
+		return false;
+	for (size_t i = 0; i < s->n; i++)
+		queue[i] = at(s, i);
+	free(s->queue);
+	s->queue = queue;
+	s->head = 0;
+	s->room = room;
+	return true;
+}
+
+static struct held *pop(struct events_sub *s)
+{
+	struct held *h = at(s, 0);
+	s->head = (s->head + 1) % s->room;
+	if (--s->n == 0) {
+		free(STEAL(s->queue));
+		s->head = s->room = 0;
+	}
+	return h;
+}
+
 static void sub_push(struct events_sub *s, struct held *h)
 {
 	if (s->overflow)
 		return;
-	if (s->n == QUEUE_MAX) {
-		s->overflow = true;
-	} else {
-		s->queue[(s->head + s->n++) % QUEUE_MAX] = h;
+	if (make_room(s)) {
+		s->queue[(s->head + s->n++) % s->room] = h;
 		h->refs++;
+	} else {
+		s->overflow = true;
 	}
 	eventfd_write(s->fd, 1);
 }
@@ -143,8 +178,8 @@ void events_unsubscribe(struct events_sub *s)
 			break;
 		}
 	}
-	for (size_t i = 0; i < s->n; i++)
-		held_unref(s->queue[(s->head + i) % QUEUE_MAX]);
+	while (s->n)
+		held_unref(pop(s));
 	pthread_mutex_unlock(&ev->lock);
 	close(s->fd);
 	free(s);
@@ -171,9 +206,7 @@ int events_next(struct events_sub *s, struct arena *a, struct event *out)
 	int r = 0;
 	pthread_mutex_lock(&ev->lock);
 	if (s->n) {
-		struct held *h = s->queue[s->head];
-		s->head = (s->head + 1) % QUEUE_MAX;
-		s->n--;
+		struct held *h = pop(s);
 		out->type = arena_dup(a, h->event.type);
 		out->action = arena_dup(a, h->event.action);
 		out->id = arena_dup(a, h->event.id);

@@ -161,7 +161,7 @@ assert sum(n for _, n in CROWD) == 200
 def crowd(own_network, busybox):
     d = Crowd("crowd").start()
     assert d.api("POST", "/images/create?fromSrc=-&repo=alpine&tag=latest", busybox.read_bytes(), {"Content-Type": "application/x-tar"})[0] == 200
-    for n in ["crowd", "quarrel"] + [f"own{i}" for i in range(200)][:0]:
+    for n in "crowd", "quarrel":
         assert d.api("POST", "/networks/create", {"Name": n})[0] == 201
     for i in range(4):
         body = {"Image": "alpine", "Cmd": ["sh", "-c", "i=0; while :; do echo line $i; i=$((i+1)); sleep 0.1; done"], "HostConfig": {"NetworkMode": "crowd", "LogConfig": {"Config": {"max-size": "1m"}}}}
