@@ -3,7 +3,7 @@
 
 #define LIMIT_JSON_DEPTH      64
 #define LIMIT_BODY_JSON       (4u << 20)    /* bytes of a JSON request body */
-#define LIMIT_HEADERS         (40u << 10)   /* bytes of a request's head, one connection's memory pool: above 32 KiB it is mapped, and given back when the connection ends */
+#define LIMIT_HEADERS         (36u << 10)   /* bytes of a request's head, one connection's memory pool: above 32 KiB it is mapped, and given back when the connection ends */
 #define LIMIT_FDS_KEPT        640           /* descriptors, of many, that nothing new is begun with: 512 connections and what works for them */
 #define LIMIT_CONNECTIONS     512           /* HTTP connections at once */
 #define LIMIT_CHILD_OUTPUT    (16u << 20)   /* bytes of a helper program's output kept */

@@ -9,7 +9,7 @@
 #include "base/own.h"
 
 #define FLOOR (6l << 20) /* bytes of its own that a process may have without a look at the heap */
-#define SPARE (3l << 20) /* bytes kept without use since the last time that are worth the work */
+#define SPARE (1l << 20) /* bytes kept without use since the last time that are worth the work */
 
 /* Bytes of memory that is resident and no file's; 0: not known. */
 static long resident(void)
