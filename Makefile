@@ -31,7 +31,6 @@ bench:
 	scripts/deps build run test
 	$(MAKE) all
 	bench/run
-	bench/networks
 
 soak:
 	scripts/deps build run test

@@ -2,7 +2,7 @@
  *
  * Theory of operation
  *
- * A runtime copies the mount namespace it is in, reads its table and takes the copy apart again: with a thousand containers most of a start is work on other
+ * A runtime copies the mount namespace it is in, reads its table and takes the copy apart again: with a thousand containers much of a start is work on other
  * containers' mounts. pontoond keeps these below two directories that are mounted on themselves, unbindable (engine/room.c). A recursive copy of "/"
  * (open_tree) leaves such mounts out with all that is on them, at no cost for each; every other mount it has as it is at this moment, and a shared one stays
  * shared with the host's. The copy needs a namespace to be put into, and unshare(2) would copy all of the host's: so the way leads through an empty one that pontoond
