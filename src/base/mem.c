@@ -4,12 +4,13 @@
 #include <malloc.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/own.h"
 
 #define FLOOR (6l << 20) /* bytes of its own that a process may have without a look at the heap */
-#define SPARE (1l << 20) /* bytes kept without use since the last time that are worth the work */
+#define SPARE (1l << 20) /* bytes of change since the last time that are worth the work */
 
 /* Bytes of memory that is resident and no file's; 0: not known. */
 static long resident(void)
@@ -36,12 +37,9 @@ void mem_settle(void)
 	long own = resident(), last = atomic_load(&mark);
 	if (own <= FLOOR)
 		return;
-	long now = excess(own);
-	if (now > last + SPARE) {
+	/* Less is a reason too: when stacks have gone, the free pages that they outweighed are what is left. */
+	if (labs(excess(own) - last) > SPARE) {
 		(void)malloc_trim(0);
-		now = excess(resident());
-		atomic_store(&mark, now);
-	} else if (now < last) {
-		atomic_store(&mark, now);
+		atomic_store(&mark, excess(resident()));
 	}
 }

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "engine/engine_int.h"
-#include "engine/user.h"
 #include "engine/image_job.h"
+#include "engine/user.h"
 #include "engine/volume.h"
 
 static size_t depth(const char *path)
