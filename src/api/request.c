@@ -1,11 +1,11 @@
 #include <errno.h>
 #include <microhttpd.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "api/server.h"
+#include "base/mem.h"
 
 const char *request_query(const struct request *rq, const char *key)
 {
@@ -219,7 +219,7 @@ enum wait_end request_wait_or(const struct request *rq, int fd, int end, int ms)
 	short gone = rq->tcp ? POLLRDHUP : 0;
 	struct pollfd p[3] = {{.fd = fd, .events = POLLIN}, {.fd = rq->fd, .events = gone}, {.fd = end, .events = POLLIN}};
 	for (;;) {
-		int r = poll(p, 3, ms);
+		int r = mem_poll(p, 3, ms);
 		if (r == 0)
 			return WAIT_TIME;
 		if (r < 0 && errno == EINTR)

@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 
 #include "base/fd.h"
+#include "base/mem.h"
 #include "engine/engine_int.h"
 
 #define PACKET_MAX 32769
@@ -123,7 +124,7 @@ static bool wait_ready(struct engine_attach *at, int sock)
 {
 	struct pollfd p[2] = {{.fd = at->ready, .events = POLLIN}, {.fd = sock, .events = 0}};
 	while (at->fd < 0) {
-		if (poll(p, 2, -1) < 0 && errno != EINTR)
+		if (mem_poll(p, 2, -1) < 0 && errno != EINTR)
 			return false;
 		if (p[0].revents)
 			break;
@@ -240,7 +241,7 @@ static bool turn(struct pump *p)
 		return false; /* more than there can have been: others write to the process's pipes, and this client does not read */
 	struct pollfd f[3] = {{.fd = at->process_end ? -1 : at->fd, .events = (short)((room_out ? POLLIN : 0) | (p->to_process.len || p->eof ? POLLOUT : 0))},
 		{.fd = p->s->sock, .events = (short)((p->reads && room_in ? POLLIN : 0) | (at->to_client.len ? POLLOUT : 0))}, {.fd = at->gone ? -1 : at->pidfd, .events = POLLIN}};
-	if (poll(f, 3, -1) < 0)
+	if (mem_poll(f, 3, -1) < 0)
 		return errno == EINTR;
 	at->gone |= f[2].revents != 0;
 	if (f[0].revents & POLLOUT)

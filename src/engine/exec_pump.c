@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "base/mem.h"
 #include "engine/exec.h"
 
 struct pump {
@@ -84,7 +85,7 @@ void exec_pump(struct exec *x, const struct engine_stream *s, int *in, int *out,
 		if (p.ended && !readable(*out) && !readable(*err))
 			return;
 		struct pollfd f[4] = {{.fd = *out, .events = POLLIN}, {.fd = *err, .events = POLLIN}, {.fd = s->sock, .events = p.reads ? POLLIN : 0}, {.fd = p.ended ? -1 : x->ended_fd, .events = POLLIN}};
-		if (poll(f, 4, -1) < 0 && errno != EINTR)
+		if (mem_poll(f, 4, -1) < 0 && errno != EINTR)
 			return;
 		if (f[0].revents && !from_process(&p, out, 1))
 			return;

@@ -241,32 +241,42 @@ static int read_journal(struct reader *r, bool (*idle)(void *arg, int wake_fd), 
 	return rc;
 }
 
+/* What the files have that is wanted, but for what the present one may still get: r->fd is it. *more: nothing has ended it. Not in its caller's frame: a follower waits there. */
+static __attribute__((noinline)) int read_files(struct reader *r, bool *more, struct err *e)
+{
+	int fds[FILES_MOST];
+	int n = open_files(r->path, fds, e);
+	if (n <= 0)
+		return n;
+	*more = true;
+	for (int i = first_file(fds, n, r->out.o); i > 0 && *more; i--) {
+		r->fd = fds[i];
+		*more = read_on(r) && !r->past_until;
+	}
+	r->fd = fds[0];
+	for (int i = 1; i < n; i++)
+		close(fds[i]);
+	return n;
+}
+
 int engine_logs(struct engine *en, const char *id, const struct engine_logs *o, bool (*put)(void *arg, const void *p, size_t n), bool (*idle)(void *arg, int wake_fd), void *arg, struct err *e)
 {
 	OWN(arena_free) struct arena a = {0};
 	struct reader r = {.en = en, .id = id, .path = engine_log_path(en, id, &a), .out = {.o = o, .put = put, .arg = arg}};
-	int fds[FILES_MOST];
+	bool more = false;
 	if (!r.path)
 		return err_nomem(e);
 	if (o->journal)
 		return read_journal(&r, idle, e);
-	int n = open_files(r.path, fds, e), rc = 0;
-	if (n <= 0)
-		return n; /* 0: never started, or logging is off */
-	bool more = true;
-	int i = first_file(fds, n, o);
-	for (; i > 0 && more; i--) {
-		r.fd = fds[i];
-		more = read_on(&r) && !r.past_until;
-	}
-	r.fd = fds[0];
+	int rc = read_files(&r, &more, e);
+	if (rc <= 0)
+		return rc; /* 0: never started, or logging is off */
+	rc = 0;
 	if (more && o->follow)
 		rc = follow(&r, idle, e);
 	else if (more)
 		(void)read_on(&r);
-	fds[0] = r.fd; /* after a rotation it is another */
-	for (i = 0; i < n; i++)
-		close(fds[i]);
+	close(r.fd); /* after a rotation it is another */
 	buf_free(&r.rest);
 	return rc;
 }

@@ -1,6 +1,8 @@
 """Log drivers: rotation by size, reading across the files, details, what is refused."""
+import contextlib
 import json
 import os
+import pathlib
 import re
 import socket
 import subprocess
@@ -18,6 +20,14 @@ def files(daemon, id):
     return sorted(p.name for p in d.iterdir() if ".log" in p.name)
 
 
+def open_files(daemon):
+    names = []
+    for fd in pathlib.Path(f"/proc/{daemon.proc.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            names.append(os.readlink(fd))
+    return names
+
+
 def test_rotation(daemon, cli):
     id = cli.out("run", "-d", "--name", "rot", "--log-opt", "max-size=10k", "--log-opt", "max-file=200", "alpine", "sh", "-c", NUMBERS.format(n=2000) + "; sleep 1h")
     followed = LAB / f"followed-{cli.name}"
@@ -32,8 +42,14 @@ def test_rotation(daemon, cli):
     assert cli.out("logs", "--since", since, "rot").splitlines() == want[-1000:]
     early = cli.out("logs", "--until", since, "rot").splitlines()
     assert 1001 <= len(early) <= 1050 and early == want[:len(early)], "lines that came at once have one time"
+    late = LAB / f"late-{cli.name}"
+    f2 = cli.spawn("logs", "-f", "--tail", "1500", "rot", stdout=open(late, "w"))
+    assert wait_until(lambda: late.read_text().splitlines() == want[-1500:])
+    held = lambda: [t for t in open_files(daemon) if ".log." in t]
+    assert wait_until(lambda: not held()), held()  # who has read them keeps no rotated file, which may be deleted, while it waits
     cli.out("kill", "rot")
     f.wait(60)
+    f2.wait(60)
     assert followed.read_text().splitlines() == want, "who follows sees all of it"
     assert cli.out("logs", "rot").splitlines() == want, "also afterwards"
 
