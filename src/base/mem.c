@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,16 +64,21 @@ static void stack_settle(void)
 
 void mem_settle(void)
 {
-	static _Atomic long mark; /* what was left after the last time: stacks and the like */
-	long own = resident(), last = atomic_load(&mark);
+	static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER;
+	static long mark; /* what was left after the last time: stacks and the like */
+	long own = resident();
 	if (own <= FLOOR)
 		return;
 	stack_settle();
+	/* A look at the heap holds up everybody who allocates. Who comes while another is at it leaves it to the next. */
+	if (pthread_mutex_trylock(&one) != 0)
+		return;
 	/* Less is a reason too: when stacks have gone, the free pages that they outweighed are what is left. */
-	if (labs(excess(own) - last) > SPARE) {
+	if (labs(excess(own) - mark) > SPARE) {
 		(void)malloc_trim(0);
-		atomic_store(&mark, excess(resident()));
+		mark = excess(resident());
 	}
+	pthread_mutex_unlock(&one);
 }
 
 int mem_poll(struct pollfd *fds, nfds_t n, int ms)
