@@ -60,10 +60,25 @@ static int own_id(struct core *c, struct err *e)
 	return store_set(c->store, "host.id", c->id, e);
 }
 
+/* dockerd's directories have the same names: its containers would be taken for what is left of ours, and removed. */
+static int check_root(const char *root, struct err *e)
+{
+	static const char *const dockerds[] = {"volumes/metadata.db", "network/files/local-kv.db"};
+	char path[PATH_MAX];
+	for (size_t i = 0; i < ARRAY_LEN(dockerds); i++) {
+		snprintf(path, sizeof(path), "%s/%s", root, dockerds[i]);
+		if (access(path, F_OK) == 0)
+			return err_as(e, ERR_CONFLICT, "data-root: %s is dockerd's (it holds %s): nothing was changed; give Pontoon a directory of its own", root, dockerds[i]);
+	}
+	return 0;
+}
+
 static int open_store(struct core *c, struct err *e)
 {
 	char path[PATH_MAX];
 	snprintf(path, sizeof(path), "%s/pontoon.db", c->conf->data_root);
+	if (access(path, F_OK) < 0)
+		try(check_root(c->conf->data_root, e));
 	try(store_open(path, &c->store, e));
 	try(store_load(c->store, &c->world, e));
 	return own_id(c, e);
