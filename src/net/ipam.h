@@ -6,7 +6,7 @@
 /* A subnet for a new network from the pools of the family: those of --default-address-pool, else Docker's; IPv6: the
  * daemon's own /48 in parts of /64. size: prefix length that was asked for, 0: the pool's. Avoids networks of the world
  * (`except`, an id, aside) and c->host_routes. INVALID "all predefined address pools have been fully subnetted"; "invalid
- * address pool" when no pool can hold that size. O(log n) in the number of networks. */
+ * address pool" when no pool can hold that size. -EAGAIN: c->routes_unasked, ask and come again. O(log n) in the number of networks. */
 int ipam_pick_subnet(const struct world *w, const struct netconf *c, uint8_t family, int size, const char *except,
 	struct prefix *out, struct err *e);
 /* Nobody's: network and broadcast address (IPv6: the first one). */

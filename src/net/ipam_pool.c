@@ -123,6 +123,8 @@ int ipam_pick_subnet(const struct world *w, const struct netconf *c, uint8_t fam
 {
 	struct pool ula = {.base = c->ula, .size = ULA_SIZE};
 	bool own = false, holds = false;
+	if (c->routes_unasked)
+		return err_set(e, -EAGAIN, "the host's routes are not known yet");
 	for (size_t i = 0; i < c->npools; i++) {
 		if (c->pools[i].base.ip.family != family)
 			continue;

@@ -52,6 +52,7 @@ struct netconf {
 	struct kvs default_opts;  /* --default-network-opt of driver bridge */
 	const struct prefix *host_routes; /* on-link IPv4 routes and resolvers: pools avoid them */
 	size_t nhost_routes;
+	bool routes_unasked; /* they are as many as there are networks: asked for only when a pool must choose */
 	enum port_scope publish_scope; /* --publish-scope: where neither container nor network say */
 	const struct host_addr *addrs; /* while a port has scope lan or local: those that are not of our networks */
 	size_t naddrs;

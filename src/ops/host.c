@@ -102,6 +102,7 @@ int host_routes(struct core *c, struct arena *a, struct netconf *conf, struct er
 	}
 	conf->host_routes = v;
 	conf->nhost_routes = n;
+	conf->routes_unasked = false;
 	return 0;
 }
 

@@ -33,7 +33,6 @@ int op_network_create(struct core *c, const struct network_spec *s, char out_id[
 	try(op_begin(c, "network create", &op, e));
 	op.durable = true;
 	op.about = id;
-	try(host_routes(c, &op.mem, &op.conf, e));
 	const char *device = network_make_device(op.next, &op.conf, s);
 	if (device)
 		try(kernel_link_kind(c->kernel, device, &link, e));
@@ -44,7 +43,13 @@ int op_network_create(struct core *c, const struct network_spec *s, char out_id[
 		try(kernel_host_addrs(c->kernel, &op.mem, &addrs, &f.naddrs, e));
 		f.addrs = addrs;
 	}
-	try(network_make(op.next, &op.conf, s, &f, &n, e));
+	op.conf.routes_unasked = true;
+	int r = network_make(op.next, &op.conf, s, &f, &n, e);
+	if (r == -EAGAIN) {
+		try(host_routes(c, &op.mem, &op.conf, e));
+		r = network_make(op.next, &op.conf, s, &f, &n, e);
+	}
+	try(r);
 	network_event(&op, "create", n);
 	try(world_put(op.next, n, e));
 	try(defaults_forwarding6(c, op.next, &op.conf, e));
