@@ -133,6 +133,15 @@ static void place_fds(struct child *c)
 			child_fail(c, "fcntl");
 }
 
+/* The kernel lets a child of vfork have one of its own. */
+static int set_oom_score(const char *text)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		return -1; /* the child ends */
+	return close(fd);
+}
+
 static int child_main(void *arg)
 {
 	struct child *c = arg;
@@ -150,6 +159,8 @@ static int child_main(void *arg)
 		errno = ESRCH;
 		child_fail(c, "its parent");
 	}
+	if (s->oom_score_adj && set_oom_score(s->oom_score_adj) < 0)
+		child_fail(c, "set oom_score_adj");
 	if (s->cwd && chdir(s->cwd) < 0)
 		child_fail(c, "chdir");
 	place_fds(c);

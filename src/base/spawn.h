@@ -20,6 +20,7 @@ struct spawn {
 	size_t nfds;
 	bool new_session;  /* setsid */
 	int netns_fd;      /* enter this network namespace first; 0 = none (0 is never a namespace) */
+	const char *oom_score_adj; /* NULL = inherit */
 	int die_signal;    /* PR_SET_PDEATHSIG; 0 = none */
 };
 

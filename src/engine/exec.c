@@ -306,7 +306,7 @@ static void own_io(struct io *io)
 
 static int run_runtime(struct engine *en, const struct container *c, const struct exec *x, const struct console *con, const int child[3], const char *process, const char *pidfile, struct err *e)
 {
-	char log[PATH_SIZE + 32], runtime[PATH_SIZE];
+	char log[PATH_SIZE + 32], runtime[PATH_SIZE], score[16];
 	OWN(own_buf) struct buf text = {0};
 	const char *argv[20] = {runtime_of(en, c->id, runtime), "--root", en->root_rt, "--log", log, "exec", "--detach", "--process", process, "--pid-file", pidfile};
 	size_t n = 11;
@@ -320,7 +320,8 @@ static int run_runtime(struct engine *en, const struct container *c, const struc
 	argv[n++] = c->id;
 	argv[n] = NULL;
 	struct spawn_fd fds[3];
-	struct spawn s = {.argv = argv, .fds = fds};
+	snprintf(score, sizeof(score), "%d", (int)c->spec->host.oom_score_adj);
+	struct spawn s = {.argv = argv, .fds = fds, .oom_score_adj = score}; /* crun leaves the process what it has itself: ours */
 	for (int i = 0; i < 3; i++)
 		if (child[i] >= 0)
 			fds[s.nfds++] = (struct spawn_fd){child[i], i};

@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/spawn.h"
 #include "test.h"
 
@@ -28,6 +29,23 @@ TEST(both_outputs_and_the_status_come_back)
 	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
 	CHECK_INT(run("kill -TERM $$", &(struct spawn_io){0}, &status, &e), 0);
 	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+}
+
+/* It shares our memory until exec, but this is not of the memory. */
+TEST(a_score_of_its_own)
+{
+	OWN(own_buf) struct buf out = {0}, before = {0}, after = {0};
+	struct err e = {0};
+	const char *argv[] = {"cat", "/proc/self/oom_score_adj", NULL}, *path = "/proc/self/oom_score_adj";
+	struct spawn s = {.argv = argv, .oom_score_adj = "765"};
+	int status = -1;
+	CHECK(read_file(path, 64, &before, &e) >= 0);
+	CHECK(spawn_run(&s, &(struct spawn_io){.out = &out}, &status, &e) == 0 && status == 0);
+	CHECK_STR(buf_str(&out), "765\n");
+	CHECK(read_file(path, 64, &after, &e) >= 0);
+	CHECK_STR(buf_str(&after), buf_str(&before));
+	s.oom_score_adj = "1001";
+	CHECK(spawn_run(&s, &(struct spawn_io){0}, &status, &e) < 0 && strstr(e.msg, "oom_score_adj"));
 }
 
 /* More than a pipe holds in both directions: neither side may wait for the other. */
@@ -368,7 +386,7 @@ TEST(threads_spawn_side_by_side)
 	pthread_join(noise, NULL);
 }
 
-TESTS(T(both_outputs_and_the_status_come_back), T(a_large_input_comes_back_whole), T(the_input_is_fed_even_when_both_outputs_are_closed),
+TESTS(T(both_outputs_and_the_status_come_back), T(a_score_of_its_own), T(a_large_input_comes_back_whole), T(the_input_is_fed_even_when_both_outputs_are_closed),
 	T(a_child_that_ignores_its_input_does_no_harm), T(too_much_output_kills), T(the_time_limit_holds_after_the_outputs_are_closed),
 	T(failures_before_the_program_runs_are_reported), T(orphans_are_reaped_and_nobody_elses), T(only_files_are_programs), T(descriptors_may_trade_places), T(unlisted_standard_descriptors_are_dev_null),
 	T(signals_start_afresh), T(environment_directory_and_session), T(the_child_dies_with_its_parent), T(a_child_enters_a_network_namespace), T(threads_spawn_side_by_side))
