@@ -13,6 +13,7 @@
 #define LIMIT_PORT_BINDINGS   64            /* bindings of one port of a container: those that share a number are compared with each other */
 #define LIMIT_PORTS_AT_ONCE   32768         /* ports that one request adds to, or takes from, a container that there is */
 #define LIMIT_PORT_EDIT       20000000      /* comparisons when live ports are changed: ports in the request times ports of the container */
+#define LIMIT_ATTEMPTS        1000          /* at one transfer of a layer */
 #define LIMIT_NETWORKS        4096
 #define LIMIT_CONTAINERS      20000
 #define LIMIT_ENDPOINTS_PER_CONTAINER 64

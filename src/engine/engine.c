@@ -270,7 +270,7 @@ static int write_bundle(struct engine *en, const struct engine_run *r, const cha
 	if (c->spec->host.init == 1 && !en->init[0])
 		return err_as(e, ERR_UNAVAILABLE, "--init: no init program was found: install the package tini, or name one with --init-path");
 	struct oci_in in = {.run = r, .root = root, .cgroup_version = en->info.cgroup_version, .cgroup_path = cgroup_path_of(en, c, &a), .init = init_of(en, &c->spec->host), .uid = user.uid,
-		.gid = user.gid, .groups = user.groups, .ngroups = user.ngroups, .home = user.home, .terminal = tty ? "xterm" : NULL, .sources = sources, .shm = shm_of(en, r, shm)};
+		.gid = user.gid, .groups = user.groups, .ngroups = user.ngroups, .home = user.home, .terminal = tty ? "xterm" : NULL, .sources = sources, .seccomp = en->conf.seccomp_profile, .shm = shm_of(en, r, shm)};
 	OWN(own_json) json_t *j = oci_config(&in, &a, e);
 	if (j && oci_wants_all_caps(&c->spec->host, c->spec->host.privileged))
 		caps_keep_own(json_object_get(j, "process"));

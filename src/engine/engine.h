@@ -18,6 +18,7 @@ struct engine_conf {
 	const char *init_path;         /* "" = docker-init, tini-static or catatonit found in PATH and libexec */
 	const char *cgroup_parent;     /* "" = "/pontoon" ; a container's cgroup is <parent>/<id> */
 	bool init_default;
+	const char *seccomp_profile;   /* JSON, of containers that bring none; "" = the built-in one, "unconfined" = none */
 	/* Called on the engine's own thread when a container's process has ended (also for those that ended while no daemon ran). */
 	void (*on_exit)(void *arg, const char *container, int code, bool oom_killed, int64_t when_ns);
 	/* An exec session ended / began / failed: for events and waiters. what = "exec_die" ... */

@@ -108,13 +108,14 @@ struct oci_in {
 	const char *home;
 	const char *terminal;
 	const struct bind_from *sources; /* of the mount points */
+	const char *seccomp;        /* the daemon's own profile, "unconfined", or "" */
 	const char *shm;            /* on the host, to be bound on /dev/shm; NULL: one of its own */
 };
 json_t *oci_config(const struct oci_in *in, struct arena *a, struct err *e); /* NULL on error */
 json_t *oci_process(const struct oci_in *in, const struct strv *args, const struct strv *env, const char *cwd, bool tty, bool privileged, struct arena *a);
 json_t *oci_capabilities(const struct host_config *h, bool privileged);
 bool oci_wants_all_caps(const struct host_config *h, bool privileged);
-json_t *oci_seccomp(const struct host_config *h, const json_t *caps, struct err *e); /* json_null() when unconfined */
+json_t *oci_seccomp(const struct host_config *h, const char *fallback, const json_t *caps, struct err *e); /* fallback: of the daemon; json_null() when unconfined */
 /* seccomp_bpf.c: the filter as the kernel takes it, in base64; NULL: left to the runtime. Any thread. The caller frees it. */
 struct seccomp_cache *seccomp_cache_new(void);
 void seccomp_cache_free(struct seccomp_cache *c); /* NULL is fine */

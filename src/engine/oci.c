@@ -99,7 +99,7 @@ static bool option_is(const struct strv *opts, const char *key, const char **val
 static bool no_new_privileges(const struct host_config *h)
 {
 	const char *v;
-	return option_is(&h->security_opt, "no-new-privileges", &v) && !streq(v, "false");
+	return option_is(&h->security_opt, "no-new-privileges", &v) && *v != '0' && *v != 'f' && *v != 'F'; /* it has been checked to be a truth value as Go writes them */
 }
 
 static bool env_has(const struct strv *env, const char *name)
@@ -315,7 +315,7 @@ static json_t *linux_part(const struct oci_in *in, struct arena *a, struct err *
 {
 	const struct host_config *h = &in->run->c->spec->host;
 	json_t *caps = oci_capabilities(h, h->privileged);
-	json_t *seccomp = oci_seccomp(h, caps, e);
+	json_t *seccomp = oci_seccomp(h, in->seccomp, caps, e);
 	json_decref(caps);
 	if (!seccomp)
 		return NULL;

@@ -5,6 +5,7 @@
 
 #include "base/fd.h"
 #include "engine/engine_int.h"
+#include "engine/seccomp_profile.h"
 
 static const char always[] =
 	"accept accept4 access adjtimex alarm bind brk cachestat capget capset chdir chmod chown chown32 clock_adjtime clock_adjtime64 clock_getres clock_getres_time64 clock_gettime clock_gettime64 "
@@ -128,25 +129,34 @@ static json_t *default_profile(const json_t *caps)
 	return json_pack("{s:s, s:i, s:o, s:o}", "defaultAction", "SCMP_ACT_ERRNO", "defaultErrnoRet", EPERM, "architectures", architectures(), "syscalls", list);
 }
 
-/* A profile given by the client is the file's content: clients read the file themselves. */
-json_t *oci_seccomp(const struct host_config *h, const json_t *caps, struct err *e)
+/* The profile that the container brings: the file's content, since clients read the file themselves; NULL: none. */
+static const char *own_profile(const struct host_config *h)
 {
 	static const char key[] = "seccomp";
 	size_t n = strlen(key);
 	for (size_t i = 0; i < h->security_opt.n; i++) {
 		const char *o = h->security_opt.v[i];
-		if (strncmp(o, key, n) != 0 || (o[n] != '=' && o[n] != ':'))
-			continue;
-		if (streq(o + n + 1, "unconfined"))
-			return json_null();
-		if (streq(o + n + 1, "builtin"))
-			break;
-		json_t *j = NULL;
-		if (json_parse(o + n + 1, strlen(o + n + 1), &j, e) < 0) {
-			err_as(e, ERR_INVALID, "opening seccomp profile failed: it is not JSON");
-			return NULL;
-		}
-		return j;
+		if (strncmp(o, key, n) == 0 && (o[n] == '=' || o[n] == ':'))
+			return o + n + 1;
 	}
-	return h->privileged ? json_null() : default_profile(caps);
+	return NULL;
+}
+
+json_t *oci_seccomp(const struct host_config *h, const char *fallback, const json_t *caps, struct err *e)
+{
+	const char *text = own_profile(h);
+	OWN(own_json) json_t *j = NULL;
+	if (!text && h->privileged)
+		return json_null();
+	if (!text)
+		text = fallback ? fallback : "";
+	if (streq(text, "unconfined"))
+		return json_null();
+	if (!*text || streq(text, "builtin"))
+		return h->privileged ? json_null() : default_profile(caps);
+	if (json_parse(text, strlen(text), &j, e) < 0) {
+		err_as(e, ERR_INVALID, "opening seccomp profile failed: it is not JSON");
+		return NULL;
+	}
+	return seccomp_profile(j, caps, e);
 }

@@ -106,6 +106,19 @@ TEST(cgroup_v2)
 	compare(2);
 }
 
+/* The truth values are Go's. */
+TEST(no_new_privileges)
+{
+	static const char *const v[] = {"true", "1", "T", "false", "0", "F"};
+	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
+		OWN(arena_free) struct arena a = {0};
+		struct err e = {0};
+		struct row r = {.body = arena_printf(&a, "{\"Image\":\"i\",\"Cmd\":[\"x\"],\"HostConfig\":{\"SecurityOpt\":[\"no-new-privileges=%s\"]}}", v[i])};
+		OWN(own_json) json_t *j = config(&r, 2, &a, &e);
+		CHECK_INT(json_is_true(json_object_get(json_object_get(j, "process"), "noNewPrivileges")), i < 3);
+	}
+}
+
 TEST(what_the_host_lacks_is_said)
 {
 	static const struct row bad[] = {
@@ -122,4 +135,4 @@ TEST(what_the_host_lacks_is_said)
 	}
 }
 
-TESTS(T(cgroup_v1), T(cgroup_v2), T(what_the_host_lacks_is_said))
+TESTS(T(cgroup_v1), T(cgroup_v2), T(no_new_privileges), T(what_the_host_lacks_is_said))

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "engine/engine_int.h"
+#include "engine/seccomp_profile.h"
 #include "test.h"
 
 #define SIZE (64 * 1024)
@@ -76,7 +77,7 @@ static uint32_t expected(const json_t *profile, const char *name, const struct s
 	return SECCOMP_RET_ERRNO | EPERM;
 }
 
-static json_t *profile_for(const char *host_config)
+static json_t *profile_from(const char *host_config, const char *fallback)
 {
 	struct err e = {0};
 	struct arena a = {0};
@@ -85,12 +86,17 @@ static json_t *profile_for(const char *host_config)
 	json_t *j = NULL;
 	if (spec_parse(body, &a, &spec, &e) >= 0) {
 		json_t *caps = oci_capabilities(&spec.host, spec.host.privileged);
-		j = oci_seccomp(&spec.host, caps, &e);
+		j = oci_seccomp(&spec.host, fallback, caps, &e);
 		json_decref(caps);
 	}
 	json_decref(body);
 	arena_free(&a);
 	return j;
+}
+
+static json_t *profile_for(const char *host_config)
+{
+	return profile_from(host_config, "");
 }
 
 static void check_call(const json_t *profile, uint32_t audit, uint32_t token, int nr)
@@ -160,6 +166,85 @@ TEST(what_is_not_understood_is_left_to_the_runtime)
 	}
 }
 
+/* Docker's form, for capabilities "CAP_A" and "CAP_B"; its profile as runtimes take it, or what is wrong. */
+TEST(conditions_of_rules_are_judged_here)
+{
+#define ALLOW "\"action\":\"SCMP_ACT_ALLOW\""
+#define RULE(condition) "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":[{\"names\":[\"bpf\"]," ALLOW "," condition "}]}"
+#define KEPT "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":[{" ALLOW ",\"names\":[\"bpf\"]}]}"
+#define NONE "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":[]}"
+	static const char *const v[][2] = {
+		{RULE("\"includes\":{\"caps\":[\"CAP_A\",\"CAP_B\"]}"), KEPT},
+		{RULE("\"includes\":{\"caps\":[\"CAP_A\",\"CAP_SYS_ADMIN\"]}"), NONE},
+		{RULE("\"excludes\":{\"caps\":[\"CAP_B\"]}"), NONE},
+		{RULE("\"excludes\":{\"caps\":[\"CAP_SYS_ADMIN\"]}"), KEPT},
+		{RULE("\"includes\":{\"arches\":[\"vax\"]}"), NONE},
+		{RULE("\"includes\":{\"arches\":[\"amd64\",\"arm64\",\"riscv64\"]}"), KEPT},
+		{RULE("\"excludes\":{\"arches\":[\"amd64\",\"arm64\",\"riscv64\"]}"), NONE},
+		{RULE("\"includes\":{\"minKernel\":\"3.0\"}"), KEPT},
+		{RULE("\"includes\":{\"minKernel\":\"999.0\"}"), NONE},
+		{RULE("\"excludes\":{\"minKernel\":\"3.0\"}"), NONE},
+		{RULE("\"includes\":{},\"excludes\":{},\"comment\":\"x\",\"args\":null,\"errnoRet\":1"), "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":[{" ALLOW ",\"errnoRet\":1,\"names\":[\"bpf\"]}]}"},
+		{"{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":[{\"name\":\"bpf\"," ALLOW "}]}", KEPT},
+		{"{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"archMap\":[{\"architecture\":\"SCMP_ARCH_VAX\",\"subArchitectures\":[\"SCMP_ARCH_X86\"]}]}", NONE},
+		{"{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":[{\"name\":\"bpf\",\"names\":[\"bpf\"]," ALLOW "}]}",
+			"'name' and 'names' were specified in the seccomp profile, use either 'name' or 'names'"},
+		{"{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"architectures\":[\"SCMP_ARCH_X86\"],\"archMap\":[{\"architecture\":\"SCMP_ARCH_X86_64\"}]}",
+			"'architectures' and 'archMap' were specified in the seccomp profile, use either 'architectures' or 'archMap'"},
+		{"{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"syscalls\":[7]}", "a rule of the seccomp profile has no names or no action"},
+		{"{\"syscalls\":[]}", "a seccomp profile is an object with a defaultAction"},
+		{"[]", "a seccomp profile is an object with a defaultAction"},
+	};
+	json_t *caps = json_pack("[s, s]", "CAP_A", "CAP_B");
+	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
+		struct err e = {0};
+		json_t *in = json_loads(v[i][0], 0, NULL), *out = in ? seccomp_profile(in, caps, &e) : NULL;
+		char *text = out ? json_dumps(out, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+		CHECK(in);
+		CHECK_STR(text ? text : e.msg, v[i][1]);
+		free(text);
+		json_decref(in);
+		json_decref(out);
+	}
+#if defined(__x86_64__)
+	struct err e = {0};
+	json_t *in = json_loads("{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"archMap\":[{\"architecture\":\"SCMP_ARCH_X86_64\",\"subArchitectures\":[\"SCMP_ARCH_X86\"]}]}", 0, NULL), *out = seccomp_profile(in, caps, &e);
+	char *text = json_dumps(json_object_get(out, "architectures"), JSON_COMPACT);
+	CHECK_STR(text, "[\"SCMP_ARCH_X86_64\",\"SCMP_ARCH_X86\"]");
+	free(text);
+	json_decref(in);
+	json_decref(out);
+#endif
+	json_decref(caps);
+}
+
+/* Whose profile counts: the container's own, the daemon's, the built-in one; a privileged container has only one that it asks for. */
+TEST(whose_profile_counts)
+{
+#define MINE "{\\\"defaultAction\\\":\\\"SCMP_ACT_LOG\\\"}"
+	static const char daemons[] = "{\"defaultAction\":\"SCMP_ACT_ALLOW\"}";
+	static const struct {
+		const char *host_config, *fallback, *action; /* "": unconfined */
+	} v[] = {
+		{"{}", "", "SCMP_ACT_ERRNO"},
+		{"{}", daemons, "SCMP_ACT_ALLOW"},
+		{"{}", "unconfined", ""},
+		{"{\"SecurityOpt\":[\"seccomp=" MINE "\"]}", daemons, "SCMP_ACT_LOG"},
+		{"{\"SecurityOpt\":[\"seccomp=builtin\"]}", daemons, "SCMP_ACT_ERRNO"},
+		{"{\"SecurityOpt\":[\"seccomp=unconfined\"]}", daemons, ""},
+		{"{\"Privileged\":true}", daemons, ""},
+		{"{\"Privileged\":true,\"SecurityOpt\":[\"seccomp=" MINE "\"]}", daemons, "SCMP_ACT_LOG"},
+		{"{\"Privileged\":true,\"SecurityOpt\":[\"seccomp=builtin\"]}", daemons, ""},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
+		json_t *j = profile_from(v[i].host_config, v[i].fallback);
+		const char *action = json_string_value(json_object_get(j, "defaultAction"));
+		CHECK(j);
+		CHECK_STR(action ? action : "", v[i].action);
+		json_decref(j);
+	}
+}
+
 TEST(programs_are_kept)
 {
 	struct seccomp_cache *c = seccomp_cache_new();
@@ -180,4 +265,4 @@ TEST(programs_are_kept)
 	seccomp_cache_free(c);
 }
 
-TESTS(T(the_default_filter_is_what_its_text_says), T(with_more_capabilities), T(without_any_capability), T(what_is_not_understood_is_left_to_the_runtime), T(programs_are_kept))
+TESTS(T(the_default_filter_is_what_its_text_says), T(with_more_capabilities), T(without_any_capability), T(what_is_not_understood_is_left_to_the_runtime), T(conditions_of_rules_are_judged_here), T(whose_profile_counts), T(programs_are_kept))
