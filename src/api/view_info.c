@@ -110,11 +110,13 @@ static void info_host(json_t *j, const struct engine_info *ei, const struct utsn
 }
 
 /* What containers are locked up with here. */
-static json_t *security_options(int cgroup_version)
+static json_t *security_options(const struct core_conf *conf, int cgroup_version)
 {
 	json_t *j = json_array();
 	if (access("/proc/sys/kernel/seccomp/actions_avail", F_OK) == 0)
-		json_array_append_new(j, json_string("name=seccomp,profile=builtin"));
+		json_array_append_new(j, json_sprintf("name=seccomp,profile=%s", str_empty(conf->seccomp_path) ? "builtin" : conf->seccomp_path));
+	if (conf->fallback.no_new_privileges)
+		json_array_append_new(j, json_string("name=no-new-privileges"));
 	if (cgroup_version == 2) /* each container has a namespace of cgroups of its own, unless it says otherwise */
 		json_array_append_new(j, json_string("name=cgroupns"));
 	return j;
@@ -293,7 +295,7 @@ json_t *view_info(const struct view *v, const struct world *w, struct arena *a)
 	json_object_set_new(j, "RuncCommit", commit(v, runtime_commit(&ei, a)));
 	json_object_set_new(j, "ContainerdCommit", commit(v, ""));
 	json_object_set_new(j, "InitCommit", commit(v, ""));
-	json_object_set_new(j, "SecurityOptions", security_options(ei.cgroup_version));
+	json_object_set_new(j, "SecurityOptions", security_options(conf, ei.cgroup_version));
 	if (v->minor >= 49)
 		json_object_set_new(j, "FirewallBackend", json_pack("{s:s}", "Driver", conf->firewall_backend));
 	json_object_set_new(j, "Warnings", limits_and_warnings(j, conf, &host));

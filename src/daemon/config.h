@@ -13,8 +13,9 @@ struct config_daemon {
 	bool validate, version, help;
 	/* as given, before they are parsed into core */
 	const char *bip, *fixed_cidr, *bridge, *default_gateway, *bip6, *fixed_cidr6, *default_gateway6, *accept_mark, *host_binding, *publish_scope;
-	struct strv dns, add_runtime, labels, host_gateway_ip, address_pools, network_opts, registry_mirrors, log_opts;
-	int64_t mtu, shutdown_timeout, relay_uid;
+	const char *shm_size, *storage_driver, *http_proxy, *https_proxy, *no_proxy;
+	struct strv dns, add_runtime, labels, host_gateway_ip, address_pools, network_opts, registry_mirrors, log_opts, ulimits, exec_opts, storage_opts;
+	int64_t mtu, shutdown_timeout, relay_uid, oom_score;
 	bool tls, tlsverify;
 	const char *tlscacert, *tlscert, *tlskey;
 	/* what follows from them */
@@ -23,7 +24,9 @@ struct config_daemon {
 	bool tls_clients;   /* clients must show a certificate */
 	bool plain_allowed; /* TCP without TLS has been asked for in so many words */
 	bool group_set;     /* not the default */
+	bool oom_score_set;
 	struct strv errors; /* everything wrong, in order */
+	struct strv passed_over; /* sentences: options of dockerd's without a meaning here */
 };
 
 /* Reads the command line and the configuration file. 0 when usable; -EINVAL with *errors filled. */

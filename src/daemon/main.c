@@ -52,8 +52,31 @@ static int write_pidfile(struct daemon *d, struct err *e)
 	return 0;
 }
 
+/* Programs that we start take them over; who asks for nothing keeps what is there. */
+static int set_proxies(const struct config_daemon *c, struct err *e)
+{
+	const char *const v[][2] = {{"http_proxy", c->http_proxy}, {"https_proxy", c->https_proxy}, {"no_proxy", c->no_proxy}};
+	for (size_t i = 0; i < ARRAY_LEN(v); i++)
+		if (!str_empty(v[i][1]) && setenv(v[i][0], v[i][1], 1) < 0)
+			return err_nomem(e);
+	return 0;
+}
+
+static int set_oom_score(const struct config_daemon *c, struct err *e)
+{
+	char text[16];
+	if (!c->oom_score_set)
+		return 0;
+	snprintf(text, sizeof(text), "%d", (int)c->oom_score);
+	return write_file("/proc/self/oom_score_adj", text, strlen(text), 0644, e);
+}
+
 static int start(struct daemon *d, struct err *e)
 {
+	for (size_t i = 0; i < d->config.passed_over.n; i++)
+		log_warn("%s", d->config.passed_over.v[i]);
+	try(set_proxies(&d->config, e));
+	try(set_oom_score(&d->config, e));
 	try(listen_prepare(&d->listeners, &d->config, e));
 	try(write_pidfile(d, e));
 	try(kernel_foreign_dockerd(e));
@@ -113,6 +136,8 @@ static int read_config(struct daemon *d, int argc, char **argv)
 		return r;
 	}
 	if (d->config.validate) {
+		for (size_t i = 0; i < d->config.passed_over.n; i++)
+			printf("%s\n", d->config.passed_over.v[i]);
 		puts("configuration OK");
 		return 1;
 	}

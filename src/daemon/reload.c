@@ -72,12 +72,15 @@ static void merge(struct used *u, const struct config_daemon *first)
 	u->core.labels = n->labels;
 	u->core.live_restore = n->live_restore;
 	u->core.shutdown_timeout = n->shutdown_timeout;
+	u->core.fallback = n->fallback;
+	u->core.fallback.no_new_privileges = first->core.fallback.no_new_privileges;
 	u->core.engine.runtimes = n->engine.runtimes;
 	u->core.engine.default_runtime = n->engine.default_runtime;
 	u->core.registry_mirrors = n->registry_mirrors;
 	u->core.insecure_registries = n->insecure_registries;
 	u->core.max_downloads = n->max_downloads;
 	u->core.max_uploads = n->max_uploads;
+	u->core.max_attempts = n->max_attempts;
 }
 
 static void set_level(const struct config_daemon *c)

@@ -25,7 +25,7 @@
 #include "image/errand.h"
 #include "image/fetcher_int.h"
 
-#define ATTEMPTS     5
+#define LONGEST_WAIT 5 /* half a second, doubled so often, between attempts */
 #define REDIRECTS    10L
 #define CONNECT_SECONDS 30L
 #define SAY_EVERY_NS 100000000
@@ -410,21 +410,21 @@ void fetcher_reason(const struct fetcher *f, CURLcode rc, const char *detail, ch
 
 static void later(struct fetcher *f, struct transfer *t, const char *why)
 {
-	/* who waits a minute for a byte waits half a second before another attempt, then one, two, four */
-	int64_t wait = t->tries < 2 ? 0 : f->conf->stall * 1000000000ll / 120 << (t->tries - 2);
+	/* who waits a minute for a byte waits half a second before another attempt, then one, two, four, eight, sixteen */
+	int64_t wait = t->tries < 2 ? 0 : f->conf->stall * 1000000000ll / 120 << (t->tries - 2 < LONGEST_WAIT ? t->tries - 2 : LONGEST_WAIT);
 	t->again_ns = clock_mono_ns() + wait + 1;
 	const struct outcome o = {.id = t->m.id, .note = tamed(&t->mem, why)};
 	tell(f, &o, true);
 }
 
 /* A blob whose connection broke, or whose server is not well, is tried again. */
-static bool may_retry(struct transfer *t)
+static bool may_retry(const struct fetcher *f, struct transfer *t)
 {
 	if (!t->m.resume)
 		return false;
 	if (t->have > t->had)
 		t->tries = 0;
-	return ++t->tries < ATTEMPTS;
+	return ++t->tries < f->conf->attempts;
 }
 
 static bool broken_connection(CURLcode rc)
@@ -463,7 +463,7 @@ static void failed(struct fetcher *f, struct transfer *t, CURLcode rc, long os_e
 		size_t n = strlen(why);
 		snprintf(why + n, sizeof(why) - n, ": %s", strerror((int)os_error));
 	}
-	if ((broken_connection(rc) || *t->why) && may_retry(t)) {
+	if ((broken_connection(rc) || *t->why) && may_retry(f, t)) {
 		later(f, t, why);
 		return;
 	}
@@ -516,7 +516,7 @@ static void ended(struct fetcher *f, struct transfer *t, CURLcode rc)
 		return;
 	}
 	snprintf(why, sizeof(why), "the registry answered with status %ld", status);
-	if ((status == 408 || status == 429 || status >= 500) && may_retry(t))
+	if ((status == 408 || status == 429 || status >= 500) && may_retry(f, t))
 		later(f, t, why);
 	else
 		finish(f, t, status, NULL, false, false);

@@ -12,12 +12,14 @@ struct fetcher_conf {
 	bool push;          /* tokens are for writing too */
 	bool insecure;      /* plain HTTP, and certificates that nobody vouches for */
 	bool plain;         /* plain HTTP only because the base says so: where TLS is spoken it is verified */
+	int attempts;       /* at a blob whose connection breaks off */
 	int stall;          /* seconds without a byte after which a connection is given up */
 	struct strv mounts; /* repositories of this registry that blobs are mounted from */
 	const struct auth *auth;
 };
 
 #define FETCHER_STALL 60
+#define FETCHER_ATTEMPTS 5
 #define FETCHER_ACTIVE 16 /* errands at once */
 
 /* Until the other end of the socket closes. Never returns. dir: of the job, covered by the fetcher's view. */

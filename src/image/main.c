@@ -220,11 +220,13 @@ static int open_registry(
 {
 	static struct auth auth;
 	char domain[LIMIT_REF + 1], base[LIMIT_REF + 16];
-	struct fetcher_conf c = {.domain = ref->domain, .base = base, .repo = ref->path, .push = push, .stall = FETCHER_STALL, .auth = &auth};
+	struct fetcher_conf c = {.domain = ref->domain, .base = base, .repo = ref->path, .push = push, .attempts = FETCHER_ATTEMPTS, .stall = FETCHER_STALL, .auth = &auth};
 	snprintf(base, sizeof(base), "https://%s", streq(ref->domain, "docker.io") ? "registry-1.docker.io" : ref->domain);
 	if (!str_empty(q->mirror))
 		try(use_mirror(q->mirror, &c, domain, e));
 	c.insecure = insecure_allows(&q->insecure, c.domain);
+	if (q->attempts > 0 && q->attempts <= LIMIT_ATTEMPTS)
+		c.attempts = (int)q->attempts;
 	if (q->stall > 0 && q->stall < 86400)
 		c.stall = (int)q->stall;
 	if (mounts)

@@ -1,4 +1,6 @@
 #include "model/mounts.h"
+#include "model/spec_host.h"
+#include "model/ulimit.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -173,6 +175,49 @@ int spec_parse(const json_t *body, struct arena *a, struct container_spec *out, 
 	try(decode(body, body, a, &s, e));
 	try(complete(&s, a, e));
 	*out = s;
+	return 0;
+}
+
+static bool says_of_privileges(const struct strv *security_opt)
+{
+	for (size_t i = 0; i < security_opt->n; i++)
+		if (str_starts(security_opt->v[i], "no-new-privileges"))
+			return true;
+	return false;
+}
+
+static int add_ulimits(struct json_vec *own, const struct json_vec *more, struct arena *a, struct err *e)
+{
+	const struct ulimit *other = more->v;
+	if (!more->n)
+		return 0;
+	struct ulimit *v = arena_new(a, struct ulimit, own->n + more->n);
+	if (!v)
+		return err_nomem(e);
+	struct json_vec all = {v, own->n};
+	if (own->n)
+		memcpy(v, own->v, own->n * sizeof(*v));
+	for (size_t i = 0; i < more->n; i++)
+		if (!ulimit_find(own, other[i].name))
+			v[all.n++] = other[i];
+	*own = all;
+	return 0;
+}
+
+int spec_fall_back(struct container_spec *s, const json_t *body, const struct spec_fallback *f, bool cgroup2, struct arena *a, struct err *e)
+{
+	struct host_config *h = &s->host;
+	const json_t *host = member(body, "HostConfig");
+	if (f->shm_size && json_number_value(member(host, "ShmSize")) == 0)
+		h->shm_size = f->shm_size;
+	if (!str_empty(f->ipc_mode) && str_empty(json_string_value(member(host, "IpcMode"))))
+		h->ipc_mode = f->ipc_mode;
+	/* On cgroup v1 a privileged container keeps the host's: it may want to manage it. */
+	if (!str_empty(f->cgroupns_mode) && str_empty(h->cgroupns_mode) && (cgroup2 || !h->privileged))
+		h->cgroupns_mode = f->cgroupns_mode;
+	try(add_ulimits(&h->ulimits, &f->ulimits, a, e));
+	if (f->no_new_privileges && !says_of_privileges(&h->security_opt) && strv_add(a, &h->security_opt, "no-new-privileges") < 0)
+		return err_nomem(e);
 	return 0;
 }
 

@@ -127,6 +127,8 @@ void spec_defaults(struct container_spec *s);
 /* The body of POST /containers/create, completed by defaults; ports become "<port>/<proto>", the network "default"
  * becomes "bridge". */
 int spec_parse(const json_t *body, struct arena *a, struct container_spec *out, struct err *e);
+struct spec_fallback; /* model/spec_host.h; body: what s came from; texts of f live as long as s */
+int spec_fall_back(struct container_spec *s, const json_t *body, const struct spec_fallback *f, bool cgroup2, struct arena *a, struct err *e);
 /* The stored form: {"Config":..,"HostConfig":..,"NetworkingConfig":..}, read back as it was. */
 json_t *spec_to_json(const struct container_spec *s);
 int spec_from_json(const json_t *j, struct arena *a, struct container_spec *out, struct err *e);

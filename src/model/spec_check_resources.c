@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "model/spec_check.h"
+#include "model/ulimit.h"
 
 #define MEMORY_LEAST (6ll << 20)
 
@@ -204,21 +205,9 @@ static int check_io(struct check *c, struct err *e)
 
 static int check_ulimits(const struct host_config *h, struct err *e)
 {
-	static const char *const names[] = {"core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice",
-		"nofile", "nproc", "rss", "rtprio", "rttime", "sigpending", "stack"};
 	const struct ulimit *u = h->ulimits.v;
-	for (size_t i = 0; i < h->ulimits.n; i++) {
-		bool known = false;
-		for (size_t k = 0; k < ARRAY_LEN(names); k++)
-			known |= u[i].name && streq(u[i].name, names[k]);
-		if (!known)
-			return invalid(e, "invalid ulimit type: %s", u[i].name ? u[i].name : "");
-		if (u[i].soft < -1 || u[i].hard < -1)
-			return invalid(e, "invalid ulimit %s: a limit is a number or -1", u[i].name);
-		if (u[i].hard != -1 && (u[i].soft == -1 || u[i].soft > u[i].hard))
-			return invalid(e, "ulimit soft limit must be less than or equal to hard limit: %lld > %lld",
-				(long long)u[i].soft, (long long)u[i].hard);
-	}
+	for (size_t i = 0; i < h->ulimits.n; i++)
+		try(ulimit_check(&u[i], e));
 	return 0;
 }
 

@@ -1,7 +1,7 @@
 /* spec_host: what a request is judged by beside itself. Values; who knows the host fills them (engine_host). */
 #pragma once
 
-#include <stdbool.h>
+#include "base/json.h"
 
 enum control { /* what the kernel here may be unable to limit */
 	CONTROL_MEMORY,
@@ -21,6 +21,13 @@ enum control { /* what the kernel here may be unable to limit */
 	CONTROL_READ_IOPS,
 	CONTROL_WRITE_IOPS,
 	CONTROL_N
+};
+/* What a container gets that says nothing of it: the daemon's configuration. Zero: Docker's own. */
+struct spec_fallback {
+	int64_t shm_size;
+	const char *ipc_mode, *cgroupns_mode;
+	struct json_vec ulimits; /* struct ulimit: each for who sets none of its kind */
+	bool no_new_privileges;
 };
 struct spec_host {
 	int minor;      /* of the API version that it came by */

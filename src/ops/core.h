@@ -37,7 +37,9 @@ struct core_conf { /* filled by daemon/config.c */
 	struct kvs labels;    /* of the daemon */
 	const char *log_driver; /* of containers that name none; NULL: json-file */
 	struct kvs log_opts;    /* of those that have this driver */
+	struct spec_fallback fallback; /* of containers that say nothing of it */
 	struct engine_conf engine;
+	const char *seccomp_path; /* where its profile is from; "", "builtin", "unconfined" */
 	const char *firewall_backend; /* "iptables" or "nftables" */
 	const char *init_path;
 	struct relay_conf relay;
@@ -45,6 +47,7 @@ struct core_conf { /* filled by daemon/config.c */
 	struct strv registry_mirrors;    /* "https://host:port/": asked for what Docker Hub has, in this order, before it is */
 	struct strv open_hosts;          /* sentences: where the API is open to who has no certificate */
 	int64_t max_downloads, max_uploads; /* of layers, at once, for one image */
+	int64_t max_attempts;                /* at a transfer that breaks off */
 	bool debug;
 };
 

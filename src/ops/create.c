@@ -233,12 +233,13 @@ static int create_all(struct creation *n, struct err *e)
 	return r;
 }
 
-static int judge(struct creation *n, struct err *e)
+static int judge(struct creation *n, const json_t *body, struct err *e)
 {
 	struct strv warnings = {0};
 	struct spec_host host;
 	engine_host(n->core->engine, n->a, &host);
 	host.minor = n->minor;
+	try(spec_fall_back(n->spec, body, &n->core->conf->fallback, host.cgroup2, &n->mem, e));
 	try(spec_check(n->spec, &host, &n->mem, &warnings, e));
 	for (size_t i = 0; i < warnings.n; i++)
 		if (strv_add(n->a, n->warnings, warnings.v[i]) < 0)
@@ -284,7 +285,7 @@ int op_container_create(struct core *c, const char *name, const char *platform, 
 	if (r >= 0)
 		r = use_log_default(&n, body, e);
 	if (r >= 0)
-		r = judge(&n, e);
+		r = judge(&n, body, e);
 	if (r >= 0)
 		r = warn_kernel_memory(&n, body, e);
 	if (r >= 0)

@@ -128,6 +128,7 @@ static int pull_in_turn(struct core *c, const struct image_pull *p, const struct
 	OWN(own_json) json_t *request = image_registry_request(c, ref, p->auth, c->conf->max_downloads), *result = NULL;
 	if (!request)
 		return err_nomem(e);
+	json_object_set_new(request, "attempts", json_integer(c->conf->max_attempts));
 	json_object_set_new(request, "platform", json_string(p->platform ? p->platform : ""));
 	json_object_set_new(request, "all_tags", json_boolean(p->all_tags));
 	image_of(c, ref, before);

@@ -37,6 +37,10 @@ int core_reload(struct core *c, const struct core_conf *next, struct err *e)
 	(void)kvs_set(&a, &ev.attributes, "registry-mirrors", texts(&a, &next->registry_mirrors));
 	(void)kvs_set(&a, &ev.attributes, "max-concurrent-downloads", arena_printf(&a, "%lld", (long long)next->max_downloads));
 	(void)kvs_set(&a, &ev.attributes, "max-concurrent-uploads", arena_printf(&a, "%lld", (long long)next->max_uploads));
+	(void)kvs_set(&a, &ev.attributes, "max-download-attempts", arena_printf(&a, "%lld", (long long)next->max_attempts));
+	(void)kvs_set(&a, &ev.attributes, "default-shm-size", arena_printf(&a, "%lld", (long long)next->fallback.shm_size));
+	(void)kvs_set(&a, &ev.attributes, "default-ipc-mode", next->fallback.ipc_mode);
+	(void)kvs_set(&a, &ev.attributes, "default-cgroupns-mode", !str_empty(next->fallback.cgroupns_mode) ? next->fallback.cgroupns_mode : info.cgroup_version == 2 ? "private" : "host");
 	(void)kvs_set(&a, &ev.attributes, "labels", list(&a, &next->labels, "="));
 	(void)kvs_set(&a, &ev.attributes, "live-restore", next->live_restore ? "true" : "false");
 	(void)kvs_set(&a, &ev.attributes, "runtimes", list(&a, &next->engine.runtimes, ":"));

@@ -1,4 +1,5 @@
 #include "model/container.h"
+#include "model/ulimit.h"
 #include "model/spec_host.h"
 #include "model/image.h"
 #include "oom.h"
@@ -175,6 +176,45 @@ TEST(like_go)
 	CHECK_STR(e.msg, "config cannot be empty in order to create a container");
 }
 
+/* What the daemon's configuration says counts where the request says nothing, and only there. */
+TEST(falls_back)
+{
+	static struct ulimit limits[] = {{"nofile", 20, 10}, {"core", -1, 0}};
+	static const struct spec_fallback daemons = {.ulimits = {limits, 2}, .shm_size = 1 << 20, .ipc_mode = "shareable", .cgroupns_mode = "private", .no_new_privileges = true};
+	static const struct {
+		const char *body;
+		bool cgroup2;
+		long shm;
+		const char *ipc, *cgroupns, *security;
+		int files; /* the hard limit of open ones */
+	} v[] = {
+		{"{}", false, 1 << 20, "shareable", "private", "no-new-privileges", 20},
+		{"{\"HostConfig\":{\"ShmSize\":0,\"IpcMode\":\"\",\"CgroupnsMode\":\"\"}}", true, 1 << 20, "shareable", "private", "no-new-privileges", 20},
+		{"{\"hostconfig\":{\"shmsize\":5,\"ipcmode\":\"private\",\"cgroupnsmode\":\"host\",\"securityopt\":[\"no-new-privileges=false\"],\"ulimits\":[{\"Name\":\"nofile\",\"Hard\":2,\"Soft\":1}]}}", true, 5, "private", "host", "no-new-privileges=false", 2},
+		{"{\"HostConfig\":{\"Privileged\":true}}", false, 1 << 20, "shareable", "", "no-new-privileges", 20},
+		{"{\"HostConfig\":{\"Privileged\":true}}", true, 1 << 20, "shareable", "private", "no-new-privileges", 20},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
+		OWN(own_arena) struct arena a = {0};
+		OWN(own_json) json_t *j = NULL;
+		struct container_spec s;
+		struct err e = {0};
+		REQUIRE(json_parse(v[i].body, strlen(v[i].body), &j, &e) == 0 && spec_parse(j, &a, &s, &e) == 0);
+		REQUIRE(spec_fall_back(&s, j, &daemons, v[i].cgroup2, &a, &e) == 0);
+		CHECK_INT(s.host.shm_size, v[i].shm);
+		CHECK_STR(s.host.ipc_mode, v[i].ipc);
+		CHECK_STR(s.host.cgroupns_mode ? s.host.cgroupns_mode : "", v[i].cgroupns);
+		CHECK(s.host.security_opt.n == 1 && streq(s.host.security_opt.v[0], v[i].security));
+		const struct ulimit *files = ulimit_find(&s.host.ulimits, "nofile"), *core = ulimit_find(&s.host.ulimits, "core");
+		CHECK(s.host.ulimits.n == 2 && files && files->hard == v[i].files && core && core->hard == -1);
+		struct container_spec plain, nameless;
+		OWN(own_json) json_t *bad = json_pack("{s:{s:[{s:i}]}}", "HostConfig", "Ulimits", "Hard", 1);
+		CHECK(spec_parse(bad, &a, &nameless, &e) == 0 && spec_fall_back(&nameless, bad, &daemons, true, &a, &e) == 0 && nameless.host.ulimits.n == 3);
+		REQUIRE(spec_parse(j, &a, &plain, &e) == 0 && spec_fall_back(&plain, j, &(struct spec_fallback){0}, true, &a, &e) == 0);
+		CHECK(plain.host.shm_size == (v[i].shm == 5 ? 5 : 64 << 20) && streq(plain.host.ipc_mode, "private"));
+	}
+}
+
 TEST(port_keys)
 {
 	OWN(own_arena) struct arena a = {0};
@@ -282,7 +322,7 @@ TEST(images)
 int main(int argc, char **argv)
 {
 	static const struct test tests[] = {
-		T(plain_container), T(every_field), T(like_go), T(port_keys), T(no_memory), T(images)};
+		T(plain_container), T(every_field), T(like_go), T(falls_back), T(port_keys), T(no_memory), T(images)};
 	oom_setup();
 	return test_main(tests, ARRAY_LEN(tests), argc, argv);
 }

@@ -124,6 +124,19 @@ class Daemon:
         assert wait_until(lambda: not [l for l in subprocess.run(["ip", "-br", "link"], capture_output=True, text=True).stdout.split() if l.startswith("veth")])
 
 
+class Own(Daemon):
+    """With a configuration file of its own."""
+
+    def command(self, *args):
+        cmd = super().command(*args)
+        cmd[cmd.index("--config-file") + 1] = str(self.dir / "daemon.json")
+        return cmd
+
+    def configure(self, **keys):
+        (self.dir / "daemon.json").write_text(json.dumps(keys))
+        return self
+
+
 class Result:
     def __init__(self, p):
         self.rc, self.out, self.err = p.returncode, p.stdout, p.stderr

@@ -2,9 +2,15 @@
 import hashlib
 import json
 import pathlib
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
 
 import pytest
-from conftest import Daemon
+from conftest import BUILD, ROOT, Client, Daemon, Own, programs, wait_until
 
 pytestmark = pytest.mark.usefixtures("own_network")
 
@@ -26,5 +32,169 @@ def test_the_data_root_of_dockerd_is_left_alone(mark):
         d.start("--bridge", "none", ok=False)
         assert f"data-root: {root} is dockerd's (it holds {mark})" in d.log.read_text()
         assert tree(root) == before
+    finally:
+        d.stop()
+
+
+# A file as people have it, and what is passed over of it.
+THEIRS = {
+    "storage-driver": "overlay2", "storage-opts": ["overlay2.override_kernel_check=true"], "exec-opts": ["native.cgroupdriver=cgroupfs"],
+    "log-driver": "json-file", "log-opts": {"max-size": "10m", "max-file": "3"}, "features": {"buildkit": True}, "experimental": True, "metrics-addr": "127.0.0.1:9323",
+    "userns-remap": "", "selinux-enabled": False, "live-restore": True, "max-concurrent-downloads": 10, "max-download-attempts": 7, "oom-score-adjust": 500,
+    "default-ulimits": {"nofile": {"Name": "nofile", "Hard": 200, "Soft": 100}, "core": {"Name": "core", "Hard": -1, "Soft": -1}}, "default-shm-size": "32M",
+    "default-ipc-mode": "shareable", "no-new-privileges": True, "proxies": {"https-proxy": "http://me:secret@127.0.0.1:1", "no-proxy": "localhost"}}
+PASSED_OVER = {"features", "experimental", "metrics-addr"}
+
+TELL = "ulimit -Sn; ulimit -Hn; ulimit -c; df -k /dev/shm | awk 'END {print $2}'; awk '/NoNewPrivs/ {print $2}' /proc/self/status; cat /proc/self/oom_score_adj"
+
+
+def told(text):
+    return re.findall(r"level=warning msg=\"?([a-z-]+) is passed over", text)
+
+
+@pytest.fixture(scope="module")
+def moved(own_network, busybox):
+    d = Own("moved").configure(**THEIRS).start("--bridge", "none")
+    pontoon = Client("pontoon", BUILD / "pontoon", d)
+    pontoon.out("import", str(busybox), "alpine")
+    yield d
+    d.stop()
+
+
+@pytest.fixture(params=[n for n, _ in programs()])
+def client(request, moved):
+    yield Client(request.param, dict(programs())[request.param], moved)
+    moved.clean()
+
+
+def run(c, *args, tell=TELL):
+    return c.out("run", "--rm", "--network", "none", *args, "alpine", "sh", "-c", tell).split()
+
+
+def test_what_is_passed_over_is_said(moved):
+    assert set(told(moved.log.read_text())) == PASSED_OVER and len(told(moved.log.read_text())) == len(PASSED_OVER)
+    p = subprocess.run([BUILD / "pontoond", "--validate", "--config-file", moved.dir / "daemon.json"], capture_output=True, text=True)
+    assert p.returncode == 0 and p.stdout.endswith("configuration OK\n") and set(re.findall(r"^([a-z-]+) is passed over: ", p.stdout, re.M)) == PASSED_OVER, p
+    assert pathlib.Path(f"/proc/{moved.proc.pid}/oom_score_adj").read_text() == "500\n"
+
+
+def test_every_option_of_dockerds_is_known(moved):
+    """By its own --help; what it means here is for the table in tests/daemon/test_config.c."""
+    dockerd = ROOT / "build/tools/usr/sbin/dockerd"
+    if not dockerd.exists():
+        pytest.skip("dockerd is not there: scripts/deps")
+    text = subprocess.run([dockerd, "--help"], capture_output=True, text=True, check=True).stdout
+    flags = set(re.findall(r"^ +(?:-\w, )?(--[a-z0-9-]+)", text, re.M)) - {"--help", "--version", "--config-file"}
+    assert len(flags) > 70 and "--userns-remap" in flags
+    p = subprocess.run([BUILD / "pontoond", "--validate", "--config-file", moved.dir / "none", *(f"{f}=x" for f in sorted(flags))], capture_output=True, text=True)
+    assert "userns-remap: " in p.stderr and not re.findall(r"unknown flag: .*", p.stderr), p.stderr
+
+
+def test_the_man_page_names_every_option():
+    man = (ROOT / "man/pontoond.8").read_text().replace("\\-", "-")
+    text = subprocess.run([BUILD / "pontoond", "--help"], capture_output=True, text=True, check=True).stdout
+    flags = re.findall(r"^ +(?:-\w, )?(--[a-z0-9-]+)", text, re.M)
+    keys = re.findall(r'^\t\{(?:NULL|"--[a-z-]+"), "([a-z-]+)", CONF_', (ROOT / "src/daemon/config_foreign.c").read_text(), re.M)
+    assert len(flags) > 60 and len(keys) > 25
+    assert [f for f in flags if not re.search(re.escape(f) + r"\b(?!-)", man)] == [] and [k for k in keys if k not in man] == []
+
+
+def test_what_is_refused_says_what_to_do(moved):
+    p = subprocess.run([BUILD / "pontoond", "--config-file", moved.dir / "none", "--userns-remap", "default", "-s", "btrfs", "--validate"], capture_output=True, text=True)
+    assert p.returncode == 1 and "userns-remap: containers have no user namespace here" in p.stderr and 'storage-driver: Pontoon has overlay2 only, not "btrfs"' in p.stderr, p
+
+
+def test_new_containers_get_the_defaults(moved, client):
+    assert run(client) == ["100", "200", "unlimited", "32768", "1", "0"]
+    own = ["--ulimit", "nofile=50:60", "--shm-size", "1m", "--ipc", "private", "--security-opt", "no-new-privileges=false", "--oom-score-adj", "5"]
+    assert run(client, *own) == ["50", "60", "unlimited", "1024", "0", "5"]
+    client.out("run", "-d", "--name", "giver", "--network", "none", "alpine", "sleep", "1h")
+    assert client.out("exec", "giver", "sh", "-c", TELL).split() == ["100", "200", "unlimited", "32768", "1", "0"]
+    h = json.loads(client.out("inspect", "giver"))[0]["HostConfig"]
+    assert (h["ShmSize"], h["IpcMode"], h["SecurityOpt"]) == (32 << 20, "shareable", ["no-new-privileges"])
+    assert [(u["Name"], u["Soft"], u["Hard"]) for u in h["Ulimits"]] == [("nofile", 100, 200), ("core", -1, -1)]
+    assert run(client, "--ipc", "container:giver", tell="echo in") == ["in"], "what is shareable can be shared"
+
+
+def test_sighup_changes_what_new_containers_get(moved, client):
+    client.out("run", "-d", "--name", "old", "--network", "none", "alpine", "sleep", "1h")
+    since = time.time()
+
+    def reloaded(**keys):
+        before = moved.log.stat().st_size
+        moved.configure(**keys)
+        moved.proc.send_signal(signal.SIGHUP)
+        assert wait_until(lambda: "the configuration was read again" in moved.log.read_text()[before:]), moved.log.read_text()[before:]
+        return moved.log.read_text()[before:]
+
+    try:
+        limits = {"nofile": {"Name": "nofile", "Hard": 400, "Soft": 300}}
+        log = reloaded(**{**THEIRS, "default-ulimits": limits, "default-shm-size": "16m", "default-ipc-mode": "private", "default-cgroupns-mode": "private", "max-download-attempts": 2, "no-new-privileges": False,
+                          "metrics-addr": "127.0.0.1:1"})
+        assert "changed: default-cgroupns-mode, default-ipc-mode, default-shm-size, default-ulimits, max-download-attempts" in log and "next start: no-new-privileges" in log
+        assert run(client)[:2] == ["300", "400"] and run(client)[3:5] == ["16384", "1"]
+        new = json.loads(client.out("inspect", client.out("create", "--network", "none", "alpine", "true")))[0]["HostConfig"]
+        assert (new["IpcMode"], new["CgroupnsMode"], new["ShmSize"]) == ("private", "private", 16 << 20)
+        client.out("restart", "-t", "0", "old")
+        assert client.out("exec", "old", "sh", "-c", TELL).split()[:4] == ["100", "200", "unlimited", "32768"], "one that was there keeps what it has"
+        event = json.loads(client.out("events", "--since", str(since), "--until", str(time.time()), "--filter", "type=daemon", "--format", "{{json .}}").splitlines()[-1])
+        told = {k: v for k, v in event["Actor"]["Attributes"].items() if k.startswith("default-") or k.startswith("max-d")}
+        assert told == {**told, "default-ipc-mode": "private", "default-cgroupns-mode": "private", "default-shm-size": str(16 << 20), "max-download-attempts": "2"}
+    finally:
+        reloaded(**THEIRS)
+    assert run(client)[:4] == ["100", "200", "unlimited", "32768"]
+
+
+def test_info_tells_of_them(moved):
+    info = moved.api("GET", "/info")[1]
+    assert "name=no-new-privileges" in info["SecurityOptions"] and info["Driver"] == "overlay2" and info["CgroupDriver"] == "cgroupfs"
+    assert (info["HttpsProxy"], info["NoProxy"], info["ExperimentalBuild"]) == ("http://xxxxx:xxxxx@127.0.0.1:1", "localhost", False)
+
+
+def test_registries_are_reached_through_the_proxy(own_network):
+    d = Own("proxied")
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        d.configure(proxies={"https-proxy": f"http://127.0.0.1:{proxy.getsockname()[1]}"}).start("--bridge", "none")
+        asked = []
+
+        def serve():
+            c, _ = proxy.accept()
+            with c:
+                asked.append(c.recv(4096).split(b"\r\n")[0])
+                c.sendall(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
+
+        t = threading.Thread(target=serve, daemon=True)
+        t.start()
+        try:
+            status, answer = d.api("POST", "/images/create?fromImage=registry.example/a&tag=1")
+            t.join(20)
+            assert asked == [b"CONNECT registry.example:443 HTTP/1.1"] and status == 500, (asked, status, answer)
+        finally:
+            d.stop()
+
+
+def test_the_daemons_own_filter(own_network, busybox):
+    """In Docker's form: a rule for who has a capability is for nobody else."""
+    d = Own("filter")
+    profile = d.dir / "seccomp.json"
+    calls = {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38}
+    profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "archMap": [{"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X86", "SCMP_ARCH_X32"]},
+                                   {"architecture": "SCMP_ARCH_AARCH64", "subArchitectures": []}], "syscalls": [{**calls, "excludes": {"caps": ["CAP_NET_ADMIN"]}}]}))
+    d.configure(**{"seccomp-profile": str(profile)}).start("--bridge", "none")
+    try:
+        c = Client("pontoon", BUILD / "pontoon", d)
+        c.out("import", str(busybox), "alpine")
+        assert f"name=seccomp,profile={profile}" in d.api("GET", "/info")[1]["SecurityOptions"]
+        tell = "mkdir /new 2>&1 && echo made"
+        refused = c("run", "--rm", "--network", "none", "alpine", "sh", "-c", tell)
+        assert "Function not implemented" in refused.out and "made" not in refused.out, refused
+        for args in (["--cap-add", "NET_ADMIN"], ["--security-opt", "seccomp=unconfined"], ["--security-opt", "seccomp=builtin"], ["--privileged"]):
+            assert run(c, *args, tell=tell) == ["made"], args
+        # a container's own, which the client reads
+        own = d.dir / "own.json"
+        own.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{**calls, "includes": {"caps": ["CAP_CHOWN"]}}]}))
+        assert "Function not implemented" in c("run", "--rm", "--network", "none", "--security-opt", f"seccomp={own}", "alpine", "sh", "-c", tell).out
+        assert run(c, "--security-opt", f"seccomp={own}", "--cap-drop", "CHOWN", tell=tell) == ["made"]
+        d.clean()
     finally:
         d.stop()

@@ -10,7 +10,7 @@ import threading
 import time
 
 import pytest
-from conftest import BUILD, LAB, ROOT, Client, Daemon, programs, wait_until
+from conftest import BUILD, LAB, ROOT, Client, Daemon, Own, Own, programs, wait_until
 
 
 pytestmark = pytest.mark.usefixtures("own_network")
@@ -78,7 +78,7 @@ def test_everyday_work_over_tls(cli, remote):
     assert cli.out("version", "--format", "{{.Server.Os}}") == "linux"
     assert cli.out("run", "--rm", "--network", "none", "alpine", "echo", "hello") == "hello"
     cli.out("run", "-d", "--name", "aa", "--network", "none", "alpine", "sh", "-c", "echo one; sleep 1h")
-    assert cli.out("logs", "aa") == "one"
+    assert wait_until(lambda: cli.out("logs", "aa") == "one")
     assert cli.out("exec", "-i", "aa", "cat", stdin="through\n") == "through"
     assert cli("exec", "aa", "sh", "-c", "exit 7").rc == 7
     large = "x" * 70 + "\n"
@@ -233,19 +233,6 @@ def test_flag_and_file_conflict():
     assert "specified both as a flag and in the configuration file: debug: (from flag: false, from file: true)" in text
     assert 'hosts: (from flag: [unix:///run/y.sock], from file: ["unix:///run/x.sock"])' in text
     assert "dns: (from flag: [8.8.8.8]" in text
-
-
-class Own(Daemon):
-    """With a configuration file of its own."""
-
-    def command(self, *args):
-        cmd = super().command(*args)
-        cmd[cmd.index("--config-file") + 1] = str(self.dir / "daemon.json")
-        return cmd
-
-    def configure(self, **keys):
-        (self.dir / "daemon.json").write_text(json.dumps(keys))
-        return self
 
 
 def test_sighup():
