@@ -31,7 +31,7 @@ struct subnet {
 #define DEFAULT_BRIDGE "docker0" /* ours; another one that --bridge names is the user's */
 #define NETWORK_ANNOUNCEMENTS "com.docker.network.advertise_addr_nmsgs" /* gratuitous ARP and unsolicited NA, 0 to 3 */
 #define NETWORK_PAUSE         "com.docker.network.advertise_addr_ms"    /* between them, 100 to 2000 */
-#define NETWORK_TRUSTED "com.docker.network.bridge.trusted_host_interfaces" /* colon-separated, judged by net/network_make.c */
+#define NETWORK_TRUSTED "com.docker.network.bridge.trusted_host_interfaces" /* colon-separated, judged by net/network_options.c */
 
 struct network {
 	struct thing thing; /* key = id */

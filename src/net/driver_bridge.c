@@ -77,7 +77,7 @@ static int bridge_check(const struct network *n, struct err *e)
 int network_announcements(const struct network *n, int *pause_ms)
 {
 	const char *count = kvs_get(&n->options, NETWORK_ANNOUNCEMENTS), *pause = kvs_get(&n->options, NETWORK_PAUSE);
-	*pause_ms = str_empty(pause) ? 1000 : atoi(pause); /* judged by network_make.c */
+	*pause_ms = str_empty(pause) ? 1000 : atoi(pause); /* judged by network_options.c */
 	return str_empty(count) ? 3 : atoi(count);
 }
 
