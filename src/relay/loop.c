@@ -4,7 +4,8 @@
  * An event's handler may free other sources whose events wait in the same batch: loop_del takes these out of the batch.
  *
  * Names come first. What carries bytes of published ports only queues a task when its sockets are ready; tasks run in turn, each a bounded piece of work, after all events
- * of a batch and for TASKS_NS at most, and then the sockets are looked at again. So a question waits for bulk data that long and one task more, however much there is. */
+ * of a batch and for TASKS_NS at most, and then the sockets are looked at again. So a question waits for bulk data that long and one task more, however much there is. For as long,
+ * and one more, it waits for timers, of which thousands can be due at once. */
 #include "relay/loop.h"
 
 #include <errno.h>
@@ -101,27 +102,34 @@ struct timer *loop_first(struct loop *l, enum timer_kind kind)
 	return t == &l->heads[kind] ? NULL : t;
 }
 
-static int until_next(const struct loop *l)
+/* NULL: none is armed. */
+static struct timer *earliest(struct loop *l)
 {
-	int64_t least = -1;
+	struct timer *first = NULL;
 	for (size_t i = 0; i < TIMER_N; i++) {
-		const struct timer *t = l->heads[i].next;
-		if (t == &l->heads[i])
-			continue;
-		int64_t left = t->due > l->now ? t->due - l->now : 0;
-		least = least < 0 || left < least ? left : least;
+		struct timer *t = loop_first(l, (enum timer_kind)i);
+		if (t && (!first || t->due < first->due))
+			first = t;
 	}
-	return (int)least;
+	return first;
 }
 
+static int until_next(struct loop *l)
+{
+	const struct timer *t = earliest(l);
+	return !t ? -1 : t->due > l->now ? (int)(t->due - l->now) : 0;
+}
+
+/* What is due is as many as queries that came at once: thousands. */
 static void fire(struct loop *l)
 {
-	for (size_t i = 0; i < TIMER_N; i++) {
-		struct timer *t;
-		while ((t = l->heads[i].next) != &l->heads[i] && t->due <= l->now) {
-			loop_disarm(t);
-			t->fired(t);
-		}
+	struct timer *t = earliest(l);
+	int64_t end = t && t->due <= l->now ? clock_mono_ns() + TASKS_NS : 0;
+	for (; t && t->due <= l->now; t = earliest(l)) {
+		loop_disarm(t);
+		t->fired(t);
+		if (clock_mono_ns() >= end)
+			break;
 	}
 }
 
