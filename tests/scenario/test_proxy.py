@@ -284,3 +284,27 @@ def test_every_port_of_a_long_run(any_cli, daemon, six):
                 asked(here, "127.0.0.1", p)
     finally:
         many.close()
+
+
+def test_more_long_runs_than_the_kernel_leads(any_cli, daemon):
+    """64 programs lead to sockets in a namespace: further runs are served by NAT, and on loopback at their first port. That is told, and keeps nobody from starting."""
+    first = [10000 + 260 * i for i in range(66)]
+    any_cli.out("run", "-d", "--name", "lots", *sum((["-p", f"{p}-{p + 256}:{p}-{p + 256}"] for p in first), []), "alpine", "sleep", "1h")
+    pid = daemon.api("GET", "/containers/lots/json")[1]["State"]["Pid"]
+    told = [p for p in first if f"published ports {p}-{p + 256}/tcp: the proxy serves the first of them alone" in daemon.log.read_text()]
+    assert len(told) == 2, told
+    led = next(p for p in first if p not in told)
+    many = Many(pid, (led, led + 256, told[0], told[0] + 256))
+    try:
+        for p in led, led + 256, told[0], told[0] + 256:
+            assert asked(outside_pid(), HOST, p) == p
+        for p in led, led + 256, told[0]:
+            assert asked(os.getpid(), "127.0.0.1", p) == p
+        with pytest.raises(ConnectionRefusedError):
+            asked(os.getpid(), "127.0.0.1", told[0] + 256)
+        assert daemon.doctor() == []
+        any_cli.out("rm", "-f", "lots")
+        with pytest.raises(ConnectionRefusedError):
+            asked(outside_pid(), HOST, told[0])
+    finally:
+        many.close()
