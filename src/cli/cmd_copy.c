@@ -1,4 +1,5 @@
 /* cp, diff, export. Local files are packed and unpacked by the system's tar, which knows how to keep hostile names inside a directory. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -7,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/base64.h"
 #include "base/fd.h"
 #include "base/spawn.h"
 #include "cli/cmd.h"
@@ -14,6 +16,8 @@
 #define FLAGS(t) t, ARRAY_LEN(t)
 #define BLOCK      512
 #define LINKS_MOST 40
+#define GO_DIR     (1ll << 31) /* of a mode as the API tells it */
+#define GO_LINK    (1ll << 27)
 
 static const struct flag cp_flags[] = {{"archive", 'a', NULL, "Keep owners"}, {"follow-link", 'L', NULL, "Copy what SRC_PATH leads to, not the link"}, {"quiet", 'q', NULL, "No progress (there is none)"}};
 
@@ -67,6 +71,7 @@ static int end_tar(pid_t pid, struct err *e)
 static int open_get(struct http *h, const char *path, struct err *e)
 {
 	try(http_open(h, e));
+	h->keep = "X-Docker-Container-Path-Stat";
 	try(http_send(h, "GET", path, NULL, 0, NULL, false, e));
 	return h->status >= 400 ? http_error(h, e) : 0;
 }
@@ -81,44 +86,43 @@ static int pour(struct http *h, int fd, const char *first, size_t n, struct err 
 	return r == -EPIPE ? 0 : r < 0 && e && !e->code ? err_errno(e, r, "write") : r; /* the reader says by itself why it ended */
 }
 
-static int first_block(struct http *h, char block[static BLOCK], struct err *e)
-{
-	size_t n = 0;
-	while (n < BLOCK) {
-		ssize_t k = http_read(h, block + n, BLOCK - n, e);
-		if (k < 0)
-			return (int)k;
-		if (k == 0)
-			return err_set(e, -EPROTO, "the archive ended too early");
-		n += (size_t)k;
-	}
-	return 0;
-}
-
-static int untar(struct http *h, const char *dir, const char *first, bool own, struct err *e)
+static int untar(struct http *h, const char *dir, bool own, struct err *e)
 {
 	const char *argv[] = {"tar", "-x", "-p", "-f", "-", own ? "--same-owner" : "--no-same-owner", "--numeric-owner", "-C", dir, NULL};
 	pid_t pid;
 	int fd;
 	try(start_tar(argv, true, &pid, &fd, e));
-	int r = pour(h, fd, first, BLOCK, e);
+	int r = pour(h, fd, NULL, 0, e);
 	close(fd);
 	int t = end_tar(pid, r < 0 ? NULL : e);
 	return r < 0 ? r : t;
 }
 
+/* The one thing in a directory. Its name in the archive need not be UTF-8, so it is looked for rather than known. */
+static const char *only_one_in(struct arena *a, const char *dir)
+{
+	OWN(own_dir) DIR *d = opendir(dir);
+	const struct dirent *x;
+	while (d && (x = readdir(d)))
+		if (!streq(x->d_name, ".") && !streq(x->d_name, ".."))
+			return arena_printf(a, "%s/%s", dir, x->d_name);
+	return NULL;
+}
+
 /* Under another name: beside its place, then there by one rename. */
-static int untar_as(struct http *h, const char *to, const char *first, const char *name, bool own, struct arena *a, struct err *e)
+static int untar_as(struct http *h, const char *to, bool own, struct arena *a, struct err *e)
 {
 	char *dir = arena_printf(a, "%s.XXXXXX", to);
 	if (!dir)
 		return err_nomem(e);
 	if (!mkdtemp(dir))
-		return err_errno(e, -errno, "make a directory beside %s", to);
-	int r = untar(h, dir, first, own, e);
-	const char *from = arena_printf(a, "%s/%s", dir, name);
-	if (r >= 0 && (!from || rename(from, to) < 0))
-		r = err_errno(e, from ? -errno : -ENOMEM, "rename to %s", to);
+		return errno == ENOENT ? err_set(e, -ENOENT, "invalid output path: the directory of %s does not exist", to) : err_errno(e, -errno, "make a directory beside %s", to);
+	int r = untar(h, dir, own, e);
+	const char *from = r < 0 ? NULL : only_one_in(a, dir);
+	if (r >= 0 && !from)
+		r = err_set(e, -EPROTO, "the archive ended too early");
+	if (r >= 0 && rename(from, to) < 0)
+		r = err_errno(e, -errno, "rename to %s", to);
 	struct err gone = {0};
 	if (remove_tree(dir, &gone) < 0 && r >= 0) {
 		*e = gone;
@@ -127,58 +131,79 @@ static int untar_as(struct http *h, const char *to, const char *first, const cha
 	return r;
 }
 
-/* The archive of the path, or of what a link there leads to; *linked: its name is not the one that was asked for. */
-static int get_followed(struct http *h, const char *container, const char *path, bool follow, char first[static BLOCK], bool *linked, struct arena *a, struct err *e)
+/* What the daemon says of a path beside its archive. */
+struct found {
+	const char *name; /* "." and "/": what is in a directory */
+	const char *target; /* of a link; "" */
+	bool is_dir;
+};
+
+static int get(struct http *h, const char *container, const char *path, struct arena *a, struct found *out, struct err *e)
 {
-	for (int i = 0; i < LINKS_MOST; i++) {
+	OWN(own_json) json_t *stat = NULL;
+	char *text;
+	try(open_get(h, archive_path(a, container, path, false), e));
+	ssize_t n = base64_decode(a, buf_str(&h->kept), &text);
+	if (n < 0 || json_parse(text, (size_t)n, &stat, NULL) < 0)
+		return err_set(e, -EPROTO, "the daemon did not say what %s is", path);
+	const char *target = json_string_value(json_object_get(stat, "linkTarget")), *name = json_string_value(json_object_get(stat, "name"));
+	json_int_t mode = json_integer_value(json_object_get(stat, "mode"));
+	*out = (struct found){.name = arena_dup(a, name ? name : ""), .target = arena_dup(a, target && mode & GO_LINK ? target : ""), .is_dir = mode & GO_DIR};
+	return a->bad ? err_nomem(e) : 0;
+}
+
+static int get_again(struct http *h, const char *container, const char *path, struct arena *a, struct found *out, struct err *e)
+{
+	http_close(h);
+	return path ? get(h, container, path, a, out, e) : err_nomem(e);
+}
+
+/* The path, or what a link there leads to; *linked: its name is not the one that was asked for. */
+static int get_followed(struct http *h, const char *container, const char *path, bool follow, bool *linked, struct arena *a, struct found *f, struct err *e)
+{
+	try(get(h, container, path, a, f, e));
+	for (int i = 0; follow && *f->target; i++) {
 		const char *slash = strrchr(path, '/');
-		char target[101];
-		try(open_get(h, archive_path(a, container, path, false), e));
-		try(first_block(h, first, e));
-		if (!follow || first[156] != '2')
-			return 0;
-		snprintf(target, sizeof(target), "%.100s", first + 157);
-		path = *target == '/' || !slash ? arena_dup(a, target) : arena_printf(a, "%.*s/%s", (int)(slash - path), path, target);
-		http_close(h);
-		*h = (struct http)HTTP_NONE;
-		if (!path)
-			return err_nomem(e);
+		if (i == LINKS_MOST)
+			return err_set(e, -ELOOP, "too many links");
+		path = *f->target == '/' || !slash ? f->target : arena_printf(a, "%.*s/%s", (int)(slash - path), path, f->target);
+		try(get_again(h, container, path, a, f, e));
 		*linked = true;
 	}
-	return err_set(e, -ELOOP, "too many links");
+	return 0;
 }
 
 static int copy_out(const struct parsed *p, struct arena *a, const char *container, const char *path, const char *to, struct err *e)
 {
 	OWN(own_http) struct http h = HTTP_NONE;
-	char first[BLOCK], name[101];
+	struct found f;
 	struct stat st;
 	bool own = flag_on(p, "archive"), linked = false;
-	try(get_followed(&h, container, path, flag_on(p, "follow-link"), first, &linked, a, e));
+	try(get_followed(&h, container, path, flag_on(p, "follow-link"), &linked, a, &f, e));
 	if (streq(to, "-"))
-		return pour(&h, STDOUT_FILENO, first, BLOCK, e);
-	snprintf(name, sizeof(name), "%.100s", first);
-	bool is_dir = first[156] == '5', inside = streq(name, "./"), there = stat(to, &st) == 0;
-	name[strcspn(name, "/")] = '\0';
+		return pour(&h, STDOUT_FILENO, NULL, 0, e);
+	if (streq(f.name, "/")) /* tar would say that it takes the "/" away */
+		try(get_again(&h, container, "/.", a, &f, e));
+	bool there = stat(to, &st) == 0;
 	if (there && S_ISDIR(st.st_mode) && linked) { /* as the link is called */
 		const char *slash = strrchr(path, '/'), *as = arena_printf(a, "%s/%s", to, slash ? slash + 1 : path);
-		return as ? untar_as(&h, as, first, name, own, a, e) : err_nomem(e);
+		return as ? untar_as(&h, as, own, a, e) : err_nomem(e);
 	}
 	if (there && S_ISDIR(st.st_mode))
-		return untar(&h, to, first, own, e);
-	if (there && is_dir)
+		return untar(&h, to, own, e);
+	if (there && f.is_dir)
 		return err_set(e, -ENOTDIR, "cannot copy directory");
-	if (!there && to[strlen(to) - 1] == '/' && !is_dir)
+	if (!there && to[strlen(to) - 1] == '/' && !f.is_dir)
 		return err_set(e, -ENOENT, "no such directory");
-	if (inside) {
+	if (streq(f.name, ".")) {
 		if (mkdir(to, 0755) < 0)
 			return err_errno(e, -errno, "make %s", to);
-		return untar(&h, to, first, own, e);
+		return untar(&h, to, own, e);
 	}
 	char *plain = arena_dup(a, to);
 	for (size_t n = plain ? strlen(plain) : 0; n > 1 && plain[n - 1] == '/'; n--)
 		plain[n - 1] = '\0';
-	return plain ? untar_as(&h, plain, first, name, own, a, e) : err_nomem(e);
+	return plain ? untar_as(&h, plain, own, a, e) : err_nomem(e);
 }
 
 /* --- into a container --- */
@@ -206,12 +231,13 @@ static int is_directory(const char *path, struct err *e)
 	return r;
 }
 
-/* What stands for itself in a sed expression. */
-static const char *literal(struct arena *a, const char *s)
+/* What stands for itself in an expression of tar's --transform=s,PATTERN,NAME, when a backslash is before each of `special`. More must not have one: in the name, tar
+ * keeps a backslash that it has no use for. */
+static const char *literal(struct arena *a, const char *s, const char *special)
 {
 	OWN(own_buf) struct buf b = {0};
 	for (; *s; s++)
-		buf_printf(&b, strchr("\\.*[]^$,&/;", *s) ? "\\%c" : "%c", *s);
+		buf_printf(&b, strchr(special, *s) ? "\\%c" : "%c", *s);
 	return arena_dup(a, buf_str(&b));
 }
 
@@ -258,7 +284,7 @@ static int copy_in(const struct parsed *p, struct arena *a, const char *from, co
 	int r = is_directory(target, e);
 	if (r >= 0 || (inside && r == -ENOENT)) {
 		try(cut(a, from, &dir, &base, e));
-		const char *argv[] = {"tar", "-c", "--numeric-owner", "-f", "-", "-C", inside || streq(from, ".") ? from : dir, "--", inside || streq(from, ".") ? "." : base, NULL};
+		const char *argv[] = {"tar", "-c", "--no-unquote", "--numeric-owner", "-f", "-", "-C", inside || streq(from, ".") ? from : dir, "--", inside || streq(from, ".") ? "." : base, NULL};
 		return r >= 0 ? put_tar(argv, target, e) : err_ctx(e, "copy into %s", path);
 	}
 	bool missing = r == -ENOENT;
@@ -266,13 +292,13 @@ static int copy_in(const struct parsed *p, struct arena *a, const char *from, co
 		return r;
 	if (is_dir && !missing)
 		return err_set(e, -ENOTDIR, "cannot copy directory");
-	if (path[strlen(path) - 1] == '/' && missing && !is_dir)
-		return err_set(e, -ENOENT, "no such directory");
+	if (!is_dir && (!*path || path[strlen(path) - 1] == '/'))
+		return missing ? r : err_set(e, -ENOTDIR, "%s: no such directory", path);
 	*e = (struct err){0};
 	try(cut(a, path, &above, &name, e));
 	try(cut(a, from, &dir, &base, e));
-	const char *rename_it = arena_printf(a, "--transform=s,^%s,%s,S", literal(a, base), literal(a, name));
-	const char *argv[] = {"tar", "-c", "--numeric-owner", "-f", "-", "-C", dir, rename_it, "--", base, NULL};
+	const char *rename_it = arena_printf(a, "--transform=s,^%s,%s,S", literal(a, base, "\\.*[]^$,"), literal(a, name, "\\&,"));
+	const char *argv[] = {"tar", "-c", "--no-unquote", "--numeric-owner", "-f", "-", "-C", dir, rename_it, "--", base, NULL};
 	return rename_it ? put_tar(argv, archive_path(a, container, above, own), e) : err_nomem(e);
 }
 
@@ -317,14 +343,18 @@ static int run_export(const struct parsed *p, struct arena *a)
 	struct err e = {0};
 	OWN(own_http) struct http h = HTTP_NONE;
 	char first[BLOCK];
+	size_t n = 0;
 	const char *file = flag_get(p, "output");
 	if (!file && isatty(STDOUT_FILENO)) {
 		fputs("cowardly refusing to save to a terminal. Use the -o flag or redirect\n", stderr);
 		return 1;
 	}
 	int r = open_get(&h, path_of(a, "containers", p->args.v[0], "export"), &e);
-	if (r >= 0)
-		r = first_block(&h, first, &e);
+	while (r >= 0 && n < BLOCK) { /* the file is not touched for nothing */
+		ssize_t k = http_read(&h, first + n, BLOCK - n, &e);
+		r = k > 0 ? 0 : k < 0 ? (int)k : err_set(&e, -EPROTO, "the archive ended too early");
+		n += k > 0 ? (size_t)k : 0;
+	}
 	OWN(own_fd) int fd = r < 0 ? -1 : file ? open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : dup(STDOUT_FILENO);
 	if (r >= 0)
 		r = fd < 0 ? err_errno(&e, -errno, "open %s", file ? file : "stdout") : pour(&h, fd, first, BLOCK, &e);

@@ -83,6 +83,7 @@ void http_close(struct http *h)
 		close(h->fd);
 	h->fd = -1;
 	buf_free(&h->in);
+	buf_free(&h->kept);
 }
 
 static int fill(struct http *h, struct err *e)
@@ -118,13 +119,16 @@ int http_parse_head(struct http *h, const char *head, size_t n, struct err *e)
 	h->chunked = h->close = h->has_length = false;
 	h->left = 0;
 	h->type[0] = '\0';
+	buf_drop(&h->kept, h->kept.len);
 	for (const char *line = head; line < end;) {
 		const char *nl = memchr(line, '\n', (size_t)(end - line));
 		size_t len = nl ? (size_t)(nl - line) : (size_t)(end - line);
 		char text[256], *stop;
 		snprintf(text, sizeof(text), "%.*s", (int)(len < 255 ? len : 255), line);
 		text[strcspn(text, "\r")] = '\0';
-		const char *v;
+		const char *v = h->keep ? header_value(line, len, h->keep) : NULL;
+		if (v && v < line + len)
+			buf_put(&h->kept, v, (size_t)(line + len - v) - (line[len - 1] == '\r'));
 		if ((v = header_value(text, strlen(text), "Transfer-Encoding")))
 			h->chunked = strcasecmp(v, "chunked") == 0;
 		else if ((v = header_value(text, strlen(text), "Connection")))

@@ -18,6 +18,8 @@ struct http {
 	bool body_done;
 	char type[128]; /* Content-Type of the answer */
 	const char *header; /* "Name: value": one more for the next request; NULL */
+	const char *keep;   /* the header of answers whose value goes to `kept`; NULL */
+	struct buf kept;
 };
 
 extern const char *http_host; /* "unix:///path" or "tcp://host:port" */

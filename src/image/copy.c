@@ -16,17 +16,28 @@ uint32_t copy_go_mode(mode_t m)
 	return g | (m & S_ISUID ? 1u << 23 : 0) | (m & S_ISGID ? 1u << 22 : 0) | (m & S_ISVTX ? 1u << 20 : 0);
 }
 
-/* What it is called: the last part of the path that was asked for; "/." at its end means what is in the directory. */
+/* What it is called: the last part of the path without "." and ".." as they are written ("/tmp/.." is "/"). "/." at its end means what is in the directory: "." then. */
 static const char *base_of(const char *path, char out[static NAME_PATH])
 {
-	size_t n = strlen(path);
-	while (n > 1 && path[n - 1] == '/')
-		n--;
-	size_t start = n;
-	while (start > 0 && path[start - 1] != '/')
-		start--;
-	snprintf(out, NAME_PATH, "%.*s", (int)(n - start), path + start);
-	return *out ? out : "/";
+	size_t n = strlen(path), up = 0;
+	if (n && path[n - 1] == '.' && (n == 1 || path[n - 2] == '/'))
+		return ".";
+	while (n > 0) {
+		while (n > 0 && path[n - 1] == '/')
+			n--;
+		size_t start = n;
+		while (start > 0 && path[start - 1] != '/')
+			start--;
+		size_t len = n - start;
+		if (len == 2 && path[start] == '.' && path[start + 1] == '.')
+			up++;
+		else if (len && !(len == 1 && path[start] == '.') && (up == 0 || up-- == 0)) {
+			snprintf(out, NAME_PATH, "%.*s", (int)len, path + start);
+			return out;
+		}
+		n = start;
+	}
+	return "/";
 }
 
 static bool follows(const char *path)
@@ -79,14 +90,14 @@ int copy_take(struct job *j, int view, const char *path, int out, struct err *e)
 	const char *name;
 	try(view_resolve(view, path, follows(path), found, e));
 	const char *as = base_of(path, base);
-	bool inside = streq(as, ".") || streq(as, "..") || streq(as, "/");
+	bool inside = streq(as, ".") || streq(as, "/");
 	OWN(own_fd) int dir = inside ? view_open_dir(view, found) : parent_of(view, found, &name);
 	if (dir < 0)
 		return dir == -ENOENT ? err_as(e, ERR_NOT_FOUND, "no such file or directory") : err_errno(e, dir, "open %s", path);
 	try(sink_open(out, SINK_PLAIN, &s, e));
 	struct tar_writer w = tar_writer_to(s);
 	try(tar_tree_new(&w, TAR_TREE_PLAIN, &t, e));
-	try(tar_tree_put(t, dir, inside ? "." : name, inside ? "." : as, e));
+	try(tar_tree_put(t, dir, inside ? "." : name, as, e));
 	try(tar_write_end(&w, e));
 	try(sink_end(s, NULL, e));
 	return job_tell_json(j, json_object(), e);

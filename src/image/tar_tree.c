@@ -98,7 +98,7 @@ static int enter(struct tar_tree *t, const char *name, struct err *e)
 	if (r + n + 2 > sizeof(t->rel) || a + n + 2 > sizeof(t->as))
 		return err_as(e, ERR_INVALID, "a path is too long for an archive: %s", name_quote(t->as, q));
 	snprintf(t->rel + r, sizeof(t->rel) - r, "%s%s", r ? "/" : "", name);
-	snprintf(t->as + a, sizeof(t->as) - a, "%s%s", a ? "/" : "", name);
+	snprintf(t->as + a, sizeof(t->as) - a, "%s%s", a && t->as[a - 1] != '/' ? "/" : "", name); /* "/" is the name of a root */
 	return 0;
 }
 

@@ -126,7 +126,7 @@ static void fill_names(struct header *h, const struct tar_entry *t, struct buf *
 {
 	OWN(own_buf) struct buf path = {};
 	buf_puts(&path, t->path);
-	if (h->typeflag == '5')
+	if (h->typeflag == '5' && !streq(t->path, "/"))
 		buf_putc(&path, '/');
 	if (path.bad || !split(h, path.data, path.len) || !plain(t->path))
 		record(pax, "path", buf_str(&path), path.len);

@@ -196,11 +196,18 @@ static int parent_of(struct tree *t, const char *path, int *dir, const char **na
 	return 0;
 }
 
+/* The kernel would let a file go on which something is mounted in another name space, and the mount with it: a container would lose its /etc/hosts. */
+static bool is_mount(const struct tree *t, int at, const char *name)
+{
+	struct statx st;
+	return t->in_use && statx(at, name, AT_SYMLINK_NOFOLLOW, 0, &st) == 0 && st.stx_attributes & STATX_ATTR_MOUNT_ROOT;
+}
+
 /* Takes away what stands at `path`, so that something else can, and opens the parent again: it may be another one now.
  */
 static int make_room(struct tree *t, const char *path, int *at, const char **name, struct err *e)
 {
-	int r = unlinkat(*at, *name, 0) < 0 ? -errno : 0;
+	int r = is_mount(t, *at, *name) ? -EBUSY : unlinkat(*at, *name, 0) < 0 ? -errno : 0;
 	if (r == -EISDIR)
 		r = remove_tree_at(*at, *name, e);
 	else if (r < 0)

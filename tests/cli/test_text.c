@@ -139,6 +139,16 @@ TEST(heads_of_answers)
 	CHECK_INT(http_parse_head(&h, good, strlen(good), NULL), 0);
 	CHECK(h.status == 201 && h.has_length && h.left == 12);
 	CHECK_STR(h.type, "application/json");
+	CHECK(!h.kept.len);
+	for (int i = 0; i < 2; i++) { /* of the last answer only */
+		h.keep = "Content-type";
+		CHECK_INT(http_parse_head(&h, good, strlen(good), NULL), 0);
+		CHECK_STR(buf_str(&h.kept), "application/json");
+	}
+	h.keep = "X";
+	CHECK_INT(http_parse_head(&h, "HTTP/1.1 200 OK\nX: y", 20, NULL), 0);
+	CHECK_STR(buf_str(&h.kept), "y");
+	http_close(&h);
 	CHECK(http_parse_head(&h, bad, strlen(bad), NULL) < 0);
 	CHECK(http_parse_head(&h, "SSH-2.0-OpenSSH", 15, NULL) < 0);
 }

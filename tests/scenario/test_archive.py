@@ -73,11 +73,59 @@ def test_copy_in_and_out(cli, files, tmp_path):
     assert [(tmp_path / p).read_text() for p in ("dir/f", "dir/other", "dir/link", "inside/f")] == ["content\n"] * 4 and not (tmp_path / "dir/link").is_symlink()
     assert cli("cp", "cc:/bind/f", "-", stdin=b"").out[:1] == b"f"
     assert "read-only" in cli("cp", str(files / "f"), "cc:/bind/new", ok=False).err
-    for bad in (("cc:/none-such", str(tmp_path / "x")), (str(files / "f"), "cc:/none-such/dir/f"), (str(files), "cc:/etc/passwd"), ("no-such:/x", "-"), (str(tmp_path / "none"), "cc:/tmp")):
+    for bad in (("cc:/none-such", str(tmp_path / "x")), (str(files / "f"), "cc:/none-such/dir/f"), (str(files), "cc:/etc/passwd"), ("no-such:/x", "-"), (str(files / "f"), "cc:/etc/passwd/"), (str(files / "f"), "no-such:"), ("cc:/etc/passwd", str(tmp_path / "none/x")), (str(tmp_path / "none"), "cc:/tmp")):
         assert cli("cp", *bad, ok=False).err
     assert not (tmp_path / "x").exists()
     data = tar_of(piped=b"p")
     assert cli("cp", "-", "cc:/tmp", stdin=data).rc == 0 and cli.out("exec", "cc", "cat", "/tmp/piped") == "p"
+
+
+def test_names_are_kept(cli, tmp_path):
+    odd = ["a.b.c", "x*y", "[z]", "q^w$", "s;t", "a\\nb", "\\1", "u,v&w", "-n", "h\u00e9", "long" * 40]
+    cli.out("create", "--name", "on", "alpine", "true")
+    for name in odd:
+        (tmp_path / name).write_text(name)
+        cli.out("cp", str(tmp_path / name), "on:/root/z.z")
+        cli.out("cp", str(tmp_path / name), f"on:/home/{name}")
+        cli.out("cp", f"on:/home/{name}", str(tmp_path / "back"))
+        assert (tmp_path / "back").read_text() == name
+    (tmp_path / "dir.d/sub").mkdir(parents=True)
+    cli.out("cp", str(tmp_path / "dir.d"), "on:/home/to.d")
+    out = names(cli("cp", "on:/home", "-", stdin=b"").out)
+    assert {n: m.size for n, m in out.items() if m.isfile()} == {f"home/{n}": len(n.encode()) for n in odd} and "home/to.d/sub" in out
+    (tmp_path / "link").symlink_to("/home/" + odd[-1])
+    cli.out("cp", str(tmp_path / "link"), "on:/root/link")
+    cli.out("cp", "-L", "on:/root/link", str(tmp_path / "followed"))
+    cli.out("cp", "on:/home", str(tmp_path / "whole"))
+    assert (tmp_path / "followed").read_text() == odd[-1] and (tmp_path / "whole" / odd[-1]).read_text() == odd[-1]
+    assert list(names(cli("cp", "on:/root/.", "-", stdin=b"").out)) == [".", "./link", "./z.z"]
+
+
+def test_the_root_of_a_container(cli, daemon, tmp_path):
+    """Its name is "/", also where a path comes back to it: that is what clients put the target's name in place of."""
+    cli.out("create", "--name", "rr", "alpine", "true")
+    for path in ("/", "//", "/tmp/..", "/etc/../tmp/../.."):
+        cli.out("cp", f"rr:{path}", str(tmp_path / "new"))
+        assert os.listdir(tmp_path) == ["new"] and (tmp_path / "new/etc/passwd").is_file() and os.readlink(tmp_path / "new/bin/sh") == "busybox", path
+        subprocess.run(["rm", "-r", tmp_path / "new"], check=True)
+    for path, name, entry in (("/", "/", "/etc/passwd"), ("/tmp/..", "/", "/etc/passwd"), ("..", "/", "/etc/passwd"), ("/.", ".", "./etc/passwd"), ("/bin/..//etc/./", "etc", "etc/passwd"), ("/etc/new/..", 404, None)):
+        found = stat(daemon, "rr", path)
+        assert found == 404 if name == 404 else found["name"] == name and entry in names(daemon.api("GET", f"/containers/rr/archive?path={path}")[1]), (path, found)
+
+
+def test_mounts_are_not_replaced(cli, files, daemon):
+    """A container's own files are mounts: replaced, they would go from under the running container, and its network could no longer write them."""
+    cli.out("run", "-d", "--name", "mm", "-v", f"{files}/f:/etc/one", "-v", "mmvol:/vol", "alpine", "sh", "-c", "echo v >/vol/v; sleep 1h")
+    before = cli.out("exec", "mm", "cat", "/etc/hosts", "/etc/resolv.conf", "/etc/hostname", "/etc/one", "/proc/mounts")
+    for name in ("hosts", "resolv.conf", "hostname", "one"):
+        r = cli("cp", str(files / "f"), f"mm:/etc/{name}")
+        assert r.rc == 1 and f"etc/{name}" in r.err and "busy" in r.err, r
+    for data in (tar_of(vol=b"x"), tar_of(vol=("/etc",))):
+        status, answer = put(daemon, "mm", "/", data)
+        assert status == 500 and "vol" in answer["message"] and "busy" in answer["message"], answer
+    assert cli.out("exec", "mm", "cat", "/etc/hosts", "/etc/resolv.conf", "/etc/hostname", "/etc/one", "/proc/mounts") == before and cli.out("exec", "mm", "cat", "/vol/v") == "v"
+    cli.out("cp", str(files), "mm:/etc/new")
+    assert cli.out("exec", "mm", "cat", "/etc/new/f") == "content"
 
 
 def test_stopped_containers(cli, files, daemon):
