@@ -177,8 +177,9 @@ json_t *view_exec(const struct exec_info *x)
 json_t *view_event(const struct view *v, const struct event *ev)
 {
 	json_t *j = json_object();
-	const char *from = kvs_get(&ev->attributes, "image");
-	if (v->minor < 52 && streq(ev->type, "container")) {
+	bool container = streq(ev->type, "container");
+	const char *from = container ? kvs_get(&ev->attributes, "image") : NULL;
+	if (v->minor < 52 && (container || streq(ev->type, "image"))) {
 		json_object_set_new(j, "status", text(ev->action));
 		json_object_set_new(j, "id", text(ev->id));
 		if (from)

@@ -87,10 +87,25 @@ static int check_propagation(const struct mount_point *m, struct err *e)
 	return 0;
 }
 
+static int need_source(const struct mount_point *m, struct err *e)
+{
+	if (m->make_source || access(m->source, F_OK) == 0)
+		return 0;
+	return err_as(e, ERR_INVALID, "invalid mount config for type \"bind\": bind source path does not exist: %s", m->source);
+}
+
+int engine_binds_check(const struct container_spec *s, struct err *e)
+{
+	const struct mount_point *m = s->mount_points.v;
+	for (size_t i = 0; i < s->mount_points.n; i++)
+		if (streq(m[i].type, "bind"))
+			try(need_source(&m[i], e));
+	return 0;
+}
+
 static int bind_source(const struct mount_point *m, struct err *e)
 {
-	if (access(m->source, F_OK) < 0 && !m->make_source)
-		return err_as(e, ERR_INVALID, "invalid mount config for type \"bind\": bind source path does not exist: %s", m->source);
+	try(need_source(m, e));
 	if (access(m->source, F_OK) < 0 && mkdir_p(m->source, 0755, e) < 0)
 		return err_ctx(e, "error while creating mount source path '%s'", m->source);
 	return check_propagation(m, e);

@@ -82,8 +82,8 @@ bool program_in_path(const char *name, char out[static PATH_SIZE]);
 /* Runs "<runtime> --root R args..." to its end; a failure's text is the runtime's own. */
 int runtime_run(struct engine *en, const char *runtime, const char *const *args, struct err *e);
 int runtime_delete(struct engine *en, const char *id, bool force, struct err *e);
-/* Docker's text and kind for what a runtime said. */
-int runtime_error(const char *prefix, const char *text, struct err *e);
+/* Docker's text and kind for what a runtime said. program: what was to be run, which crun does not always name; NULL = nothing was. */
+int runtime_error(const char *prefix, const char *program, const char *text, struct err *e);
 
 /* rootfs.c */
 int rootfs_init(struct engine *en, struct err *e);

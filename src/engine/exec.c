@@ -330,7 +330,7 @@ static int run_runtime(struct engine *en, const struct container *c, const struc
 	int r = 0;
 	if (status != 0) {
 		(void)read_file(log, 65536, &text, NULL); /* its words; absent: the status must do */
-		r = runtime_error("OCI runtime exec failed: exec failed: unable to start container process", text.len ? buf_str(&text) : "the runtime failed without a word", e);
+		r = runtime_error("OCI runtime exec failed: exec failed: unable to start container process", x->spec.cmd.v[0], text.len ? buf_str(&text) : "the runtime failed without a word", e);
 	}
 	unlink(log);
 	return r;

@@ -23,7 +23,7 @@
 #define LOG_MAX_ARG   32
 
 /* Reads the sync pipe's one line. */
-static int read_sync(int fd, int64_t *pid, struct err *e)
+static int read_sync(int fd, const char *program, int64_t *pid, struct err *e)
 {
 	OWN(own_buf) struct buf b = {0};
 	OWN(own_json) json_t *j = NULL;
@@ -46,7 +46,7 @@ static int read_sync(int fd, int64_t *pid, struct err *e)
 	if (*pid > 0)
 		return 0;
 	const char *text = json_string_value(json_object_get(j, "message"));
-	return runtime_error("failed to create task for container: failed to create shim task: OCI runtime create failed", text ? text : "the runtime failed without a word", e);
+	return runtime_error("failed to create task for container: failed to create shim task: OCI runtime create failed", program, text ? text : "the runtime failed without a word", e);
 }
 
 static int read_pid(const char *path, int64_t *pid)
@@ -119,7 +119,7 @@ static int create_watched(struct engine *en, const struct engine_run *r, const c
 		return err_errno(e, -errno, "pipe");
 	try(start_conmon(en, r, bundle, sync[1], &parent, e));
 	close(STEAL_FD(sync[1]));
-	int rc = read_sync(sync[0], &child, e);
+	int rc = read_sync(sync[0], r->c->args->n ? r->c->args->v[0] : NULL, &child, e);
 	int status;
 	try(spawn_wait(parent, &status, e)); /* the first process of conmon ends as soon as it has forked */
 	snprintf(path, sizeof(path), "%s/conmon.pid", bundle);

@@ -211,7 +211,7 @@ static const char *quoted_program(const char *t, char out[static 256])
 	return out;
 }
 
-int runtime_error(const char *prefix, const char *text, struct err *e)
+int runtime_error(const char *prefix, const char *program, const char *text, struct err *e)
 {
 	char trimmed[TEXT_MAX_SHOWN];
 	size_t len = strlen(text);
@@ -219,13 +219,18 @@ int runtime_error(const char *prefix, const char *text, struct err *e)
 		len--;
 	snprintf(trimmed, sizeof(trimmed), "%.*s", (int)(len < sizeof(trimmed) ? len : sizeof(trimmed) - 1), text);
 	text = trimmed;
-	char program[256];
-	const char *name = quoted_program(text, program);
+	char quoted[256];
+	const char *name = quoted_program(text, quoted);
+	bool unopened = program && strstr(text, "open executable: "); /* so crun says of a directory and of a file that may not be run */
+	if (unopened && !*program)
+		return err_as(e, ERR_INVALID, "%s: exec: \"\": executable file not found in $PATH: unknown", prefix);
+	if (unopened)
+		return err_as(e, ERR_INVALID, "%s: exec: \"%.1024s\": permission denied: unknown", prefix, program);
 	if (missing_program(text) && name && !strchr(name, '/'))
 		return err_as(e, ERR_INVALID, "%s: exec: \"%s\": executable file not found in $PATH: unknown", prefix, name);
 	if (missing_program(text))
 		return err_as(e, ERR_INVALID, "%s: %.1024s: no such file or directory: unknown", prefix, name ? name : text);
-	if (strstr(text, "ermission denied") || strstr(text, "open executable: Operation not permitted")) /* the second is crun's word for a directory */
+	if (strstr(text, "ermission denied"))
 		return err_as(e, ERR_INVALID, "%s: %.1024s: permission denied: unknown", prefix, name ? name : text);
 	return err_set(e, -EIO, "%s: %.1500s: unknown", prefix, text);
 }
@@ -240,7 +245,7 @@ int runtime_run(struct engine *en, const char *runtime, const char *const *args,
 		argv[n++] = args[i];
 	try(run(argv, RUNTIME_LIMIT_MS, NULL, &text, &status, e));
 	cut_newlines(&text);
-	return status == 0 ? 0 : runtime_error("OCI runtime error", buf_str(&text), e);
+	return status == 0 ? 0 : runtime_error("OCI runtime error", NULL, buf_str(&text), e);
 }
 
 int runtime_delete(struct engine *en, const char *id, bool force, struct err *e)

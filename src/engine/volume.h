@@ -21,6 +21,8 @@ struct volume_found {
 };
 int engine_volumes_scan(struct engine *en, struct arena *a, struct volume_found **out, size_t *n, struct err *e);
 
+/* Binds whose source has to be there: ERR_INVALID names the one that is not. */
+int engine_binds_check(const struct container_spec *s, struct err *e);
 /* Copies what the image has at the destinations of a new container's volumes into those that are empty. */
 int engine_volumes_fill(struct engine *en, const struct container_spec *s, const char *id, const struct engine_layers *l, struct err *e);
 

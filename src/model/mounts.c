@@ -141,7 +141,10 @@ static int from_container(struct resolving *r, const char *spec, struct err *e)
 		return err_as(e, ERR_INVALID, "invalid mode: %s", mode);
 	if (!term)
 		return err_nomem(e);
-	try(world_find_container(r->w, term, &c, e));
+	int found = world_find_container(r->w, term, &c, e);
+	if (found < 0 && e && e->kind == ERR_NOT_FOUND) /* 400: for 404 clients pull the image */
+		return err_as(e, ERR_INVALID, "No such container: %s", term);
+	try(found);
 	const struct mount_point *m = c->spec->mount_points.v;
 	for (size_t i = 0; i < c->spec->mount_points.n; i++) {
 		if (streq(m[i].type, "tmpfs"))

@@ -224,9 +224,30 @@ static int create_locked(struct creation *n, struct err *e)
 	return r;
 }
 
+/* What is found missing at the start only has been there now. 400: for 404 clients pull the image. */
+static int check_joined(const struct world *w, const char *mode, struct err *e)
+{
+	const struct container *other;
+	if (str_empty(mode) || !str_starts(mode, "container:"))
+		return 0;
+	int r = world_find_container(w, mode + strlen("container:"), &other, e);
+	return r < 0 && e && e->kind == ERR_NOT_FOUND ? err_as(e, ERR_INVALID, "No such container: %s", mode + strlen("container:")) : r;
+}
+
+static int check_others(struct creation *n, struct err *e)
+{
+	const struct world *w = core_read(n->core);
+	int r = check_joined(w, n->spec->host.pid_mode, e);
+	if (r >= 0)
+		r = check_joined(w, n->spec->host.ipc_mode, e);
+	core_read_end(n->core);
+	return r < 0 ? r : engine_binds_check(n->spec, e);
+}
+
 static int create_all(struct creation *n, struct err *e)
 {
 	try(resolve_mounts(n, e));
+	try(check_others(n, e));
 	try(volumes_lock(n->core, &n->volumes, e));
 	int r = create_locked(n, e);
 	volumes_unlock(n->core, &n->volumes);

@@ -254,6 +254,14 @@ def test_errors(daemon, cli):
                       ({"HostConfig": {"NetworkMode": "container:"}}, "invalid container format container:<name|id>"), ({"StopSignal": "NOPE"}, "invalid signal: NOPE")]:
         status, d = daemon.api("POST", "/containers/create", {"Image": "alpine", "Cmd": ["true"], **bad})
         assert status == 400 and text in d["message"], d
+    for bad, text in [({"VolumesFrom": ["gone"]}, "No such container: gone"), ({"PidMode": "container:gone"}, "No such container: gone"), ({"IpcMode": "container:gone"}, "No such container: gone"),
+                      ({"Mounts": [{"Type": "bind", "Source": "/none-such", "Target": "/x"}]}, 'invalid mount config for type "bind": bind source path does not exist: /none-such')]:
+        assert daemon.api("POST", "/containers/create", {"Image": "alpine", "Cmd": ["true"], "HostConfig": bad}) == (400, {"message": text}), "not 404: the image is not missing"
+    r = cli("run", "--rm", "--volumes-from", "gone", "alpine", "true")
+    assert "No such container: gone" in r.err and "Unable to find image" not in r.err, r
+    for program in ("/etc/passwd", "/etc"):
+        r = cli("run", "--rm", "alpine", program)
+        assert r.rc == 126 and f'exec: "{program}": permission denied' in r.err, r
     assert cli("rm", "-f", "taken", ok=True)
 
 
@@ -266,10 +274,14 @@ def test_parallel(any_cli, daemon):
 
 
 def test_images(daemon, cli, tmp_path):
+    since = time.time()
     assert "alpine" in cli.out("images")
     cli.out("tag", "alpine", "other:v1")
     assert cli.out("images", "-q", "other:v1") == cli.out("images", "-q", "alpine:latest")
     cli.out("rmi", "other:v1")
+    for version in ("1.51", "1.24"):
+        lines = daemon.api("GET", f"/v{version}/events?since={since}&until={time.time()}&filters=%7B%22type%22%3A%5B%22image%22%5D%7D")[1].splitlines()
+        assert [(e["Action"], e.get("status"), e.get("id")) for e in map(json.loads, lines)] == [(a, a, json.loads(lines[0])["Actor"]["ID"]) for a in ("tag", "untag")], "what old clients read"
     (tmp_path / "no.tar").write_bytes(b"this is no archive" * 100)
     r = cli("import", str(tmp_path / "no.tar"), "bad:latest")
     assert r.rc != 0 and "tar" in r.err
