@@ -25,7 +25,8 @@ static int64_t size_below(int fd, dev_t dev, unsigned depth)
 	while ((entry = readdir(d))) {
 		if (is_self(entry->d_name) || fstatat(dirfd(d), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_dev != dev)
 			continue;
-		sum += S_ISDIR(st.st_mode) || st.st_nlink < 2 ? st.st_size : st.st_size / (int64_t)st.st_nlink;
+		if (!S_ISDIR(st.st_mode))
+			sum += st.st_nlink < 2 ? st.st_size : st.st_size / (int64_t)st.st_nlink;
 		if (!S_ISDIR(st.st_mode) || depth == 0)
 			continue;
 		int sub = openat(dirfd(d), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

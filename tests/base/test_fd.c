@@ -259,19 +259,18 @@ static bool file_of(const char *name, size_t n)
 TEST(du_counts_what_is_below)
 {
 	char a[256], b[256];
-	struct stat st;
 	REQUIRE(dir_make());
 	CHECK_INT(du_size(dir), 0);
 	CHECK_INT(du_size("/none-such"), 0);
 	REQUIRE(file_of("one", 1000));
-	REQUIRE(mkdir(in_dir("sub"), 0700) == 0 && stat(path, &st) == 0);
+	REQUIRE(mkdir(in_dir("sub"), 0700) == 0);
 	REQUIRE(file_of("sub/two", 10));
-	CHECK_INT(du_size(dir), 1010 + st.st_size);
+	CHECK_INT(du_size(dir), 1010);
 	/* one file with two names is one file; a link leads nowhere */
 	strcpy(a, in_dir("one"));
 	strcpy(b, in_dir("sub/one"));
 	REQUIRE(link(a, b) == 0 && symlink("/usr", in_dir("usr")) == 0);
-	CHECK_INT(du_size(dir), 1010 + st.st_size + 4);
+	CHECK_INT(du_size(dir), 1010 + 4);
 	CHECK_INT(du_size(in_dir("usr")), 0);
 	CHECK_INT(remove_tree(dir, &e), 0);
 }
