@@ -211,6 +211,20 @@ static const char *quoted_program(const char *t, char out[static 256])
 	return out;
 }
 
+/* runc's own log, in place of the bare words: time="..." level=error msg="..." */
+static void take_message(char *text)
+{
+	char *p = str_starts(text, "time=\"") ? strstr(text, " msg=\"") : NULL, *out = text;
+	if (!p)
+		return;
+	for (p += strlen(" msg=\""); *p && *p != '"'; p++) {
+		if (*p == '\\' && (p[1] == '"' || p[1] == '\\'))
+			p++;
+		*out++ = *p;
+	}
+	*out = '\0';
+}
+
 int runtime_error(const char *prefix, const char *program, const char *text, struct err *e)
 {
 	char trimmed[TEXT_MAX_SHOWN];
@@ -218,6 +232,7 @@ int runtime_error(const char *prefix, const char *program, const char *text, str
 	while (len && (text[len - 1] == '\n' || text[len - 1] == '\r'))
 		len--;
 	snprintf(trimmed, sizeof(trimmed), "%.*s", (int)(len < sizeof(trimmed) ? len : sizeof(trimmed) - 1), text);
+	take_message(trimmed);
 	text = trimmed;
 	char quoted[256];
 	const char *name = quoted_program(text, quoted);

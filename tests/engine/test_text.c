@@ -101,6 +101,9 @@ TEST(runtime_words_become_dockers)
 		{"/etc", "open executable: Operation not permitted", "P: exec: \"/etc\": permission denied: unknown", ERR_INVALID},
 		{"", "open executable: Operation not permitted", "P: exec: \"\": executable file not found in $PATH: unknown", ERR_INVALID},
 		{"/x", "mount `/a` to `/b`: Permission denied", "P: /a: permission denied: unknown", ERR_INVALID},
+		{NULL, "time=\"2026-01-01T00:00:00Z\" level=error msg=\"runc create failed: failed to write \\\"1:3\\\": no \\\\ device\"\n", "P: runc create failed: failed to write \"1:3\": no \\ device: unknown", ERR_INTERNAL},
+		{"nope", "time=\"2026-01-01T00:00:00Z\" level=error msg=\"runc create failed: exec: \\\"nope\\\": executable file not found in $PATH\"", "P: exec: \"nope\": executable file not found in $PATH: unknown", ERR_INVALID},
+		{NULL, "time=\"2026-01-01T00:00:00Z\" level=error msg=\"cut in the mid\\", "P: cut in the mid\\: unknown", ERR_INTERNAL},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct err e = {0};
