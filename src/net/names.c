@@ -103,7 +103,7 @@ static void own_names(
 		return;
 	buf_printf(out, "%s\t%s", ip_format(ip, t), host);
 	if (!str_empty(domain))
-		buf_printf(out, ".%s %s", domain, host);
+		buf_printf(out, ".%s %.*s", domain, (int)strcspn(host, "."), host);
 	else if (strchr(host, '.'))
 		buf_printf(out, " %.*s", (int)strcspn(host, "."), host);
 	buf_putc(out, '\n');

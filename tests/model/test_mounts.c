@@ -92,7 +92,7 @@ TEST(refused)
 	static const struct {
 		const char *body, *want;
 		enum err_kind kind;
-	} v[] = {{"{\"HostConfig\":{\"VolumesFrom\":[\"nope\"]}}", "No such container: nope", ERR_NOT_FOUND}, {"{\"HostConfig\":{\"VolumesFrom\":[\"\"]}}", "volumes-from specification cannot be an empty string", ERR_INVALID},
+	} v[] = {{"{\"HostConfig\":{\"VolumesFrom\":[\"nope\"]}}", "No such container: nope", ERR_INVALID}, {"{\"HostConfig\":{\"VolumesFrom\":[\"\"]}}", "volumes-from specification cannot be an empty string", ERR_INVALID},
 		{"{\"HostConfig\":{\"VolumesFrom\":[\"x:foo\"]}}", "invalid mode: foo", ERR_INVALID}, {"{\"HostConfig\":{\"VolumesFrom\":[\"x:nocopy\"]}}", "invalid mode: nocopy", ERR_INVALID},
 		{"{\"HostConfig\":{\"VolumesFrom\":[\"x:rshared\"]}}", "invalid mode: rshared", ERR_INVALID},
 		{"{\"HostConfig\":{\"Binds\":[\"ab:/y\"],\"VolumeDriver\":\"nope\"}}", "create ab: error looking up volume plugin nope: plugin \"nope\" not found", ERR_NOT_FOUND},

@@ -100,7 +100,7 @@ def test_errors(daemon):
     assert daemon.api("GET", '/volumes?filters=%7B"dangling":["zz"]%7D') == (400, {"message": "invalid filter 'dangling=[zz]'"})
     run = {"Image": "alpine", "Cmd": ["true"]}
     for host, status, text in [({"Binds": ["ab c:/x"]}, 400, "create ab c: " + bad % "ab c"), ({"Binds": ["v1:/etc/passwd"]}, 400, "cannot mount volume over existing file, file exists /etc/passwd"),
-                               ({"VolumesFrom": ["nope"]}, 404, "No such container: nope"), ({"Binds": ["v:/x:shared"]}, 400, 'invalid volume specification: \'v:/x:shared\': invalid mount config for type "volume": field BindOptions must not be specified')]:
+                               ({"VolumesFrom": ["nope"]}, 400, "No such container: nope"), ({"Binds": ["v:/x:shared"]}, 400, 'invalid volume specification: \'v:/x:shared\': invalid mount config for type "volume": field BindOptions must not be specified')]:
         assert daemon.api("POST", "/containers/create", {**run, "HostConfig": host}) == (status, {"message": text})
     assert daemon.api("GET", "/volumes")[1]["Volumes"] == [], "a refused container leaves no volume"
     assert daemon.api("GET", "/containers/json?all=1")[1] == [] and os.listdir(daemon.dir / "d/containers") == []
