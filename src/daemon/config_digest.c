@@ -167,6 +167,7 @@ static void digest_lists(struct config_daemon *c)
 static void digest_logging(struct config_daemon *c)
 {
 	struct err e = {0};
+	struct kvs all = {0};
 	for (size_t i = 0; i < c->log_opts.n; i++) {
 		const char *s = c->log_opts.v[i];
 		size_t n = strcspn(s, "=");
@@ -174,11 +175,16 @@ static void digest_logging(struct config_daemon *c)
 		if (!n || !s[n])
 			config_wrong(c, "invalid log option \"%s\": expected option=value", s);
 		else if (key)
-			(void)kvs_set(&c->mem, &c->core.log_opts, key, s + n + 1);
+			(void)kvs_set(&c->mem, &all, key, s + n + 1);
 	}
-	const struct host_config h = {.log_type = c->core.log_driver, .log_config_opts = c->core.log_opts};
+	const struct host_config h = {.log_type = c->core.log_driver, .log_config_opts = all};
 	if (log_check(&h, &e) < 0)
 		config_wrong(c, "failed to set log opts: %s", e.msg);
+	for (size_t i = 0; i < all.n; i++)
+		if (!streq(all.v[i].key, "compress")) /* every container would be told again */
+			(void)kvs_set(&c->mem, &c->core.log_opts, all.v[i].key, all.v[i].value);
+	if (log_compress(&all))
+		(void)strv_add(&c->mem, &c->passed_over, "log-opts: compress is passed over: log files are not compressed");
 }
 
 static void digest_mirrors(struct config_daemon *c)

@@ -192,7 +192,8 @@ static bool is_go_bool(const char *s)
 	return false;
 }
 
-/* Lines go to the log as they come and stay as they are: an option that says so is taken, one that asks for something else is not passed over. */
+/* Lines go to the log as they come and stay as they are: an option that says so is taken, one that asks for something else is not passed over, but for
+ * compress: max-size and max-file bound the files as well without it. */
 static int check_log_ways(const struct host_config *h, struct err *e)
 {
 	const struct kvs *o = &h->log_config_opts;
@@ -205,9 +206,13 @@ static int check_log_ways(const struct host_config *h, struct err *e)
 		return invalid(e, "logger: max-buffer-size option is only supported with 'mode=non-blocking'");
 	if (compress && !is_go_bool(compress))
 		return invalid(e, "failed to initialize logging driver: strconv.ParseBool: parsing \"%s\": invalid syntax", compress);
-	if (compress && strchr("1tT", compress[0]))
-		return invalid(e, "failed to initialize logging driver: compress cannot be true: logs are not compressed in this version of Pontoon");
 	return 0;
+}
+
+bool log_compress(const struct kvs *options)
+{
+	const char *s = kvs_get(options, "compress");
+	return !str_empty(s) && strchr("1tT", *s);
 }
 
 int log_check(const struct host_config *h, struct err *e)
@@ -293,5 +298,6 @@ int spec_check(
 	try(check_security(&s->host.security_opt, e));
 	try(check_resources(&c, e));
 	try(check_mounts(&c, e));
-	return log_check(&s->host, e);
+	try(log_check(&s->host, e));
+	return log_compress(&s->host.log_config_opts) ? check_warn(&c, "Log files are not compressed: the log option compress is passed over.", e) : 0;
 }

@@ -104,6 +104,8 @@ TEST(what_pontoon_has_not)
 		{"{\"log-format\":\"text\"}", {"--log-format=text"}, NULL, NULL},
 		{"{\"min-api-version\":\"1.24\"}", {NULL}, NULL, NULL},
 		{"{\"min-api-version\":\"1.40\"}", {NULL}, NULL, "min-api-version is passed over: clients are served from API 1.24 on"},
+		{"{\"log-opts\":{\"max-size\":\"10m\",\"compress\":\"true\"}}", {"--log-opt", "compress=true"}, NULL, "log-opts: compress is passed over: log files are not compressed"},
+		{"{\"log-opts\":{\"compress\":\"false\"}}", {"--log-opt=compress=false"}, NULL, NULL},
 		{"{\"raw-logs\":true}", {"--raw-logs"}, NULL, NULL},
 		{"{\"api-cors-header\":\"*\",\"userland-proxy-path\":\"/x\"}", {NULL}, NULL,
 			"api-cors-header is passed over: no such header is sent: pages of other origins cannot use the API|userland-proxy-path is passed over: pontoon-relay does its work; --relay-program says where that is"},

@@ -22,6 +22,21 @@ def test_security(any_cli, daemon):
     assert int(cli.out("exec", "--privileged", "donor", "grep", "CapEff", "/proc/self/status").split()[1], 16) == own
 
 
+def test_what_a_run_is_refused_for_leaves_nothing(cli, daemon):
+    """Not even a container; and a client that hears of a container that is not there does not take it for the image."""
+    for args, said in ((["--mount", "type=bind,src=/none-such,dst=/x"], "bind source path does not exist: /none-such"), (["--volumes-from", "nosuch"], "No such container: nosuch")):
+        r = cli("run", *args, "alpine", "true")
+        assert r.rc == 125 and said in r.err and "Unable to find image" not in r.err and "manifest" not in r.err, r
+    assert daemon.api("GET", "/containers/json?all=1")[1] == []
+
+
+def test_words_of_names_and_logs(cli):
+    hosts = cli.out("run", "--rm", "-h", "one.two", "--domainname", "example.org", "alpine", "cat", "/etc/hosts").splitlines()[-1].split()
+    assert hosts[1:] == ["one.two.example.org", "one"]
+    r = cli("run", "--rm", "--log-opt", "compress=true", "--log-opt", "max-size=1m", "--log-opt", "max-file=2", "alpine", "echo", "ran")
+    assert r.rc == 0 and r.out == "ran\n" and "WARNING: Log files are not compressed" in r.err, r
+
+
 def test_events_of_looking_and_tidying(cli, daemon, tmp_path):
     since = time.time() - 0.1
     cli.out("run", "-d", "-i", "--name", "seen", "-l", "of=seen", "alpine", "sh", "-c", "read x")
