@@ -178,13 +178,31 @@ static void digest_logging(struct config_daemon *c)
 			(void)kvs_set(&c->mem, &all, key, s + n + 1);
 	}
 	const struct host_config h = {.log_type = c->core.log_driver, .log_config_opts = all};
-	if (log_check(&h, &e) < 0)
+	if (!log_driver_is_known(c->core.log_driver))
+		config_wrong(c, "log-driver: Pontoon has json-file, local, journald and none, not \"%s\". The journal can pass logs on", c->core.log_driver);
+	else if (log_check(&h, &e) < 0)
 		config_wrong(c, "failed to set log opts: %s", e.msg);
 	for (size_t i = 0; i < all.n; i++)
 		if (!streq(all.v[i].key, "compress")) /* every container would be told again */
 			(void)kvs_set(&c->mem, &c->core.log_opts, all.v[i].key, all.v[i].value);
 	if (log_compress(&all))
 		(void)strv_add(&c->mem, &c->passed_over, "log-opts: compress is passed over: log files are not compressed");
+}
+
+/* "http://host:port" is meant as "host:port": what else would it be. */
+static void digest_insecure(struct config_daemon *c)
+{
+	struct strv *l = &c->core.insecure_registries;
+	for (size_t i = 0; i < l->n; i++) {
+		struct prefix subnet;
+		const char *s = l->v[i], *host = str_starts(s, "http://") ? s + 7 : str_starts(s, "https://") ? s + 8 : s;
+		size_t n = strlen(host);
+		if (host != s && n && host[n - 1] == '/')
+			host = arena_dupn(&c->mem, host, n - 1);
+		if (!host || !*host || strpbrk(host, " \t@?#") || (strchr(host, '/') && prefix_parse(host, &subnet) < 0))
+			config_wrong(c, "insecure-registries: \"%s\" is neither host, host:port nor a subnet", s);
+		l->v[i] = host;
+	}
 }
 
 static void digest_mirrors(struct config_daemon *c)
@@ -311,9 +329,13 @@ static void digest_one_way(struct config_daemon *c)
 			config_wrong(c, "storage-opts: Pontoon has no \"%s\", only overlay2.override_kernel_check: take it out%s", s,
 				str_starts(s, "overlay2.size=") ? "; how much a container writes is not bounded then" : "");
 	}
-	for (size_t i = 0; i < c->exec_opts.n; i++)
-		if (!streq(c->exec_opts.v[i], "native.cgroupdriver=cgroupfs"))
-			config_wrong(c, "exec-opts: Pontoon has native.cgroupdriver=cgroupfs only, not \"%s\": containers' cgroups are made below cgroup-parent, not by systemd. Take it out", c->exec_opts.v[i]);
+	for (size_t i = 0; i < c->exec_opts.n; i++) {
+		const char *s = c->exec_opts.v[i];
+		if (streq(s, "native.cgroupdriver=systemd")) /* limits are the same whoever makes the groups */
+			(void)strv_add(&c->mem, &c->passed_over, arena_printf(&c->mem, "exec-opts: %s is passed over: containers' cgroups are made below cgroup-parent, and systemd has no part in it", s));
+		else if (!streq(s, "native.cgroupdriver=cgroupfs"))
+			config_wrong(c, "exec-opts: Pontoon has native.cgroupdriver=cgroupfs only, not \"%s\": take it out", s);
+	}
 	if (c->oom_score < -1000 || c->oom_score > 1000)
 		config_wrong(c, "invalid oom-score-adjust: %lld (-1000 to 1000)", (long long)c->oom_score);
 }
@@ -360,6 +382,7 @@ void config_digest(struct config_daemon *c, const enum given *given)
 	digest_relay(c);
 	digest_logging(c);
 	digest_mirrors(c);
+	digest_insecure(c);
 	digest_fallback(c);
 	digest_seccomp(c);
 	digest_one_way(c);

@@ -215,12 +215,21 @@ bool log_compress(const struct kvs *options)
 	return !str_empty(s) && strchr("1tT", *s);
 }
 
+bool log_driver_is_known(const char *name)
+{
+	static const char *const names[] = {"json-file", "local", "journald", "none"};
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (streq(name, names[i]))
+			return true;
+	return false;
+}
+
 int log_check(const struct host_config *h, struct err *e)
 {
 	const struct kvs *o = &h->log_config_opts;
 	if (streq(h->log_type, "none"))
 		return 0;
-	if (!streq(h->log_type, "json-file") && !streq(h->log_type, "local") && !streq(h->log_type, "journald"))
+	if (!log_driver_is_known(h->log_type))
 		return invalid(e, "logger: no log driver named '%s' is registered", h->log_type);
 	for (size_t i = 0; i < o->n; i++)
 		if (!is_log_option(h->log_type, o->v[i].key))

@@ -126,8 +126,13 @@ TEST(what_there_is_one_way_of)
 			"storage-opts: Pontoon has no \"overlay2.size=20G\", only overlay2.override_kernel_check: take it out; how much a container writes is not bounded then", NULL},
 		{"{\"storage-opts\":[\"dm.fs=xfs\"]}", {"--storage-opt=dm.fs=xfs"}, "storage-opts: Pontoon has no \"dm.fs=xfs\", only overlay2.override_kernel_check: take it out", NULL},
 		{"{\"exec-opts\":[\"native.cgroupdriver=cgroupfs\"]}", {"--exec-opt", "native.cgroupdriver=cgroupfs"}, NULL, NULL},
-		{"{\"exec-opts\":[\"native.cgroupdriver=systemd\"]}", {"--exec-opt", "native.cgroupdriver=systemd"},
-			"exec-opts: Pontoon has native.cgroupdriver=cgroupfs only, not \"native.cgroupdriver=systemd\": containers' cgroups are made below cgroup-parent, not by systemd. Take it out", NULL},
+		{"{\"exec-opts\":[\"native.cgroupdriver=systemd\"]}", {"--exec-opt", "native.cgroupdriver=systemd"}, NULL,
+			"exec-opts: native.cgroupdriver=systemd is passed over: containers' cgroups are made below cgroup-parent, and systemd has no part in it"},
+		{"{\"exec-opts\":[\"native.cgroupdriver=x\"]}", {"--exec-opt", "native.cgroupdriver=x"}, "exec-opts: Pontoon has native.cgroupdriver=cgroupfs only, not \"native.cgroupdriver=x\": take it out", NULL},
+		{"{\"log-driver\":\"syslog\"}", {"--log-driver", "syslog"}, "log-driver: Pontoon has json-file, local, journald and none, not \"syslog\". The journal can pass logs on", NULL},
+		{"{\"insecure-registries\":[\"http://a:5000/\",\"https://b\",\"10.0.0.0/8\",\"fd00::/8\",\"[fd00::1]:5000\"]}", {"--insecure-registry", "http://a"}, NULL, NULL},
+		{"{\"insecure-registries\":[\"a/b\"]}", {"--insecure-registry", "a/b"}, "insecure-registries: \"a/b\" is neither host, host:port nor a subnet", NULL},
+		{"{\"insecure-registries\":[\"http://\"]}", {"--insecure-registry", "http://"}, "insecure-registries: \"http://\" is neither host, host:port nor a subnet", NULL},
 		{"{\"oom-score-adjust\":-1001}", {"--oom-score-adjust=-1001"}, "invalid oom-score-adjust: -1001 (-1000 to 1000)", NULL},
 		{"{\"max-download-attempts\":0}", {"--max-download-attempts", "0"}, "invalid max download attempts: 0 (1 to 1000)", NULL},
 		{"{\"runtimes\":{\"x\":{\"path\":\"/x\",\"runtimeArgs\":[\"-v\"]}}}", {NULL}, "runtimes: \"x\" has runtimeArgs: name a script as its path that runs it with them", NULL},
@@ -183,6 +188,9 @@ TEST(other_forms)
 	CHECK_STR(c.no_proxy, "localhost");
 	CHECK(c.host_gateway_ip.n == 1 && strcmp(c.host_gateway_ip.v[0], "10.0.0.1") == 0);
 	CHECK_STR(c.core.data_root, "/srv/x");
+	config_free(&c);
+	REQUIRE(read_conf(&c, "{\"insecure-registries\":[\"http://a:5000/\",\"https://b\",\"10.0.0.0/8\"]}", NULL) == 0);
+	CHECK(c.core.insecure_registries.n == 3 && strcmp(c.core.insecure_registries.v[0], "a:5000") == 0 && strcmp(c.core.insecure_registries.v[1], "b") == 0 && strcmp(c.core.insecure_registries.v[2], "10.0.0.0/8") == 0);
 	config_free(&c);
 	struct arena a = {0};
 	CHECK(read_conf(&c, "{\"proxies\":{\"debug\":true},\"nonsense\":1,\"host-gateway-ip\":7}", NULL) < 0);

@@ -1,4 +1,5 @@
 """A configuration file of dockerd's, moved over: what counts here, what is passed over with a word, what is refused and why."""
+import contextlib
 import hashlib
 import json
 import pathlib
@@ -6,11 +7,16 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 
 import pytest
 from conftest import BUILD, ROOT, Client, Daemon, Own, programs, wait_until
+
+sys.path.insert(0, str(ROOT / "tests/image"))
+from archives import digest, entry, tar  # noqa: E402
+from fake_registry import Registry  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("own_network")
 
@@ -38,18 +44,18 @@ def test_the_data_root_of_dockerd_is_left_alone(mark):
 
 # A file as people have it, and what is passed over of it.
 THEIRS = {
-    "storage-driver": "overlay2", "storage-opts": ["overlay2.override_kernel_check=true"], "exec-opts": ["native.cgroupdriver=cgroupfs"],
+    "storage-driver": "overlay2", "storage-opts": ["overlay2.override_kernel_check=true"], "exec-opts": ["native.cgroupdriver=systemd"],
     "log-driver": "json-file", "log-opts": {"max-size": "10m", "max-file": "3"}, "features": {"buildkit": True}, "experimental": True, "metrics-addr": "127.0.0.1:9323",
     "userns-remap": "", "selinux-enabled": False, "live-restore": True, "max-concurrent-downloads": 10, "max-download-attempts": 7, "oom-score-adjust": 500,
     "default-ulimits": {"nofile": {"Name": "nofile", "Hard": 200, "Soft": 100}, "core": {"Name": "core", "Hard": -1, "Soft": -1}}, "default-shm-size": "32M",
     "default-ipc-mode": "shareable", "no-new-privileges": True, "proxies": {"https-proxy": "http://me:secret@127.0.0.1:1", "no-proxy": "localhost"}}
-PASSED_OVER = {"features", "experimental", "metrics-addr"}
+PASSED_OVER = {"exec-opts: native.cgroupdriver=systemd", "features", "experimental", "metrics-addr"}
 
 TELL = "ulimit -Sn; ulimit -Hn; ulimit -c; df -k /dev/shm | awk 'END {print $2}'; awk '/NoNewPrivs/ {print $2}' /proc/self/status; cat /proc/self/oom_score_adj"
 
 
 def told(text):
-    return re.findall(r"level=warning msg=\"?([a-z-]+) is passed over", text)
+    return re.findall(r"level=warning msg=\"?([a-z:.= -]+) is passed over", text)
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +73,14 @@ def client(request, moved):
     moved.clean()
 
 
+def reloaded(d, **keys):
+    before = d.log.stat().st_size
+    d.configure(**keys)
+    d.proc.send_signal(signal.SIGHUP)
+    assert wait_until(lambda: "the configuration was read again" in d.log.read_text()[before:]), d.log.read_text()[before:]
+    return d.log.read_text()[before:]
+
+
 def run(c, *args, tell=TELL):
     return c.out("run", "--rm", "--network", "none", *args, "alpine", "sh", "-c", tell).split()
 
@@ -74,7 +88,7 @@ def run(c, *args, tell=TELL):
 def test_what_is_passed_over_is_said(moved):
     assert set(told(moved.log.read_text())) == PASSED_OVER and len(told(moved.log.read_text())) == len(PASSED_OVER)
     p = subprocess.run([BUILD / "pontoond", "--validate", "--config-file", moved.dir / "daemon.json"], capture_output=True, text=True)
-    assert p.returncode == 0 and p.stdout.endswith("configuration OK\n") and set(re.findall(r"^([a-z-]+) is passed over: ", p.stdout, re.M)) == PASSED_OVER, p
+    assert p.returncode == 0 and p.stdout.endswith("configuration OK\n") and set(re.findall(r"^([a-z:.= -]+) is passed over: ", p.stdout, re.M)) == PASSED_OVER, p
     assert pathlib.Path(f"/proc/{moved.proc.pid}/oom_score_adj").read_text() == "500\n"
 
 
@@ -119,17 +133,9 @@ def test_new_containers_get_the_defaults(moved, client):
 def test_sighup_changes_what_new_containers_get(moved, client):
     client.out("run", "-d", "--name", "old", "--network", "none", "alpine", "sleep", "1h")
     since = time.time()
-
-    def reloaded(**keys):
-        before = moved.log.stat().st_size
-        moved.configure(**keys)
-        moved.proc.send_signal(signal.SIGHUP)
-        assert wait_until(lambda: "the configuration was read again" in moved.log.read_text()[before:]), moved.log.read_text()[before:]
-        return moved.log.read_text()[before:]
-
     try:
         limits = {"nofile": {"Name": "nofile", "Hard": 400, "Soft": 300}}
-        log = reloaded(**{**THEIRS, "default-ulimits": limits, "default-shm-size": "16m", "default-ipc-mode": "private", "default-cgroupns-mode": "private", "max-download-attempts": 2, "no-new-privileges": False,
+        log = reloaded(moved, **{**THEIRS, "default-ulimits": limits, "default-shm-size": "16m", "default-ipc-mode": "private", "default-cgroupns-mode": "private", "max-download-attempts": 2, "no-new-privileges": False,
                           "metrics-addr": "127.0.0.1:1"})
         assert "changed: default-cgroupns-mode, default-ipc-mode, default-shm-size, default-ulimits, max-download-attempts" in log and "next start: no-new-privileges" in log
         assert run(client)[:2] == ["300", "400"] and run(client)[3:5] == ["16384", "1"]
@@ -141,7 +147,7 @@ def test_sighup_changes_what_new_containers_get(moved, client):
         told = {k: v for k, v in event["Actor"]["Attributes"].items() if k.startswith("default-") or k.startswith("max-d")}
         assert told == {**told, "default-ipc-mode": "private", "default-cgroupns-mode": "private", "default-shm-size": str(16 << 20), "max-download-attempts": "2"}
     finally:
-        reloaded(**THEIRS)
+        reloaded(moved, **THEIRS)
     assert run(client)[:4] == ["100", "200", "unlimited", "32768"]
 
 
@@ -171,6 +177,29 @@ def test_registries_are_reached_through_the_proxy(own_network):
             assert asked == [b"CONNECT registry.example:443 HTTP/1.1"] and status == 500, (asked, status, answer)
         finally:
             d.stop()
+
+
+def test_attempts_are_counted(moved):
+    """A layer whose transfer breaks off without a byte is asked for so often, and no more."""
+    with contextlib.closing(Registry()) as r:
+        r.big = tar(entry("big", b"x" * 1000))
+        r.image("broken", "1", [r.big])
+
+        def hook(h):
+            if digest(r.big) not in h.route:
+                return False
+            h.send_response(200)
+            h.send_header("Content-Length", str(len(r.big)))
+            h.end_headers()
+            h.close_connection = True
+            return True
+
+        r.hooks.append(hook)
+        assert "changed: max-download-attempts" in reloaded(moved, **{**THEIRS, "max-download-attempts": 2})
+        status, answer = moved.api("POST", f"/images/create?fromImage={r.name}/broken&tag=1")
+        asked = [path for _, path, _ in r.asked if digest(r.big) in path]
+        assert len(asked) == 2 and b"error" in answer, (asked, status, answer)
+    reloaded(moved, **THEIRS)
 
 
 def test_the_daemons_own_filter(own_network, busybox):
