@@ -234,6 +234,8 @@ int ref_normalise(const char *s, char out[static REF_TEXT], struct err *e)
 {
 	struct ref r;
 	try(ref_parse_tagged(s, &r, e));
+	if (*r.digest)
+		r.tag[0] = '\0';
 	ref_familiar(&r, out);
 	return 0;
 }

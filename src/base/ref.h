@@ -25,7 +25,7 @@ int ref_parse_tagged(const char *s, struct ref *out, struct err *e);
 const char *ref_repo(const struct ref *r, char out[static REF_TEXT]);
 /* The short form people use: docker.io/ and library/ left out where that is read as the same again. Returns out. */
 const char *ref_familiar(const struct ref *r, char out[static REF_TEXT]);
-/* ref_parse_tagged, then ref_familiar: "docker.io/library/alpine" -> "alpine:latest". */
+/* ref_parse_tagged, then ref_familiar: "docker.io/library/alpine" -> "alpine:latest". Beside a digest a tag says nothing and is left out: "a:1@sha256:..." -> "a@sha256:...". */
 int ref_normalise(const char *s, char out[static REF_TEXT], struct err *e);
 bool ref_tag_valid(const char *tag);
 /* "sha256:" and 64 lower-case hex digits, nothing after. */

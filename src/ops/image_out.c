@@ -163,9 +163,11 @@ static int push_list(struct core *c, const char *reference, struct ref *to, stru
 	const struct world *w = core_read(c);
 	const struct tag *t = *to->tag ? world_get(w, NOUN_TAG, ref_familiar(to, text)) : NULL;
 	const struct image *img = t ? world_image(w, t->image) : NULL;
-	int r = img ? add_image(w, list, img, to->tag, to, a, e) : *to->tag ? 0 : add_repo(w, list, to, false, to, a, e);
+	int r = img ? add_image(w, list, img, to->tag, to, a, e) : add_repo(w, list, to, false, to, a, e);
 	core_read_end(c);
 	try(r);
+	if (!img && *to->tag && json_array_size(list))
+		return err_as(e, ERR_NOT_FOUND, "tag does not exist: %s", ref_familiar(to, text));
 	if (!json_array_size(list))
 		return err_as(e, ERR_NOT_FOUND, "An image does not exist locally with the tag: %s", ref_repo(to, text));
 	*out = json_incref(list);

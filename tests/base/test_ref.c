@@ -32,7 +32,7 @@ TEST(normalise)
 		{"x@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
 			"x@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"},
 		{"x:1@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
-			"x:1@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"},
+			"x@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		char out[REF_TEXT] = "", again[REF_TEXT] = "";

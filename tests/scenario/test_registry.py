@@ -66,6 +66,15 @@ def test_pull(cli, daemon, registry, layers):
     j = json.loads(cli.out("image", "inspect", by))[0]
     assert (j["RepoTags"], j["RepoDigests"]) == ([], [by])
     assert cli.out("run", "--rm", by, "cat", "/etc/hello") == "hello from a layer"
+    # a tag beside the digest says nothing
+    both = "%s/lab/hello:any@%s" % (registry.name, d)
+    assert cli.out("run", "--rm", both, "cat", "/etc/hello") == "hello from a layer"
+    assert cli.out("image", "inspect", "-f", "{{.Id}}", both) == j["Id"]
+    forget(daemon, by)
+    r = cli("run", "--rm", both, "cat", "/etc/hello", ok=True)
+    assert "Unable to find image '%s' locally" % both in r.err and r.out == "hello from a layer\n"
+    assert cli.out("create", "--name", "both", both, "cat") and cli.out("ps", "-a", "--filter", "ancestor=" + both, "--format", "{{.Names}}") == "both"
+    assert cli.out("inspect", "-f", "{{.Config.Image}}", "both") == both and cli.out("rm", "both") == "both"
     r = cli("pull", registry.name + "/lab/hello:nosuch")
     assert r.rc == 1 and "manifest for %s/lab/hello:nosuch not found: manifest unknown" % registry.name in r.err
     r = cli("run", registry.name + "/lab/nosuch", "true")
@@ -205,6 +214,8 @@ def test_push(cli, daemon, registry, layers):
     assert "Pushed" in out and "Using default tag: latest" in out, out
     assert cli.out("push", made).count("Layer already exists") == 3
     cli.out("rm", box)
+    r = cli("push", made + ":none")
+    assert r.rc == 1 and "tag does not exist: %s:none" % made in r.err
     forget(daemon, made, target, image)
     assert cli.out("run", "--rm", made, "sh", "-c", "cat /etc/new; echo $A; ls /etc/hello 2>&1 || true").split("\n")[:2] == ["new", "b"]
     forget(daemon, made)
