@@ -182,11 +182,13 @@ static void digest_logging(struct config_daemon *c)
 		config_wrong(c, "log-driver: Pontoon has json-file, local, journald and none, not \"%s\". The journal can pass logs on", c->core.log_driver);
 	else if (log_check(&h, &e) < 0)
 		config_wrong(c, "failed to set log opts: %s", e.msg);
-	for (size_t i = 0; i < all.n; i++)
-		if (!streq(all.v[i].key, "compress")) /* every container would be told again */
+	for (size_t i = 0; i < all.n; i++) {
+		const char *why = log_wish(all.v[i].key, all.v[i].value);
+		if (why) /* said here once, and not of every container */
+			(void)strv_add(&c->mem, &c->passed_over, arena_printf(&c->mem, "log-opts: %s is passed over: %s", all.v[i].key, why));
+		else
 			(void)kvs_set(&c->mem, &c->core.log_opts, all.v[i].key, all.v[i].value);
-	if (log_compress(&all))
-		(void)strv_add(&c->mem, &c->passed_over, "log-opts: compress is passed over: log files are not compressed");
+	}
 }
 
 /* "http://host:port" is meant as "host:port": what else would it be. */

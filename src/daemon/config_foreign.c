@@ -29,7 +29,7 @@ static const struct conf_foreign foreign[] = {
 	{"--cluster-store-opt", "cluster-store-opts", CONF_KV, true, NO_STORE},
 	{"--containerd", "containerd", CONF_STR, false, NO_CONTAINERD},
 	{"--containerd-namespace", "containerd-namespace", CONF_STR, false, NO_CONTAINERD},
-	{"--containerd-plugins-namespace", "containerd-plugin-namespace", CONF_STR, false, NO_CONTAINERD},
+	{"--containerd-plugins-namespace", "containerd-plugins-namespace", CONF_STR, false, NO_CONTAINERD},
 	{"--cpu-rt-period", "cpu-rt-period", CONF_INT, true, "the containers' parent cgroup gets no real-time limits: take it out"},
 	{"--cpu-rt-runtime", "cpu-rt-runtime", CONF_INT, true, "the containers' parent cgroup gets no real-time limits: take it out"},
 	{"--cri-containerd", "cri-containerd", CONF_BOOL, true, "Pontoon starts no containerd that a kubelet could use: run one beside it, and take this out"},
@@ -43,6 +43,7 @@ static const struct conf_foreign foreign[] = {
 	{"--network-diagnostic-port", "network-diagnostic-port", CONF_INT, false, NO_SWARM},
 	{"--node-generic-resource", "node-generic-resources", CONF_LIST, false, NO_SWARM},
 	{"--raw-logs", "raw-logs", CONF_BOOL, false, NULL},
+	{"--restart", "restart", CONF_BOOL, true, "containers start again as their own restart policies say: take it out", "true"},
 	{"--rootless", "rootless", CONF_BOOL, true, "pontoond must be started as root"},
 	{"--selinux-enabled", "selinux-enabled", CONF_BOOL, true, "containers would get no labels, and SELinux not keep them apart. Take it out if that may be"},
 	{"--swarm-default-advertise-addr", "swarm-default-advertise-addr", CONF_STR, false, NO_SWARM},
@@ -84,9 +85,11 @@ static bool asks_nothing(const struct conf_foreign *f, const json_t *v)
 				return false;
 		return true;
 	}
+	if (json_is_boolean(v))
+		return json_is_true(v) == (f->same && streq(f->same, "true"));
 	if (json_is_string(v))
 		return str_empty(json_string_value(v)) || (f->same && streq(json_string_value(v), f->same));
-	return json_is_array(v) ? json_array_size(v) == 0 : !json_is_true(v) && json_integer_value(v) == 0;
+	return json_is_array(v) ? json_array_size(v) == 0 : json_integer_value(v) == 0;
 }
 
 static bool is_kind(enum conf_kind kind, const json_t *v)

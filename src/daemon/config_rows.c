@@ -90,6 +90,11 @@ static_assert(ARRAY_LEN(conf_rows) <= CONF_ROWS, "CONF_ROWS is too small");
 
 const struct conf_row *conf_of_flag(const char *arg, size_t len)
 {
+	static const char old[] = "--graph", now[] = "--data-root";
+	if (len == strlen(old) && strncmp(arg, old, len) == 0) {
+		arg = now;
+		len = strlen(now);
+	}
 	for (size_t i = 0; i < conf_nrows; i++) {
 		const char *names[] = {conf_rows[i].flag, conf_rows[i].alias};
 		for (size_t k = 0; k < 2; k++)

@@ -12,6 +12,6 @@ int log_limits(const struct host_config *h, struct log_limits *out, struct err *
 /* A driver that there is, with options that it knows. INVALID likewise. */
 int log_check(const struct host_config *h, struct err *e);
 bool log_driver_is_known(const char *name);
-bool log_compress(const struct kvs *options); /* is asked for; nobody does it */
+const char *log_wish(const char *key, const char *value); /* why this option is passed over; NULL: it counts */
 /* What `logs --details` shows of the container: "k=v,k2=v2" of the labels and environment that its log options name; "" if they name none. In a. */
 const char *log_details(const struct container_spec *s, struct arena *a);

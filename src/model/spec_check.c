@@ -1,5 +1,6 @@
 /* What can be judged of a request without looking at anything else, in Docker's words. The order is dockerd's, since
  * only the first complaint is seen. */
+#include "base/units.h"
 #include "model/logging.h"
 #include "model/spec_check.h"
 
@@ -192,27 +193,44 @@ static bool is_go_bool(const char *s)
 	return false;
 }
 
-/* Lines go to the log as they come and stay as they are: an option that says so is taken, one that asks for something else is not passed over, but for
- * compress: max-size and max-file bound the files as well without it. */
+/* Lines go to the log as they come and stay as they are. What asks for something else without which nobody loses anything is passed over with a word: log_wish. */
 static int check_log_ways(const struct host_config *h, struct err *e)
 {
 	const struct kvs *o = &h->log_config_opts;
-	const char *mode = kvs_get(o, "mode"), *compress = kvs_get(o, "compress");
-	if (!str_empty(mode) && !streq(mode, "blocking") && !streq(mode, "non-blocking"))
+	const char *mode = kvs_get(o, "mode"), *compress = kvs_get(o, "compress"), *buffer = kvs_get(o, "max-buffer-size");
+	bool waits = str_empty(mode) || streq(mode, "blocking");
+	int64_t size;
+	if (!waits && !streq(mode, "non-blocking"))
 		return invalid(e, "logger: logging mode not supported: %s", mode);
-	if (!str_empty(mode) && streq(mode, "non-blocking"))
-		return invalid(e, "logger: logging mode not supported: non-blocking is not in this version of Pontoon");
-	if (kvs_get(o, "max-buffer-size"))
+	if (buffer && waits)
 		return invalid(e, "logger: max-buffer-size option is only supported with 'mode=non-blocking'");
+	if (buffer && units_parse_bytes(buffer, &size) < 0)
+		return invalid(e, "logger: error parsing option max-buffer-size: invalid size: '%s'", buffer);
 	if (compress && !is_go_bool(compress))
 		return invalid(e, "failed to initialize logging driver: strconv.ParseBool: parsing \"%s\": invalid syntax", compress);
 	return 0;
 }
 
-bool log_compress(const struct kvs *options)
+const char *log_wish(const char *key, const char *value)
 {
-	const char *s = kvs_get(options, "compress");
-	return !str_empty(s) && strchr("1tT", *s);
+	if (streq(key, "compress") && *value && strchr("1tT", *value))
+		return "log files are not compressed";
+	if ((streq(key, "mode") && streq(value, "non-blocking")) || streq(key, "max-buffer-size"))
+		return "lines are written as they come, and none is dropped";
+	return NULL;
+}
+
+static int warn_of_wishes(struct check *c, const struct kvs *options, struct err *e)
+{
+	for (size_t i = 0; i < options->n; i++) {
+		const char *why = log_wish(options->v[i].key, options->v[i].value);
+		const char *text = why ? arena_printf(c->a, "The log option %s is passed over: %s.", options->v[i].key, why) : NULL;
+		if (why && !text)
+			return err_nomem(e);
+		if (why)
+			try(check_warn(c, text, e));
+	}
+	return 0;
 }
 
 bool log_driver_is_known(const char *name)
@@ -308,5 +326,5 @@ int spec_check(
 	try(check_resources(&c, e));
 	try(check_mounts(&c, e));
 	try(log_check(&s->host, e));
-	return log_compress(&s->host.log_config_opts) ? check_warn(&c, "Log files are not compressed: the log option compress is passed over.", e) : 0;
+	return warn_of_wishes(&c, &s->host.log_config_opts, e);
 }

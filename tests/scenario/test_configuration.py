@@ -104,6 +104,26 @@ def test_every_option_of_dockerds_is_known(moved):
     assert "userns-remap: " in p.stderr and not re.findall(r"unknown flag: .*", p.stderr), p.stderr
 
 
+def test_every_key_of_dockerds_is_known(moved):
+    """Those that dockerd itself does not call unknown, of all words in it that could be one."""
+    dockerd = ROOT / "build/tools/usr/sbin/dockerd"
+    if not dockerd.exists():
+        pytest.skip("dockerd is not there: scripts/deps")
+    words = {w.decode() for w in re.findall(rb'json:"([a-z0-9]+(?:-[a-z0-9]+)*)', dockerd.read_bytes())} | {"graph", "icc", "ip", "dns", "mtu", "bip", "init", "restart", "containerd-plugins-namespace"}
+    conf = moved.dir / "keys.json"
+
+    def unknown(program):
+        p = subprocess.run([program, "--config-file", conf, *(["--validate"] if program != dockerd else [])], capture_output=True, text=True)
+        found = re.findall(r"don't match any configuration option: (.*)", p.stderr)
+        return {w for f in found for w in f.strip().split(", ")}
+
+    conf.write_text(json.dumps(dict.fromkeys(words | {"bogus-key"}, "x")))
+    known = words - unknown(dockerd) - {"config-file", "help", "host", "label", "version"}  # the last are the names of its flags: as keys they say nothing
+    assert len(known) > 75 and {"userns-remap", "default-ulimits", "builder", "restart"} <= known, known
+    conf.write_text(json.dumps(dict.fromkeys(known | {"bogus-key"}, "x")))
+    assert unknown(BUILD / "pontoond") == {"bogus-key"}
+
+
 def test_the_man_page_names_every_option():
     man = (ROOT / "man/pontoond.8").read_text().replace("\\-", "-")
     text = subprocess.run([BUILD / "pontoond", "--help"], capture_output=True, text=True, check=True).stdout
