@@ -7,7 +7,7 @@
  * runtime's namespace has mounted there must not come back to the host, whose mounts may be shared. In the host's namespace all is where it always was.
  *
  * Nothing here has to be cleaned after a crash: the two mounts are found again, the runtime's namespace ends with the runtime. Where the kernel or the host does not have
- * what this needs, the runtime is run as it is, and a start costs more the more containers there are. */
+ * what this needs, the runtime is run as it is, and a start costs more the more containers there are. tests/scenario/test_room.py */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>

@@ -137,6 +137,9 @@ int listen_add(struct real *k, const struct kobj *o, struct err *e)
 {
 	const struct kernel_ports *ports = k->ops.ports;
 	if (o->listen.count > 1) {
+		if (o->listen.alone && !has_socket(k, o))
+			return err_as(e, ERR_INVALID, "host ports %u-%u/%s: only the proxy leads there, and it serves no run of %s that long: publish it in parts", o->listen.port,
+				(unsigned)o->listen.port + o->listen.count - 1, proto_name(o), proto_name(o));
 		int found = hunt(k, o, e);
 		if (found == -EADDRINUSE && ports) { /* as below */
 			ports->settle(ports->arg);

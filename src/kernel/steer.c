@@ -10,7 +10,8 @@
  *     sk = map[0]; if (sk) { assign(ctx, sk); release(sk); } pass;
  *
  * where a socket of the wrong family is refused by assign(), which leaves everything as it was. The map forgets the socket when it is closed, and map and program go
- * with the last descriptor of the link. A namespace takes 64 programs: further runs are served at their first port alone, as on kernels without it.
+ * with the last descriptor of the link. A namespace takes 64 programs, those of others included. Of a run beyond them, as on kernels without it, the first port alone is served, which who
+ * creates the container is told (ports_warn); a run that NAT does not lead anywhere is refused.
  *
  * tests/kernel/test_steer.c */
 #include "kernel/steer.h"
@@ -89,16 +90,11 @@ static void write_program(struct code *c, int map, const struct kobj *o)
 	put(c, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
 }
 
-static int make_map(int listener)
+static int make_map(struct err *e)
 {
 	union bpf_attr a = {.map_type = BPF_MAP_TYPE_SOCKMAP, .key_size = sizeof(uint32_t), .value_size = sizeof(uint64_t), .max_entries = 1};
-	uint32_t key = 0;
-	uint64_t value = (uint64_t)listener;
-	OWN(own_fd) int map = bpf(BPF_MAP_CREATE, &a);
-	if (map < 0)
-		return -errno;
-	a = (union bpf_attr){.map_fd = (uint32_t)map, .key = (uintptr_t)&key, .value = (uintptr_t)&value};
-	return bpf(BPF_MAP_UPDATE_ELEM, &a) < 0 ? -errno : STEAL_FD(map);
+	int map = bpf(BPF_MAP_CREATE, &a);
+	return map < 0 ? err_errno(e, -errno, "a map of sockets (BPF)") : map;
 }
 
 static int load(int map, const struct kobj *o)
@@ -106,20 +102,38 @@ static int load(int map, const struct kobj *o)
 	struct code c = {.n = 0};
 	write_program(&c, map, o);
 	union bpf_attr a = {.prog_type = BPF_PROG_TYPE_SK_LOOKUP, .expected_attach_type = BPF_SK_LOOKUP, .insns = (uintptr_t)c.v, .insn_cnt = (uint32_t)c.n, .license = (uintptr_t)"GPL"};
-	int fd = bpf(BPF_PROG_LOAD, &a);
-	return fd < 0 ? -errno : fd;
+	return bpf(BPF_PROG_LOAD, &a);
+}
+
+static int attach(int map, const struct kobj *o, struct err *e)
+{
+	OWN(own_fd) int program = load(map, o);
+	if (program < 0)
+		return err_errno(e, -errno, "a program that looks for sockets (BPF, sk_lookup)");
+	OWN(own_fd) int ns = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	union bpf_attr a = {.link_create = {.prog_fd = (uint32_t)program, .target_fd = (uint32_t)ns, .attach_type = BPF_SK_LOOKUP}};
+	int link = ns < 0 ? -1 : bpf(BPF_LINK_CREATE, &a);
+	if (link < 0 && errno == E2BIG)
+		return err_set(e, -E2BIG, "64 programs that look for sockets (BPF, sk_lookup) are there already, and the kernel takes no more");
+	return link < 0 ? err_errno(e, -errno, "attach a program that looks for sockets") : link;
 }
 
 int steer_run(int listener, const struct kobj *o, struct err *e)
 {
-	OWN(own_fd) int map = make_map(listener);
+	uint32_t key = 0;
+	uint64_t value = (uint64_t)listener;
+	OWN(own_fd) int map = make_map(e);
+	union bpf_attr a = {.map_fd = (uint32_t)map, .key = (uintptr_t)&key, .value = (uintptr_t)&value};
 	if (map < 0)
-		return err_errno(e, map, "a map of sockets (BPF)");
-	OWN(own_fd) int program = load(map, o);
-	if (program < 0)
-		return err_errno(e, program, "a program that looks for sockets (BPF, sk_lookup)");
-	OWN(own_fd) int ns = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-	union bpf_attr a = {.link_create = {.prog_fd = (uint32_t)program, .target_fd = (uint32_t)ns, .attach_type = BPF_SK_LOOKUP}};
-	int link = ns < 0 ? -1 : bpf(BPF_LINK_CREATE, &a);
-	return link < 0 ? err_errno(e, -errno, "attach a program that looks for sockets") : link;
+		return map;
+	if (bpf(BPF_MAP_UPDATE_ELEM, &a) < 0)
+		return err_errno(e, -errno, "a map of sockets (BPF)");
+	return attach(map, o, e);
+}
+
+int steer_nothing(struct err *e)
+{
+	const struct kobj o = {.kind = K_LISTEN, .listen = {.proto = IPPROTO_TCP, .count = 1}};
+	OWN(own_fd) int map = make_map(e);
+	return map < 0 ? map : attach(map, &o, e);
 }

@@ -62,7 +62,7 @@ struct kobj {
 	union {
 		struct {
 			uint8_t proto;
-			bool dual, limited; /* IPv6, and serves IPv4 too; as the relay's */
+			bool dual, limited, alone; /* IPv6, and serves IPv4 too; as the relay's; no NAT leads there (not compared) */
 			struct ip ip, target; /* unspecified: any of its family; where the proxy leads */
 			uint16_t port, count, target_port;
 			const struct relay_from *from;

@@ -294,29 +294,12 @@ static int claim_routed(struct job *j, const struct claim *c, const struct endpo
 	return 0;
 }
 
-/* "80", "8000-8009"; up to the end or a slash. */
-static bool read_run(const char *s, struct port_run *out)
-{
-	char *end;
-	unsigned long lo = strtoul(s, &end, 10), hi = lo;
-	if (*end == '-')
-		hi = strtoul(end + 1, &end, 10);
-	*out = (struct port_run){(uint16_t)lo, (uint16_t)hi};
-	return (*end == '\0' || *end == '/') && lo && hi <= 65535 && lo <= hi;
-}
-
-struct request {
-	uint8_t proto;
-	struct port_run ports;
-	const char *host_ip, *host_port;
-};
-
-static int claim_request(struct job *j, const struct request *r, const struct endpoint *const *eps, size_t n)
+static int claim_request(struct job *j, const struct port_request *r, const struct endpoint *const *eps, size_t n)
 {
 	struct port_run host = {0};
 	unsigned count = (unsigned)r->ports.last - r->ports.first + 1;
 	bool chosen = !str_empty(r->host_port) && !streq(r->host_port, "0");
-	if (chosen && !read_run(r->host_port, &host))
+	if (chosen && !port_run_read(r->host_port, &host))
 		return -EINVAL;
 	bool in_step = chosen && host.last - host.first == r->ports.last - r->ports.first;
 	struct claim c = {.proto = r->proto, .port = r->ports.first, .count = (uint16_t)count};
@@ -333,24 +316,18 @@ static int claim_request(struct job *j, const struct request *r, const struct en
 	return 0;
 }
 
-static int read_key(const char *key, struct request *r)
-{
-	const char *slash = strchr(key, '/');
-	return slash && port_proto_parse(slash + 1, &r->proto) >= 0 && read_run(key, &r->ports) ? 0 : -EINVAL;
-}
-
 /* With -P: what the image and the user expose, as far as nothing is said about it. */
 static int claim_exposed(struct job *j, const struct endpoint *const *eps, size_t n)
 {
 	const struct json_group *g = j->c->spec->host.port_bindings.v;
 	const struct strv *exposed = &j->c->spec->config.exposed_ports;
 	OWN(map_free) struct map bound = {0};
-	struct request r = {0};
+	struct port_request r = {0};
 	for (size_t i = 0; i < j->c->spec->host.port_bindings.n; i++)
 		if (map_puts(&bound, g[i].key, (void *)(uintptr_t)&g[i]) < 0)
 			return -ENOMEM;
 	for (size_t i = 0; i < exposed->n; i++)
-		if (!map_gets(&bound, exposed->v[i]) && read_key(exposed->v[i], &r) >= 0)
+		if (!map_gets(&bound, exposed->v[i]) && port_request_read(exposed->v[i], &r) >= 0)
 			try(claim_request(j, &r, eps, n));
 	return 0;
 }
@@ -361,12 +338,12 @@ static int claim_all(struct job *j)
 	const struct json_group *g = h->port_bindings.v;
 	size_t n;
 	const struct endpoint **eps = world_endpoints_of_container(j->fork, &j->mem, j->c->id, &n);
-	struct request r;
+	struct port_request r;
 	if (!eps)
 		return -ENOMEM;
 	for (size_t i = 0; i < h->port_bindings.n; i++) {
 		const struct port_binding *b = g[i].items.v;
-		try(read_key(g[i].key, &r));
+		try(port_request_read(g[i].key, &r));
 		/* An empty list asks for one port of the daemon's choice. */
 		for (size_t k = 0; k < g[i].items.n || k == 0; k++) {
 			r.host_ip = g[i].items.n ? b[k].host_ip : NULL;
@@ -566,12 +543,12 @@ bool portmap_has_choice(const struct container *c, uint8_t proto, uint16_t host_
 	const struct json_group *g = c->spec->host.port_bindings.v;
 	for (size_t i = 0; i < c->spec->host.port_bindings.n; i++) {
 		const struct port_binding *b = g[i].items.v;
-		struct request r;
+		struct port_request r;
 		struct port_run host;
-		if (read_key(g[i].key, &r) < 0 || r.proto != proto)
+		if (port_request_read(g[i].key, &r) < 0 || r.proto != proto)
 			continue;
 		for (size_t k = 0; k < g[i].items.n; k++)
-			if (!str_empty(b[k].host_port) && read_run(b[k].host_port, &host) && host.first <= host_port && host_port <= host.last &&
+			if (!str_empty(b[k].host_port) && port_run_read(b[k].host_port, &host) && host.first <= host_port && host_port <= host.last &&
 				host.last - host.first == r.ports.last - r.ports.first)
 				return false;
 	}

@@ -1,6 +1,7 @@
 /* portmap: which ports of the host lead to a container's published ones. Pure: reads the world, changes the given fork. */
 #pragma once
 
+#include "net/port_asked.h"
 #include "net/want.h"
 
 /* A port of the host that the kernel said another program has. */
@@ -28,9 +29,6 @@ struct port_facts {
 	const struct port_busy *busy;
 	size_t nbusy;
 	struct port_cursor *cursor;
-};
-struct port_run {
-	uint16_t first, last;
 };
 
 /* Makes the container's published ports be what its configuration and its joined endpoints ask for: after a join, a

@@ -153,7 +153,7 @@ static int add_listen(const struct world *w, const struct netconf *c, const stru
 	const struct port *to = twin && twin->ip.family == AF_INET ? twin : p;
 	struct kobj o = {.kind = K_LISTEN,
 		.unit = {UNIT_SANDBOX, p->container},
-		.listen = {.proto = p->proto, .ip = p->host_ip, .port = (uint16_t)(p->host_port + i), .count = 1, .dual = twin != NULL, .target = to->ip, .target_port = (uint16_t)(to->port + i)}};
+		.listen = {.proto = p->proto, .ip = p->host_ip, .port = (uint16_t)(p->host_port + i), .count = 1, .dual = twin != NULL, .alone = !port_is_nat(p) && !(twin && port_is_nat(twin)), .target = to->ip, .target_port = (uint16_t)(to->port + i)}};
 	if (p->count > LIMIT_PORT_RUN)
 		o.listen.count = p->count;
 	return limit_listen(w, c, p, twin, out->mem, &o) < 0 || kstate_add(out, &o) < 0 ? err_nomem(e) : 0;

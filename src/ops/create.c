@@ -7,6 +7,7 @@
 #include "net/join.h"
 #include "net/links.h"
 #include "ops/container.h"
+#include "ops/ports.h"
 #include "ops/volume.h"
 #include "base/log.h"
 
@@ -176,6 +177,7 @@ static int create_in_world(struct creation *n, struct err *e)
 	struct container *c = container_new(n->id, name, n->spec, &n->mem);
 	if (!c)
 		return err_nomem(e);
+	try(ports_warn(n->core, c, n->a, n->warnings, e));
 	STR_COPY(c->image, n->image);
 	c->created = clock_real_ns();
 	c->seq = world_next_seq(op.next);

@@ -16,6 +16,7 @@
 #define EPHEMERAL_FIRST 49153 /* where the kernel does not say, as Docker */
 #define EPHEMERAL_LAST  65535
 #define KEPT_MOST       1024
+#define PLACES_MOST     128 /* more than the kernel has */
 
 /* Without the proxy, sockets that only reserve. */
 struct ports {
@@ -61,14 +62,19 @@ static int keep(struct core *c, const char *id, int fd, struct err *e)
 	return 0;
 }
 
-/* A kernel that cannot keeps nobody from publishing: NAT leads from everywhere but this host's loopback, and from IPv6 to IPv4. */
-static void serve_run(struct core *c, const struct kobj *o, const char *id, int fd)
+/* A kernel that cannot keeps nobody from publishing: NAT leads from everywhere but this host's loopback, and from IPv6 to IPv4. Where no NAT leads it is an error. */
+static int serve_run(struct core *c, const struct kobj *o, const char *id, int fd, struct err *e)
 {
-	struct err e = {0};
-	OWN(own_fd) int link = steer_run(fd, o, &e);
-	if (link < 0 || relay_steer(c->relay, id, link, &e) < 0)
-		log_warn("published ports %u-%u/%s: the proxy serves the first of them alone: %s", o->listen.port, (unsigned)o->listen.port + o->listen.count - 1,
-			port_proto_name(o->listen.proto), e.msg);
+	struct err why = {0};
+	OWN(own_fd) int link = steer_run(fd, o, &why);
+	int r = link < 0 ? link : relay_steer(c->relay, id, link, &why);
+	if (r >= 0)
+		return 0;
+	unsigned last = (unsigned)o->listen.port + o->listen.count - 1;
+	if (o->listen.alone)
+		return err_as(e, ERR_UNAVAILABLE, "the proxy cannot serve ports %u-%u: %s", o->listen.port, last, why.msg);
+	log_warn("published ports %u-%u/%s: the proxy serves the first of them alone: %s", o->listen.port, last, port_proto_name(o->listen.proto), why.msg);
+	return 0;
 }
 
 static int serve(struct core *c, const struct kobj *o, const char *id, int fd, struct err *e)
@@ -80,9 +86,10 @@ static int serve(struct core *c, const struct kobj *o, const char *id, int fd, s
 		return err_errno(e, -errno, "open a published port's socket to its clients");
 	c->ports->changed = true;
 	try(relay_port(c->relay, &p, fd, e));
-	if (fd >= 0 && o->listen.count > 1)
-		serve_run(c, o, id, fd);
-	return 0;
+	int r = fd >= 0 && o->listen.count > 1 ? serve_run(c, o, id, fd, e) : 0;
+	if (r < 0)
+		relay_port_gone(c->relay, id);
+	return r;
 }
 
 static int give(void *arg, const struct kobj *o, int fd, struct err *e)
@@ -225,6 +232,39 @@ int ports_commit(struct op *op, const char *container, struct err *e)
 	if (!ep)
 		ep = join_gateway(op->next, &op->mem, container, AF_INET6);
 	return err_ctx(e, "driver failed programming external connectivity on endpoint %s (%s)", ct ? ct->name : container, ep ? ep->id : "");
+}
+
+/* why: the kernel's, NULL of SCTP. */
+static int warn(const struct port_long *l, const struct err *why, struct arena *a, struct strv *warnings)
+{
+	const char *at = !*l->host_ip ? "" : arena_printf(a, strchr(l->host_ip, ':') ? "[%s]:" : "%s:", l->host_ip);
+	const char *beyond = why ? arena_printf(a, " beyond port %u", l->host.first) : "";
+	const char *text = arena_printf(a, "Published ports %s%u-%u/%s are not reached%s where only the proxy leads to them (from loopback addresses, or over IPv6 to a container without it): %s", at ? at : "",
+		l->host.first, l->host.last, port_proto_name(l->proto), beyond ? beyond : "", why ? why->msg : "it serves no run of sctp that long, publish it in parts");
+	return text ? strv_add(a, warnings, text) : -ENOMEM;
+}
+
+int ports_warn(const struct core *c, const struct container *ct, struct arena *a, struct strv *warnings, struct err *e)
+{
+	struct port_long *v;
+	size_t n, taken = 0;
+	int place[PLACES_MOST], r = 0;
+	if (!c->conf->net.userland_proxy || !want_has_sandbox(ct))
+		return 0;
+	if (port_asked_long(&ct->spec->host, a, &v, &n) < 0)
+		return err_nomem(e);
+	for (size_t i = 0; i < n && taken < PLACES_MOST && r >= 0; i++) {
+		struct err why = {0};
+		if (v[i].proto == IPPROTO_SCTP)
+			r = warn(&v[i], NULL, a, warnings);
+		else if ((place[taken] = steer_nothing(&why)) >= 0)
+			taken++;
+		else
+			r = warn(&v[i], &why, a, warnings);
+	}
+	while (taken)
+		close(place[--taken]);
+	return r < 0 ? err_nomem(e) : 0;
 }
 
 /* A container like the present one with other published ports. */

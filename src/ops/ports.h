@@ -17,6 +17,8 @@ struct ports_try {
 };
 /* The container's ports, as its endpoints in op->next want them. t may be NULL. */
 int ports_publish(struct op *op, const char *container, const struct ports_try *t, struct err *e);
+/* Tells of long runs that the kernel cannot lead to one socket, as it stands now; under op_lock, as places are taken meanwhile. Texts in a. */
+int ports_warn(const struct core *c, const struct container *ct, struct arena *a, struct strv *warnings, struct err *e);
 /* op_commit with Docker's words around a port that cannot be had. */
 int ports_commit(struct op *op, const char *container, struct err *e);
 /* The operation failed with r: notes the port that was taken; true when it may be tried again with another one. */

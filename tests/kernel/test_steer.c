@@ -1,8 +1,15 @@
 /* Ports of a run lead to its one socket, on the loopback of a namespace of the test's own. */
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
+#include <stddef.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "kernel/steer.h"
 #include "net/fixture.h"
@@ -128,4 +135,90 @@ TEST(what_cannot_be_led)
 	CHECK(steer_run(-1, &o, &e) < 0 && strstr(e.msg, "BPF"));
 }
 
-TESTS(T(one_socket_for_all), T(a_run_at_one_address), T(what_cannot_be_led))
+/* Each namespace has its own sixty-four, and a place is free again with the last descriptor. */
+TEST(no_more_than_sixty_four)
+{
+	struct err e = {0};
+	int link[65];
+	size_t n = 0;
+	if (!enter())
+		SKIP("needs root");
+	struct kobj o = run("0.0.0.0", 20000, 300);
+	OWN(own_fd) int at = listener("0.0.0.0", 20000, false);
+	while (n < ARRAY_LEN(link) && (link[n] = steer_nothing(&e)) >= 0)
+		n++;
+	if (!n && (link[0] == -EPERM || link[0] == -ENOSYS))
+		SKIP("this kernel has no BPF");
+	CHECK_INT(n, 64);
+	REQUIRE(n == 64);
+	CHECK_INT(steer_run(at, &o, &e), -E2BIG);
+	CHECK_STR(e.msg, "64 programs that look for sockets (BPF, sk_lookup) are there already, and the kernel takes no more");
+	CHECK_INT(asked(at, "127.0.0.1", 20001), 0);
+	close(link[--n]);
+	OWN(own_fd) int led = steer_run(at, &o, &e);
+	CHECK(led >= 0);
+	CHECK_INT(asked(at, "127.0.0.1", 20001), 20001); /* past those that lead nothing */
+	while (n)
+		close(link[--n]);
+}
+
+/* This thread's bpf(command) fails from now on, as where a security module or a lack of capabilities forbids it. */
+static bool forbid(unsigned command)
+{
+	struct sock_filter f[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_bpf, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, command, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog p = {.len = ARRAY_LEN(f), .filter = f};
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &p) == 0;
+}
+
+static size_t descriptors(void)
+{
+	size_t n = 0;
+	for (int fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+/* In a child, which keeps the filter for itself. */
+static void refused(unsigned command, const char *want)
+{
+	struct err e = {0};
+	int status;
+	struct kobj o = run("0.0.0.0", 20000, 300);
+	OWN(own_fd) int at = listener("0.0.0.0", 20000, false);
+	fflush(stdout);
+	pid_t child = fork();
+	REQUIRE(child >= 0);
+	if (child == 0) {
+		size_t before = descriptors();
+		bool ok = forbid(command) && steer_run(at, &o, &e) == -EPERM && strstr(e.msg, want) && descriptors() == before;
+		if (!ok)
+			printf("# forbidden %u: \"%s\", want \"%s\"\n", command, e.msg, want);
+		fflush(stdout);
+		_exit(!ok);
+	}
+	REQUIRE(waitpid(child, &status, 0) == child);
+	CHECK_INT(status, 0);
+}
+
+TEST(what_the_kernel_refuses)
+{
+	if (!enter())
+		SKIP("needs root");
+	refused(BPF_MAP_CREATE, "a map of sockets (BPF)");
+	struct err e = {0};
+	OWN(own_fd) int link = steer_nothing(&e);
+	if (link < 0)
+		SKIP("this kernel has no BPF");
+	refused(BPF_MAP_UPDATE_ELEM, "a map of sockets (BPF)");
+	refused(BPF_PROG_LOAD, "a program that looks for sockets (BPF, sk_lookup)");
+	refused(BPF_LINK_CREATE, "attach a program that looks for sockets");
+}
+
+TESTS(T(one_socket_for_all), T(a_run_at_one_address), T(what_cannot_be_led), T(no_more_than_sixty_four), T(what_the_kernel_refuses))

@@ -1,10 +1,12 @@
 """A runtime works in a mount namespace that has of all containers' mounts only its own's (engine/room.c), on a host whose mounts are shared, as systemd has them."""
+import os
 import pathlib
+import shutil
 import subprocess
 
 import pytest
 
-from conftest import LAB, Client, Daemon, programs, wait_until
+from conftest import BUILD, LAB, Client, Daemon, programs, wait_until
 
 pytestmark = pytest.mark.usefixtures("own_network")
 SRC = LAB / "room-shared"
@@ -92,3 +94,52 @@ def test_a_new_daemon_finds_all(room):
     assert d.mounts() == [[], []] and d.doctor() == []
     d.stop()
     assert str(d.dir) not in d.on_host("cat /proc/self/mountinfo"), "an orderly end with no container left leaves no mount"
+
+
+class Copied(Daemon):
+    """Programs of its own, in a directory of its own."""
+
+    def __init__(self, name):
+        super().__init__(name)
+        self.bin = self.dir / "bin"
+        self.bin.mkdir()
+        for program in ("pontoond", "pontoon-relay", "pontoon-runtime"):
+            shutil.copy2(BUILD / program, self.bin)
+        self.runtime = self.bin / "pontoon-runtime"
+
+    def command(self, *args):
+        path = ":".join(p for p in os.environ["PATH"].split(":") if not (pathlib.Path(p) / "pontoon-runtime").exists())
+        return ["env", f"PATH={path}", str(self.bin / "pontoond"), *super().command(*args)[1:]]
+
+    def breaks(self):
+        self.runtime.unlink()  # a program that runs cannot be written to
+        self.runtime.write_text("#!/bin/sh\necho 'pontoon-runtime: copy the mounts of /: No space left on device' >&2\nexit 1\n")
+        self.runtime.chmod(0o755)
+
+
+def test_without_a_room(busybox):
+    """A start whose room cannot be made fails and says why; a daemon that finds that it has none works without."""
+    d = Copied("no-room").start()
+    cli = Client("docker", programs()[0][1], d)
+    cli.out("import", str(busybox), "alpine")
+    d.breaks()
+    r = cli("run", "--name", "one", "alpine", "true")
+    assert r.rc != 0 and "pontoon-runtime: copy the mounts of /: No space left on device" in r.err, r
+    assert cli.out("inspect", "-f", "{{.State.Status}} {{.State.Pid}}", "one") == "created 0" and d.doctor() == []
+    shutil.copy2(BUILD / "pontoon-runtime", d.runtime.with_suffix(".new"))
+    d.runtime.with_suffix(".new").rename(d.runtime)
+    cli.out("start", "one")
+    for change, said in ((d.breaks, "No space left on device"), (d.runtime.unlink, "pontoon-runtime was not found")):
+        d.stop()
+        change()
+        d.log.unlink()
+        d.start()
+        log = d.log.read_text()
+        assert said in log and "starts become slower with the number of containers" in log, log
+        assert cli.out("run", "--rm", "alpine", "echo", "here") == "here"
+        run(cli, "stays")
+        assert cli.out("exec", "stays", "echo", "there") == "there"
+        cli.out("rm", "-f", "stays")
+        assert d.doctor() == []
+    cli.out("rm", "one")
+    d.stop()
