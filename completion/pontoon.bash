@@ -1,10 +1,11 @@
 # bash completion for pontoon: commands and their options (asked of --help), values of options, and the names of what there is, asked of the daemon.
-_pontoon_names() { # containers|running|images|networks|volumes
+_pontoon_names() { # containers|running|images|networks|volumes|contexts
 	case $1 in
 	containers) pontoon $_pontoon_host ps -a --format '{{.Names}}' ;;
 	running) pontoon $_pontoon_host ps --format '{{.Names}}' ;;
 	images) pontoon $_pontoon_host images --format '{{.Repository}}:{{.Tag}}' | grep -v '<none>' ;;
 	networks) pontoon $_pontoon_host network ls --format '{{.Name}}' ;;
+	contexts) pontoon context ls --format '{{.Name}}' ;;
 	volumes) pontoon $_pontoon_host volume ls --format '{{.Name}}' ;;
 	esac 2>/dev/null
 }
@@ -13,6 +14,7 @@ _pontoon_names() { # containers|running|images|networks|volumes
 _pontoon_value() {
 	case $1 in
 	--network | --net | --config-from) _pontoon_names networks; [ "$1" != --config-from ] && echo bridge host none ;;
+	--from) _pontoon_names contexts ;;
 	--volumes-from | --link) _pontoon_names containers ;;
 	--restart) echo no always unless-stopped on-failure ;;
 	--log-driver) echo json-file local none ;;
@@ -37,6 +39,7 @@ _pontoon() {
 		word=${COMP_WORDS[i]}
 		case $word in
 		-H | --host) i=$((i + 1)); _pontoon_host="-H ${COMP_WORDS[i]}" ;;
+		-c | --context) i=$((i + 1)); _pontoon_host="-c ${COMP_WORDS[i]}" ;;
 		--config | --tlscacert | --tlscert | --tlskey) i=$((i + 1)) ;;
 		-*) ;;
 		*) break ;;
@@ -53,8 +56,9 @@ _pontoon() {
 		esac
 	fi
 	if [ -z "$cmd" ]; then
+		case $group:$prev in :-c | :--context) COMPREPLY=($(compgen -W "$(_pontoon_host="" _pontoon_names contexts)" -- "$cur")); return ;; esac
 		case $cur in
-		-*) [ -z "$group" ] && words="--config --host --tls --tlsverify --tlscacert --tlscert --tlskey --version --help" ;;
+		-*) [ -z "$group" ] && words="--config --context --host --tls --tlsverify --tlscacert --tlscert --tlskey --version --help" ;;
 		*) words=$(pontoon $group --help 2>/dev/null | sed -n 's/^  \([a-z]\{2,\}\) .*/\1/p') ;;
 		esac
 		COMPREPLY=($(compgen -W "$words" -- "$cur"))
@@ -79,6 +83,8 @@ _pontoon() {
 		esac
 	done
 	case $group:$cmd in
+	context:use | context:rm | context:remove | context:update | context:inspect) words=$(_pontoon_names contexts) ;;
+	context:*) return ;;
 	*:run | *:create) if [ "$group" = network ] || [ "$group" = volume ]; then return; fi; [ $args -eq 0 ] && words=$(_pontoon_names images) ;;
 	:rmi | *:tag | *:history | *:push | *:pull | *:save | image:*) words=$(_pontoon_names images) ;;
 	network:connect | network:disconnect) if [ $args -eq 0 ]; then words=$(_pontoon_names networks); else words=$(_pontoon_names containers); fi ;;

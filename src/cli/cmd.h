@@ -9,7 +9,7 @@
 
 struct command {
 	const char *name;   /* "run" */
-	const char *group;  /* "container", "image", "network", "system", "volume"; NULL: top level only */
+	const char *group;  /* "container", "image", "network", ...; NULL: top level only */
 	bool top;           /* also at the top level */
 	const char *usage;  /* "IMAGE [COMMAND] [ARG...]" */
 	const char *help;
@@ -21,7 +21,7 @@ struct command {
 	const char *alias; /* other names in the group, with blanks between */
 };
 
-extern const struct command commands_container[], commands_run[], commands_image[], commands_network[], commands_system[], commands_df[], commands_registry[], commands_volume[], commands_stats[], commands_copy[];
+extern const struct command commands_container[], commands_run[], commands_image[], commands_network[], commands_system[], commands_df[], commands_registry[], commands_volume[], commands_stats[], commands_copy[], commands_context[];
 
 /* "pontoon: text" on stderr; returns the status. */
 int fail(const struct err *e, int status);

@@ -5,6 +5,7 @@
 
 #include "base/paths.h"
 #include "base/strv.h"
+#include "cli/context.h"
 #include "cli/http.h"
 
 static const char *default_host(void)
@@ -25,14 +26,17 @@ static const struct {
 	const char *name;
 	char letter;
 	const char *help;
-} global_flags[] = {{"config", 0, "Directory of the credentials (default $DOCKER_CONFIG, ~/.docker)"}, {"host", 'H', "Daemon socket: unix:///PATH or tcp://HOST:PORT (default $PONTOON_HOST, $DOCKER_HOST, unix://" PONTOON_DEFAULT_SOCKET ")"}, {"tls", 0, "Use TLS over TCP"},
+} global_flags[] = {{"config", 0, "Directory of credentials and contexts (default $DOCKER_CONFIG, ~/.docker)"}, {"context", 'c', "Context whose daemon is meant (default $PONTOON_CONTEXT, $DOCKER_CONTEXT, that of `pontoon context use`)"}, {"host", 'H', "Daemon socket: unix:///PATH or tcp://HOST:PORT (default $PONTOON_HOST, $DOCKER_HOST, unix://" PONTOON_DEFAULT_SOCKET ")"}, {"tls", 0, "Use TLS over TCP"},
 	{"tlsverify", 0, "Use TLS over TCP and verify the daemon (default $DOCKER_TLS_VERIFY)"}, {"tlscacert", 0, "Authority of the daemon's certificate (default $DOCKER_CERT_PATH/ca.pem, ~/.docker/ca.pem)"},
 	{"tlscert", 0, "Own certificate (default cert.pem there)"}, {"tlskey", 0, "Its key (default key.pem there)"}, {"version", 'v', "Print the version"}, {"help", 'h', "Print this text"}};
 
 static void set_global(struct globals *g, const char *name, const char *value)
 {
-	if (streq(name, "host"))
+	if (streq(name, "host")) {
 		http_host = value;
+		context_host_asked = true;
+	} else if (streq(name, "context"))
+		context_asked = value;
 	else if (streq(name, "config"))
 		(void)setenv("DOCKER_CONFIG", value, 1); /* out of memory: the next call says it */
 	else if (streq(name, "tls"))

@@ -8,7 +8,7 @@
 
 static const struct {
 	const char *name, *help;
-} groups[] = {{"container", "Manage containers"}, {"image", "Manage images"}, {"network", "Manage networks"}, {"system", "Look at the daemon and what it keeps"}, {"volume", "Manage volumes"}};
+} groups[] = {{"container", "Manage containers"}, {"context", "Manage contexts: daemons by name"}, {"image", "Manage images"}, {"network", "Manage networks"}, {"system", "Look at the daemon and what it keeps"}, {"volume", "Manage volumes"}};
 
 /* By "group command"; top-level names stand for themselves. */
 static const struct {
@@ -16,6 +16,9 @@ static const struct {
 } examples[] = {
 	{"attach", "pontoon attach web              # detach again with ctrl-p ctrl-q"},
 	{"commit", "pontoon commit -m 'with curl' web web:curl"},
+	{"context create", "pontoon context create remote --docker host=tcp://server.example:2376,ca=ca.pem,cert=cert.pem,key=key.pem\n  pontoon context create other --docker host=unix:///run/other/pontoon.sock --description 'a try'"},
+	{"context update", "pontoon context update remote --docker host=tcp://new.example:2376,ca=ca.pem,cert=cert.pem,key=key.pem"},
+	{"context use", "pontoon context use remote\n  pontoon context use default"},
 	{"cp", "pontoon cp web:/etc/hosts .\n  tar c dir | pontoon cp - web:/srv"},
 	{"create", "pontoon create --name web -p 8080:80 nginx"},
 	{"df", "pontoon system df -v"},
@@ -57,7 +60,6 @@ static const struct {
 	{"plugin", "Pontoon has no plugins: its network, volume and log drivers are built in"},
 	{"checkpoint", "Pontoon has no checkpoints: use pause and unpause, or stop and start"},
 	{"trust manifest", "Pontoon signs and assembles no images: use cosign, skopeo or buildah, which need no daemon"},
-	{"context", "Pontoon keeps no contexts: name a daemon with -H or PONTOON_HOST, and certificates with DOCKER_CERT_PATH and DOCKER_TLS_VERIFY"},
 	{"compose", "use docker-compose with DOCKER_HOST set to Pontoon's socket"},
 	{"search", "registries are searched with a browser or `skopeo list-tags docker://NAME`"},
 };
@@ -67,7 +69,7 @@ static const char *example_of(const char *group, const char *name)
 	char both[128];
 	snprintf(both, sizeof(both), "%s %s", group ? group : "", name);
 	for (size_t i = 0; i < ARRAY_LEN(examples); i++)
-		if (streq(examples[i].name, both) || (streq(examples[i].name, name) && (!group || !streq(group, "network"))))
+		if (streq(examples[i].name, both) || (streq(examples[i].name, name) && (!group || (!streq(group, "network") && !streq(group, "context")))))
 			return examples[i].text;
 	return NULL;
 }

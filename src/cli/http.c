@@ -156,6 +156,8 @@ static int no_answer(const struct http *h, struct err *e)
 	bool tcp = str_starts(http_host, "tcp://"), nothing = !h->in.len;
 	if (tcp && !http_tls.on)
 		return err_set(e, -EPIPE, "the daemon at %s gave no answer in HTTP: if it wants TLS, use --tlsverify with --tlscacert, --tlscert and --tlskey, or DOCKER_TLS_VERIFY with DOCKER_CERT_PATH", http_host);
+	if (tcp && nothing && !http_tls.cert)
+		return err_set(e, -EPIPE, "the daemon at %s closed the connection without an answer: it may want a client's certificate (cert and key of the context), and the context has none", http_host);
 	if (tcp && nothing && access(http_tls.cert, R_OK) < 0)
 		return err_set(e, -EPIPE, "the daemon at %s closed the connection without an answer: it may want a client's certificate (--tlscert, --tlskey), and there is none in %s", http_host, http_tls.cert);
 	return err_set(e, -EPIPE, "the daemon closed the connection without an answer");

@@ -2,15 +2,13 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "base/base64.h"
-#include "base/fd.h"
 #include "base/ref.h"
 #include "base/spawn.h"
+#include "cli/user_config.h"
 
-#define CONFIG_MAX (4u << 20)
 #define HELPER_MAX (64u << 10)
 
 int login_decode(const char *text, struct arena *a, const char **user, const char **password)
@@ -28,51 +26,6 @@ int login_decode(const char *text, struct arena *a, const char **user, const cha
 	*user = out;
 	*password = colon + 1;
 	return 0;
-}
-
-static const char *config_path(struct arena *a)
-{
-	const char *dir = getenv("DOCKER_CONFIG"), *home = getenv("HOME");
-	if (!str_empty(dir))
-		return arena_printf(a, "%s/config.json", dir);
-	return arena_printf(a, "%s/.docker/config.json", str_empty(home) ? "" : home);
-}
-
-/* An absent file is an empty object. */
-static int read_config(struct arena *a, json_t **out, struct err *e)
-{
-	OWN(own_buf) struct buf b = {0};
-	const char *path = config_path(a);
-	struct err why = {0};
-	if (!path)
-		return err_nomem(e);
-	int r = read_file(path, CONFIG_MAX, &b, &why);
-	if (r == -ENOENT || r == -ENOTDIR || (r >= 0 && b.len == 0)) {
-		*out = json_object();
-		return *out ? 0 : err_nomem(e);
-	}
-	if (r < 0)
-		return err_set(e, r, "%s", why.msg);
-	r = json_parse(buf_str(&b), b.len, out, NULL); /* the parser's words might quote a secret */
-	explicit_bzero(b.data, b.cap);
-	if (r >= 0 && json_is_object(*out))
-		return 0;
-	json_decref(r >= 0 ? *out : NULL);
-	return err_as(e, ERR_INVALID, "%s is not a JSON object", path);
-}
-
-static int write_config(const json_t *j, struct arena *a, struct err *e)
-{
-	const char *path = config_path(a);
-	char *dir = path ? arena_dupn(a, path, (size_t)(strrchr(path, '/') - path)) : NULL;
-	OWN(own_free) char *text = json_dumps(j, JSON_INDENT(8));
-	if (!dir || !text)
-		return err_nomem(e);
-	if (*dir)
-		try(mkdir_p(dir, 0700, e));
-	int r = write_file_atomic(path, text, strlen(text), 0600, true, e);
-	explicit_bzero(text, strlen(text));
-	return r;
 }
 
 const char *login_key(const char *server, struct arena *a)
@@ -166,7 +119,7 @@ int login_find(const char *server, struct arena *a, struct login *out, struct er
 	OWN(own_json) json_t *config = NULL;
 	struct login l = {0};
 	const char *key = login_key(server, a);
-	try(read_config(a, &config, e));
+	try(user_config_read(a, &config, e));
 	const char *helper = helper_of(config, key);
 	if (*helper) {
 		try(find_with_helper(helper, key, a, &l, e));
@@ -178,7 +131,7 @@ int login_find(const char *server, struct arena *a, struct login *out, struct er
 	l.username = text_of(a, x, "username");
 	l.password = text_of(a, x, "password");
 	if (!str_empty(pair) && login_decode(pair, a, &l.username, &l.password) < 0)
-		return err_as(e, ERR_INVALID, "%s: what is stored for %s is not understood", config_path(a), key);
+		return err_as(e, ERR_INVALID, "%s: what is stored for %s is not understood", user_config_path(a), key);
 	l.identity_token = text_of(a, x, "identitytoken");
 	l.registry_token = text_of(a, x, "registrytoken");
 	if (a->bad)
@@ -202,7 +155,7 @@ int login_store(const char *server, const struct login *l, struct err *e)
 	OWN(arena_free) struct arena a = {0};
 	OWN(own_json) json_t *config = NULL;
 	const char *key = login_key(server, &a);
-	try(read_config(&a, &config, e));
+	try(user_config_read(&a, &config, e));
 	const char *helper = helper_of(config, key);
 	json_t *entry = json_object();
 	if (*helper) {
@@ -223,7 +176,7 @@ int login_store(const char *server, const struct login *l, struct err *e)
 			json_object_set_new(entry, "identitytoken", json_string(l->identity_token));
 	}
 	json_object_set_new(member(config, "auths"), key, entry);
-	return a.bad ? err_nomem(e) : write_config(config, &a, e);
+	return a.bad ? err_nomem(e) : user_config_write(config, &a, e);
 }
 
 int login_forget(const char *server, bool *was_there, struct err *e)
@@ -233,7 +186,7 @@ int login_forget(const char *server, bool *was_there, struct err *e)
 	const char *key = login_key(server, &a), *name;
 	json_t *auths, *v;
 	void *next;
-	try(read_config(&a, &config, e));
+	try(user_config_read(&a, &config, e));
 	const char *helper = helper_of(config, key);
 	*was_there = false;
 	if (*helper) {
@@ -249,7 +202,7 @@ int login_forget(const char *server, bool *was_there, struct err *e)
 			*was_there = true;
 			json_object_del(auths, name);
 		}
-	return *was_there ? write_config(config, &a, e) : 0;
+	return *was_there ? user_config_write(config, &a, e) : 0;
 }
 
 int login_header(const char *image, struct arena *a, const char **out, struct err *e)

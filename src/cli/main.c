@@ -3,10 +3,11 @@
 #include <stdlib.h>
 
 #include "cli/cmd.h"
+#include "cli/context.h"
 #include "cli/globals.h"
 #include "cli/help.h"
 
-static const struct command *const tables[] = {commands_run, commands_container, commands_image, commands_registry, commands_network, commands_system, commands_df, commands_volume, commands_stats, commands_copy};
+static const struct command *const tables[] = {commands_run, commands_container, commands_image, commands_registry, commands_network, commands_system, commands_df, commands_volume, commands_stats, commands_copy, commands_context};
 
 /* Other names count in the group only. */
 static bool named(const struct command *c, const char *group, const char *name)
@@ -54,8 +55,10 @@ static int run(const struct command *c, const char *group, char **argv)
 	if (p.help)
 		return help_command(c, group);
 	int n = (int)p.args.n;
-	if (n >= c->min && (c->max < 0 || n <= c->max))
-		return c->run(&p, &a);
+	if (n >= c->min && (c->max < 0 || n <= c->max)) {
+		bool no_daemon = c->group && streq(c->group, "context");
+		return !no_daemon && context_enter(&a, &e) < 0 ? fail(&e, 1) : c->run(&p, &a);
+	}
 	if (!c->max)
 		snprintf(text, sizeof(text), "'pontoon %s%s%s' accepts no arguments", group ? group : "", group ? " " : "", c->name);
 	else if (c->min == c->max)

@@ -39,15 +39,25 @@ static void *pump_main(void *arg)
 	return NULL;
 }
 
-static int load(struct connection *c, const struct tls_client *t, struct err *e)
+static int load(gnutls_certificate_credentials_t cred, const struct tls_client *t, struct err *e)
 {
 	int r;
-	if (t->verify && (r = gnutls_certificate_set_x509_trust_file(c->cred, t->ca, GNUTLS_X509_FMT_PEM)) <= 0)
-		return err_set(e, -EINVAL, "the certificates of the authority in %s cannot be used: %s", t->ca, r < 0 ? gnutls_strerror(r) : "there are none");
-	if (!t->cert_given && (access(t->cert, F_OK) < 0 || access(t->key, F_OK) < 0))
+	if (t->verify && (r = t->ca ? gnutls_certificate_set_x509_trust_file(cred, t->ca, GNUTLS_X509_FMT_PEM) : gnutls_certificate_set_x509_system_trust(cred)) <= 0)
+		return err_set(e, -EINVAL, "the certificates of the authority in %s cannot be used: %s", t->ca ? t->ca : "the system's store", r < 0 ? gnutls_strerror(r) : "there are none");
+	if (!t->cert_given && (!t->cert || access(t->cert, F_OK) < 0 || access(t->key, F_OK) < 0))
 		return 0;
-	r = gnutls_certificate_set_x509_key_file(c->cred, t->cert, t->key, GNUTLS_X509_FMT_PEM);
+	r = gnutls_certificate_set_x509_key_file(cred, t->cert, t->key, GNUTLS_X509_FMT_PEM);
 	return r < 0 ? err_set(e, -EINVAL, "the certificate %s and its key %s cannot be used: %s", t->cert, t->key, gnutls_strerror(r)) : 0;
+}
+
+int tls_client_check(const struct tls_client *t, struct err *e)
+{
+	gnutls_certificate_credentials_t cred;
+	if (gnutls_certificate_allocate_credentials(&cred) < 0)
+		return err_nomem(e);
+	int r = load(cred, t, e);
+	gnutls_certificate_free_credentials(cred);
+	return r;
 }
 
 static bool is_address(const char *host)
@@ -72,7 +82,7 @@ static int handshake(struct connection *c, const struct tls_client *t, const cha
 		return r;
 	}
 	if (r == GNUTLS_E_FATAL_ALERT_RECEIVED)
-		return err_set(e, -EACCES, "the daemon at %s refused the TLS connection (%s): does it know the authority of the certificate in %s?", host, gnutls_alert_get_name(gnutls_alert_get(c->s)), t->cert);
+		return err_set(e, -EACCES, "the daemon at %s refused the TLS connection (%s): does it know the authority of the certificate in %s?", host, gnutls_alert_get_name(gnutls_alert_get(c->s)), t->cert ? t->cert : "the context, which has none");
 	return err_set(e, -EPROTO, "TLS with %s failed: %s", host, gnutls_strerror(r));
 }
 
@@ -83,7 +93,7 @@ static int set_up(struct connection *c, const struct tls_client *t, const char *
 	if (gnutls_set_default_priority(c->s) < 0 || gnutls_credentials_set(c->s, GNUTLS_CRD_CERTIFICATE, c->cred) < 0)
 		return err_set(e, -EPROTO, "GnuTLS cannot be set up");
 	gnutls_transport_set_int(c->s, c->net);
-	try(load(c, t, e));
+	try(load(c->cred, t, e));
 	if (fcntl(c->net, F_SETFL, O_NONBLOCK) < 0)
 		return err_errno(e, -errno, "fcntl");
 	return handshake(c, t, host, e);

@@ -44,7 +44,7 @@ def test_help(pontoon):
     for c in commands:
         text = pontoon.out(c, "--help")
         assert text.startswith(f"Usage:  pontoon {c} ") and text == pontoon.out("help", c)
-    for group in "container", "image", "network", "system":
+    for group in "container", "context", "image", "network", "system", "volume":
         text = pontoon.out(group)
         assert text.startswith(f"Usage:  pontoon {group} COMMAND")
         for c in re.findall(r"^  ([a-z]+) ", text, re.M):

@@ -202,14 +202,24 @@ def test_certificates_as_the_script_makes_them():
         return p.stdout.strip() if ok else p.stderr
 
     try:
-        name, docker = programs()[0]
-        if name != "pontoon":
+        ours = BUILD / "pontoon"
+        for n, (_, docker) in enumerate((programs()[0], programs()[-1])):
+            if n:  # ours has the same contexts, and makes them as well
+                assert run(docker, "--context", "local", "info", "--format", "{{.ID}}") == run(docker, "info", "--format", "{{.ID}}") == d.api("GET", "/info")[1]["ID"]
+                run(docker, "context", "rm", "-f", "remote", "local")
             run(docker, "context", "create", "remote", "--docker", f"host=tcp://127.0.0.1:2397,ca={certs}/client/ca.pem,cert={certs}/client/cert.pem,key={certs}/client/key.pem")
             run(docker, "context", "create", "local", "--docker", f"host=unix://{d.sock}")
             assert run(docker, "--context", "local", "info", "--format", "{{.ID}}") == d.api("GET", "/info")[1]["ID"]
             run(docker, "context", "use", "remote")
             assert run(docker, "info", "--format", "{{.ID}}") == d.api("GET", "/info")[1]["ID"]
-        ours, flat = BUILD / "pontoon", [x for kv in client.items() for x in kv]
+        run(ours, "context", "create", "careless", "--docker", "host=tcp://127.0.0.1:2397,skip-tls-verify=true")
+        assert "the context has none" in run(ours, "-c", "careless", "ps", ok=False)
+        run(ours, "context", "update", "careless", "--docker", f"host=tcp://127.0.0.1:2397,cert={certs}/client/cert.pem,key={certs}/client/key.pem")
+        assert "is not trusted" in run(ours, "-c", "careless", "ps", ok=False)  # the system knows no such authority
+        run(ours, "context", "update", "careless", "--docker", f"host=tcp://127.0.0.1:2397,skip-tls-verify=true,cert={certs}/client/cert.pem,key={certs}/client/key.pem")
+        run(ours, "-c", "careless", "ps")
+        run(ours, "context", "use", "default")
+        flat = [x for kv in client.items() for x in kv]
         for host in "tcp://localhost:2397", "tcp://127.0.0.1:2397":
             assert run(ours, "-H", host, "--tlsverify", *flat, "info", "--format", "{{.ID}}") == d.api("GET", "/info")[1]["ID"]
         assert "if it wants TLS, use --tlsverify" in run(ours, "-H", "tcp://127.0.0.1:2397", "ps", ok=False)
