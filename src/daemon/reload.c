@@ -101,6 +101,9 @@ void reload_run(struct reload *r, struct core *core)
 			used_free(u);
 		return;
 	}
+	for (size_t i = 0; i < u->config.passed_over.n; i++)
+		if (!strv_has(&r->now->passed_over, u->config.passed_over.v[i]))
+			log_warn("SIGHUP: %s", u->config.passed_over.v[i]);
 	int done = config_compare(r->now, &u->config, &a, &live, &fixed);
 	if (done >= 0 && fixed.n)
 		log_warn("SIGHUP: these take effect at the next start: %s", joined(&a, &fixed));

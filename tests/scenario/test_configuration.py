@@ -156,7 +156,8 @@ def test_sighup_changes_what_new_containers_get(moved, client):
     try:
         limits = {"nofile": {"Name": "nofile", "Hard": 400, "Soft": 300}}
         log = reloaded(moved, **{**THEIRS, "default-ulimits": limits, "default-shm-size": "16m", "default-ipc-mode": "private", "default-cgroupns-mode": "private", "max-download-attempts": 2, "no-new-privileges": False,
-                          "metrics-addr": "127.0.0.1:1"})
+                          "metrics-addr": "127.0.0.1:1", "api-cors-header": "*"})
+        assert re.findall(r"SIGHUP: ([a-z-]+) is passed over", log) == ["api-cors-header"], "what is new"
         assert "changed: default-cgroupns-mode, default-ipc-mode, default-shm-size, default-ulimits, max-download-attempts" in log and "next start: no-new-privileges" in log
         assert run(client)[:2] == ["300", "400"] and run(client)[3:5] == ["16384", "1"]
         new = json.loads(client.out("inspect", client.out("create", "--network", "none", "alpine", "true")))[0]["HostConfig"]
