@@ -103,6 +103,19 @@ void due_put(struct due_queue *q, struct due *d)
 	pthread_mutex_unlock(&q->lock);
 }
 
+struct due *due_take(struct due_queue *q, bool (*is)(const void *arg, const struct due *d), const void *arg)
+{
+	pthread_mutex_lock(&q->lock);
+	struct due **p = &q->first;
+	while (*p && !is(arg, *p))
+		p = &(*p)->next;
+	struct due *d = *p;
+	if (d)
+		*p = d->next;
+	pthread_mutex_unlock(&q->lock);
+	return d;
+}
+
 void due_stop(struct due_queue *q)
 {
 	if (!q || q->stop)

@@ -13,6 +13,8 @@ struct nfsock {
 };
 #define NFSOCK_NONE {.nl = NL_NONE}
 
+/* In the host's namespace, before all others; again does nothing. */
+int nfsock_start(struct err *e);
 /* In the calling thread's namespace. */
 int nfsock_open(struct nfsock *out, struct err *e);
 void nfsock_deleted(struct nfsock *s); /* a transaction has deleted something */

@@ -21,6 +21,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "kernel/netns.h"
+#include "kernel/nfsock.h"
 
 #define PORT_DISABLED   0
 #define PORT_FORWARDING 3
@@ -524,6 +525,8 @@ int kernel_new(const struct netconf *conf, struct kernel **out, struct err *e)
 	k->visit = (struct visit){.home = -1, .fd = -1, .nl = NL_NONE};
 	k->stamper = (struct stamper)STAMPER_NONE;
 	int r = nl_open(&k->nl, e);
+	if (r >= 0)
+		r = nfsock_start(e);
 	if (r >= 0)
 		r = stamper_open(&k->stamper, conf->iptables && !conf->nftables, e);
 	if (r < 0) {

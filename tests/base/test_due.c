@@ -127,4 +127,38 @@ TEST(nothing_happens_after_the_end)
 	due_free(NULL);
 }
 
-TESTS(T(soonest_first), T(never_early), T(one_that_is_put_while_the_thread_sleeps_wakes_it), T(act_may_ask_for_another_turn), T(nothing_happens_after_the_end))
+static bool is_numbered(const void *arg, const struct due *d)
+{
+	return ((const struct entry *)d)->number == *(const int *)arg;
+}
+
+TEST(what_is_taken_back_does_not_happen)
+{
+	struct seen s;
+	const int64_t later = INT64_C(3600000000000);
+	open_queue(&s);
+	for (int i = 1; i <= 3; i++)
+		put(&s, i, clock_mono_ns() + later + i, 0);
+	for (int i = 2; i <= 3; i++) {
+		struct entry *x = (struct entry *)due_take(s.q, is_numbered, &i);
+		REQUIRE(x && x->number == i);
+		CHECK(!due_take(s.q, is_numbered, &i));
+		if (i == 2) { /* it may be put again */
+			x->due.when = 0;
+			due_put(s.q, &x->due);
+			wait_for(&s, 1);
+		} else {
+			free(x);
+		}
+	}
+	CHECK_INT(s.order[0], 2);
+	due_stop(s.q);
+	const int first = 1;
+	free(due_take(s.q, is_numbered, &first));
+	CHECK(!due_take(s.q, is_numbered, &first));
+	due_free(s.q);
+	CHECK_INT(s.n, 1);
+}
+
+TESTS(T(soonest_first), T(never_early), T(one_that_is_put_while_the_thread_sleeps_wakes_it), T(act_may_ask_for_another_turn), T(nothing_happens_after_the_end),
+	T(what_is_taken_back_does_not_happen))
