@@ -4,7 +4,7 @@
  * it comes to it: before the last reading it is asked to store all that it has been sent (its Synchronize call), so that nothing that a container said
  * before its end is missed. A journald that does not know the call is read as it is.
  *
- * libsystemd is loaded by the first who reads (see kernel/firewalld.c).
+ * libsystemd is loaded by the first who reads.
  *
  * tests/scenario/test_journal.py, with a journald of its own. */
 #include "engine/journal.h"
@@ -71,39 +71,23 @@ int journal_tag(const struct container *c, struct arena *a, const char **out, st
 
 #ifdef HAVE_LIBSYSTEMD
 
-#include <dlfcn.h>
 #include <pthread.h>
 #include <systemd/sd-journal.h>
 
 #include "base/fd.h"
+#include "base/systemd.h"
 
 #define VARLINK      "/run/systemd/journal/io.systemd.journal"
 #define SYNC_SECONDS 5
 #define FUNCTIONS(X)                                                                                                                                                                      \
 	X(sd_journal_open) X(sd_journal_close) X(sd_journal_add_match) X(sd_journal_seek_head) X(sd_journal_seek_tail) X(sd_journal_seek_realtime_usec) X(sd_journal_next) X(sd_journal_previous)  \
 	X(sd_journal_get_data) X(sd_journal_get_realtime_usec) X(sd_journal_get_fd) X(sd_journal_process)
-#define DECLARE(name) __typeof__(&name) name;
-#define LOAD(name)    ok &= (*(void **)&lib.name = dlsym(handle, #name)) != NULL;
-
-static struct {
-	bool loaded;
-	FUNCTIONS(DECLARE)
-} lib;
-
-static void load(void)
-{
-	bool ok = true;
-	void *handle = dlopen("libsystemd.so.0", RTLD_NOW);
-	if (!handle)
-		return;
-	FUNCTIONS(LOAD)
-	lib.loaded = ok;
-}
+SYSTEMD_LIBRARY(FUNCTIONS)
 
 bool journal_can_read(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	pthread_once(&once, load);
+	pthread_once(&once, lib_load);
 	return lib.loaded;
 }
 

@@ -1,14 +1,13 @@
 /* What firewalld does to the rules the kernel tells, too (kernel/monitor.c), but in pieces; and with the legacy iptables it does not. After a
  * reload firewalld says so, which is when repairing is in time.
  *
- * libsystemd and what it links cost 1 MB, so it is loaded when there is a bus, and not by a host without one.
+ * libsystemd is loaded when there is a bus, and not by a host without one.
  *
  * tests/scenario/test_heal.py, with a bus and a firewalld of its own. */
 #include "kernel/firewalld.h"
 
 #ifdef HAVE_LIBSYSTEMD
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -16,30 +15,21 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/systemd.h"
 
 #define NAME "org.fedoraproject.FirewallD1"
 
 #define FUNCTIONS(X)                                                                                                                                                                      \
 	X(sd_bus_open_system) X(sd_bus_add_match_async) X(sd_bus_close_unref) X(sd_bus_get_events) X(sd_bus_get_timeout) X(sd_bus_get_fd) X(sd_bus_process)
-#define DECLARE(name) __typeof__(&name) name;
-#define LOAD(name)    ok &= (*(void **)&lib.name = dlsym(handle, #name)) != NULL;
+SYSTEMD_LIBRARY(FUNCTIONS)
 
-static struct {
-	bool loaded;
-	FUNCTIONS(DECLARE)
-} lib;
-
-/* Once; it stays. */
 static bool load(void)
 {
 	const char *address = getenv("DBUS_SYSTEM_BUS_ADDRESS");
-	bool ok = address || access("/run/dbus/system_bus_socket", F_OK) == 0;
-	void *handle = ok && !lib.loaded ? dlopen("libsystemd.so.0", RTLD_NOW) : NULL;
-	if (!handle)
-		return ok && lib.loaded;
-	FUNCTIONS(LOAD)
-	lib.loaded = ok;
-	return ok;
+	bool bus = address || access("/run/dbus/system_bus_socket", F_OK) == 0;
+	if (bus && !lib.loaded)
+		lib_load();
+	return bus && lib.loaded;
 }
 
 struct firewalld {
