@@ -1,7 +1,7 @@
 /* Theory of operation
  *
  * libmicrohttpd calls access_cb several times for a request: once with the head, then with pieces of the body, then once more when it
- * is complete. A JSON body is collected; a streamed body is written into a pipe that the handler, on a thread of its own, reads at the
+ * is complete. A JSON body is collected; a streamed body is written into a socket that the handler, on a thread of its own, reads at the
  * same time. Answers are made by reply_*() (api/reply.c), kept in the request, and queued here on the connection's own thread. */
 #include "api/server.h"
 
@@ -97,10 +97,10 @@ static int upload_start(struct request *rq, struct err *e)
 	struct upload *u = calloc(1, sizeof(*u));
 	if (!u)
 		return err_nomem(e);
-	if (pipe2(p, O_CLOEXEC) < 0) {
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, p) < 0) {
 		int r = -errno;
 		free(u);
-		return err_errno(e, r, "pipe");
+		return err_errno(e, r, "socketpair");
 	}
 	u->rd = p[0];
 	u->wr = p[1];
@@ -112,6 +112,14 @@ static int upload_start(struct request *rq, struct err *e)
 	pthread_attr_destroy(&attr);
 	u->running = r == 0;
 	return r ? err_errno(e, -r, "start a thread") : 0;
+}
+
+/* The client has gone before the body's end. To who reads it this must not look like the end: half an archive would be taken for a whole one. A socket that is
+ * closed while something is unread in it gives its peer, after all bytes, ECONNRESET. */
+static void upload_cut(struct upload *u)
+{
+	if (u->wr >= 0)
+		(void)send(u->rd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 static int upload_finish(struct request *rq, struct err *e)
@@ -139,6 +147,7 @@ void request_unref(struct request *rq)
 	if (atomic_fetch_sub(&rq->refs, 1) != 1)
 		return;
 	if (rq->upload) {
+		upload_cut(rq->upload);
 		upload_finish(rq, &e);
 		close(rq->upload->rd);
 		free(rq->upload);

@@ -3,6 +3,7 @@ import base64
 import io
 import json
 import os
+import socket
 import subprocess
 import tarfile
 import threading
@@ -99,6 +100,25 @@ def test_names_are_kept(cli, tmp_path):
     cli.out("cp", "on:/home", str(tmp_path / "whole"))
     assert (tmp_path / "followed").read_text() == odd[-1] and (tmp_path / "whole" / odd[-1]).read_text() == odd[-1]
     assert list(names(cli("cp", "on:/root/.", "-", stdin=b"").out)) == [".", "./link", "./z.z"]
+
+
+@pytest.mark.parametrize("framing", ["chunked", "length"])
+def test_half_an_archive_is_none(any_cli, daemon, framing):
+    """The client goes between two files: what has come looks whole."""
+    any_cli.out("create", "--name", "half", "alpine", "true")
+    jobs = daemon.dir / "d/image/tmp"
+    data = tar_of(one=b"1" * 5000, two=b"2" * 5000)[:512 + 5120]
+    since = time.time()
+    for method, path in (("POST", "/images/create?fromSrc=-&repo=half&tag=cut"), ("PUT", "/containers/half/archive?path=/tmp")):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(str(daemon.sock))
+            head, body = ("Transfer-Encoding: chunked", b"%x\r\n%s\r\n" % (len(data), data)) if framing == "chunked" else (f"Content-Length: {len(data) + 1}", data)
+            s.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-tar\r\n{head}\r\n\r\n".encode() + body)
+            assert wait_until(lambda: os.listdir(jobs))
+        assert wait_until(lambda: not os.listdir(jobs))
+    assert put(daemon, "half", "/tmp", tar_of(last=b""))[0] == 200
+    events = any_cli.out("events", "--since", str(since), "--until", str(time.time()), "--format", "{{.Action}}").split()
+    assert [a for a in events if a in ("import", "tag", "extract-to-dir")] == ["extract-to-dir"] and any_cli.out("images", "-q", "half") == ""
 
 
 def test_the_root_of_a_container(cli, daemon, tmp_path):
