@@ -35,6 +35,9 @@ struct column {
 };
 int print_rows(json_t *const *rows, size_t n, const struct column *cols, size_t ncols, const char *format, struct err *e);
 int print_template(const char *format, const json_t *v, struct err *e); /* with a newline after */
+typedef int inspect_find(const char *name, const void *arg, struct arena *a, json_t **out, struct err *e);
+/* Prints what is found, each by the template (format; NULL, "json": all as JSON); what is not there is told. The exit status. */
+int inspect_all(const struct strv *names, const char *format, inspect_find *find_one, const void *arg, struct arena *a);
 const char *arg_filters(struct arena *a, const struct strv *filters, struct err *e); /* of name=value, as flags_parse lets in; JSON, escaped for a query; NULL on error */
 bool confirm(const char *warning); /* asks on the terminal; no answer is no */
 const char *int_text(struct arena *a, int64_t v);

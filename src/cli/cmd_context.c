@@ -69,8 +69,9 @@ static int run_show(const struct parsed *p, struct arena *a)
 static const struct flag inspect_flags[] = {{"format", 'f', "string", "Print by a template"}};
 
 /* As the docker command prints it; of the certificates only the files' names. */
-static int describe(const char *name, struct arena *a, json_t **out, struct err *e)
+static int describe(const char *name, const void *arg, struct arena *a, json_t **out, struct err *e)
 {
+	(void)arg;
 	OWN(own_json) json_t *meta = NULL, *files = json_array();
 	struct context_endpoint x = {0};
 	bool own = streq(name, CONTEXT_DEFAULT);
@@ -91,27 +92,11 @@ static int describe(const char *name, struct arena *a, json_t **out, struct err 
 static int run_inspect(const struct parsed *p, struct arena *a)
 {
 	struct err e = {0};
-	OWN(own_json) json_t *found = json_array();
-	const char *format = flag_get(p, "format"), *current;
+	const char *current;
 	struct strv names = p->args;
-	int status = 0;
 	if (!names.n && (context_current(a, &current, &e) < 0 || strv_add(a, &names, current) < 0))
 		return fail(&e, 1);
-	for (size_t i = 0; i < names.n; i++) {
-		json_t *j = NULL;
-		if (describe(names.v[i], a, &j, &e) < 0) {
-			status = fail(&e, 1);
-			continue;
-		}
-		if (format && !streq(format, "json") && print_template(format, j, &e) < 0)
-			status = fail(&e, 1);
-		json_array_append_new(found, j);
-	}
-	if (format && !streq(format, "json"))
-		return status;
-	OWN(own_free) char *text = json_dumps(found, format ? JSON_COMPACT : JSON_INDENT(4));
-	puts(text ? text : "[]");
-	return status;
+	return inspect_all(&names, flag_get(p, "format"), describe, NULL, a);
 }
 
 /* --- create, update --- */

@@ -28,27 +28,32 @@ static int probe(const char *noun, const char *name, bool size, struct arena *a,
 	return r == -ENOENT ? 0 : r < 0 ? r : 1;
 }
 
-static int find(const char *name, const char *only, bool size, struct arena *a, json_t **out, struct err *e)
+struct kind {
+	const char *only; /* "container"; NULL: any */
+	bool size;
+};
+
+static int find(const char *name, const void *arg, struct arena *a, json_t **out, struct err *e)
 {
+	const struct kind *k = arg;
 	for (size_t i = 0; i < ARRAY_LEN(probes); i++) {
-		if (only && strncmp(only, probes[i], strlen(only)) != 0)
+		if (k->only && strncmp(k->only, probes[i], strlen(k->only)) != 0)
 			continue;
-		int r = probe(probes[i], name, size, a, out, e);
+		int r = probe(probes[i], name, k->size, a, out, e);
 		if (r != 0)
 			return r < 0 ? r : 0;
 	}
-	return only ? -ENOENT : err_set(e, -ENOENT, "Error: No such object: %s", name);
+	return k->only ? -ENOENT : err_set(e, -ENOENT, "Error: No such object: %s", name);
 }
 
-static int inspect_all(const struct parsed *p, struct arena *a, const char *only)
+int inspect_all(const struct strv *names, const char *format, inspect_find *find_one, const void *arg, struct arena *a)
 {
 	OWN(own_json) json_t *found = json_array();
-	const char *format = flag_get(p, "format");
 	int status = 0;
-	for (size_t i = 0; i < p->args.n; i++) {
+	for (size_t i = 0; i < names->n; i++) {
 		struct err e = {0};
 		json_t *j = NULL;
-		if (find(p->args.v[i], only, flag_on(p, "size"), a, &j, &e) < 0) {
+		if (find_one(names->v[i], arg, a, &j, &e) < 0) {
 			status = fail(&e, 1);
 			continue;
 		}
@@ -63,32 +68,38 @@ static int inspect_all(const struct parsed *p, struct arena *a, const char *only
 	return status;
 }
 
+static int inspect_kind(const struct parsed *p, struct arena *a, const char *only)
+{
+	const struct kind k = {only, flag_on(p, "size")};
+	return inspect_all(&p->args, flag_get(p, "format"), find, &k, a);
+}
+
 static int run_inspect(const struct parsed *p, struct arena *a)
 {
 	const char *type = flag_get(p, "type");
 	for (size_t i = 0; type && i < ARRAY_LEN(probes); i++)
 		if (strlen(type) + 1 == strlen(probes[i]) && strncmp(type, probes[i], strlen(type)) == 0)
-			return inspect_all(p, a, type);
+			return inspect_kind(p, a, type);
 	if (!type)
-		return inspect_all(p, a, NULL);
+		return inspect_kind(p, a, NULL);
 	fprintf(stderr, "\"%s\" is not a valid value for --type\n", type);
 	return 1;
 }
 static int run_inspect_container(const struct parsed *p, struct arena *a)
 {
-	return inspect_all(p, a, "container");
+	return inspect_kind(p, a, "container");
 }
 static int run_inspect_image(const struct parsed *p, struct arena *a)
 {
-	return inspect_all(p, a, "image");
+	return inspect_kind(p, a, "image");
 }
 static int run_inspect_network(const struct parsed *p, struct arena *a)
 {
-	return inspect_all(p, a, "network");
+	return inspect_kind(p, a, "network");
 }
 static int run_inspect_volume(const struct parsed *p, struct arena *a)
 {
-	return inspect_all(p, a, "volume");
+	return inspect_kind(p, a, "volume");
 }
 
 /* --- version, info --- */

@@ -35,7 +35,14 @@ static const char *word_end(const char *s)
 	return s;
 }
 
-int word_split(struct arena *a, const char *s, struct strv *out, struct err *e)
+static const char *field_end(const char *s)
+{
+	while (*s && !is_space(*s))
+		s++;
+	return s;
+}
+
+static int split(struct arena *a, const char *s, const char *(*end_of)(const char *s), struct strv *out, struct err *e)
 {
 	struct strv l = {};
 	for (;;) {
@@ -43,7 +50,7 @@ int word_split(struct arena *a, const char *s, struct strv *out, struct err *e)
 			s++;
 		if (!*s)
 			break;
-		const char *end = word_end(s);
+		const char *end = end_of(s);
 		try(add(a, &l, s, (size_t)(end - s), e));
 		s = end;
 	}
@@ -51,22 +58,14 @@ int word_split(struct arena *a, const char *s, struct strv *out, struct err *e)
 	return 0;
 }
 
+int word_split(struct arena *a, const char *s, struct strv *out, struct err *e)
+{
+	return split(a, s, word_end, out, e);
+}
+
 int word_fields(struct arena *a, const char *s, struct strv *out, struct err *e)
 {
-	struct strv l = {};
-	for (;;) {
-		while (is_space(*s))
-			s++;
-		if (!*s)
-			break;
-		const char *end = s;
-		while (*end && !is_space(*end))
-			end++;
-		try(add(a, &l, s, (size_t)(end - s), e));
-		s = end;
-	}
-	*out = l;
-	return 0;
+	return split(a, s, field_end, out, e);
 }
 
 const char *word_env(const struct strv *env, const char *name, size_t n)

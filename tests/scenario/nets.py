@@ -159,3 +159,25 @@ class Upstream:
             s.close()
         os.close(self.wake)
         os.close(self.end)
+
+
+class Scene:
+    """Containers on networks of a test's own."""
+
+    def __init__(self, cli):
+        self.cli, self.networks = cli, []
+
+    def net(self, name, *args):
+        self.cli.out("network", "create", *args, name)
+        self.networks.append(name)
+
+    def run(self, name, *args):
+        """Starts a container; the id of its process."""
+        self.cli.out("run", "-d", "--name", name, *args, "alpine", "sleep", "1h")
+        return int(self.cli.out("inspect", "-f", "{{.State.Pid}}", name))
+
+    def end(self):
+        for c in self.cli.out("ps", "-aq").split():
+            self.cli("rm", "-f", c)
+        for n in self.networks:
+            self.cli("network", "rm", n)

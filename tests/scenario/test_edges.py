@@ -10,13 +10,13 @@ import pytest
 
 from conftest import QUICK, SOAK, wait_until
 from nets import ask, in_netns
-from test_hotplug import Ear, Scene
+from test_hotplug import Ear, Plugged
 
 B = "com.docker.network.bridge."
 IFNAME = "com.docker.network.endpoint.ifname"
 
 
-class Edge(Scene):
+class Edge(Plugged):
     def want(self, status, method, path, body=None):
         got = self.cli.daemon.api(method, path, body)
         assert got[0] == status, (method, path, body, got)

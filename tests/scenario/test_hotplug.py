@@ -12,7 +12,7 @@ import time
 import pytest
 
 from conftest import SOAK, QUICK, Client, programs, wait_until
-from nets import ask, in_netns
+from nets import Scene, ask, in_netns
 
 NETWORKS, CONTAINERS = 5, 6
 ROUNDS = 1000 if SOAK else 25 if QUICK else 100
@@ -154,24 +154,13 @@ def test_random_rounds(daemon):
     assert daemon.doctor() == []
 
 
-class Scene:
-    def __init__(self, cli):
-        self.cli, self.networks = cli, []
-
-    def net(self, name, *args):
-        self.cli.out("network", "create", *args, name)
-        self.networks.append(name)
-
+class Plugged(Scene):
     def connect(self, network, container, **config):
         r = self.cli.daemon.api("POST", f"/networks/{network}/connect", {"Container": container, "EndpointConfig": config})
         assert r[0] == 200, r
 
     def disconnect(self, network, container):
         self.cli.out("network", "disconnect", network, container)
-
-    def run(self, name, *args):
-        self.cli.out("run", "-d", "--name", name, *args, "alpine", "sleep", "1h")
-        return int(self.cli.out("inspect", "-f", "{{.State.Pid}}", name))
 
     def inspect(self, name):
         return json.loads(self.cli.out("inspect", name))[0]
@@ -190,12 +179,9 @@ class Scene:
 
 @pytest.fixture
 def scene(any_cli, daemon):
-    s = Scene(any_cli)
+    s = Plugged(any_cli)
     yield s
-    for c in any_cli.out("ps", "-aq").split():
-        any_cli("rm", "-f", c)
-    for n in s.networks:
-        any_cli("network", "rm", n)
+    s.end()
     assert daemon.doctor() == []
 
 

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from conftest import LAB, Client, Daemon, programs, wait_until
-from nets import Upstream, ask, encode, in_netns, outside, parse
+from nets import Scene, Upstream, ask, encode, in_netns, outside, parse
 
 counter = itertools.count()
 OUTSIDE = os.environ["LAB_OUTSIDE_PID"]
@@ -38,31 +38,16 @@ def upstream():
         u.close()
 
 
-class Scene:
-    def __init__(self, cli):
-        self.cli, self.networks = cli, []
-
-    def net(self, name, *args):
-        self.cli.out("network", "create", *args, name)
-        self.networks.append(name)
-
-    def run(self, name, *args):
-        """Starts a container; the id of its process."""
-        self.cli.out("run", "-d", "--name", name, *args, "alpine", "sleep", "1h")
-        return int(self.cli.out("inspect", "-f", "{{.State.Pid}}", name))
-
+class Named(Scene):
     def address(self, name, network, six=False):
         return self.cli.out("inspect", "-f", "{{(index .NetworkSettings.Networks \"%s\").%s}}" % (network, "GlobalIPv6Address" if six else "IPAddress"), name)
 
 
 @pytest.fixture
 def scene(any_cli):
-    s = Scene(any_cli)
+    s = Named(any_cli)
     yield s
-    for c in any_cli.out("ps", "-aq").split():
-        any_cli("rm", "-f", c)
-    for n in s.networks:
-        any_cli("network", "rm", n)
+    s.end()
 
 
 def test_where_a_name_is_looked_for(scene):
@@ -284,7 +269,7 @@ def own_daemon(busybox, daemon):
         made.append(d)
         with open(busybox, "rb") as f:
             d.api("POST", "/images/create?fromSrc=-&repo=alpine&tag=latest", f.read(), {"Content-Type": "application/x-tar"})
-        return Scene(Client(*programs()[0], d))
+        return Named(Client(*programs()[0], d))
 
     yield make
     for d in made:
