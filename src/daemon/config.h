@@ -10,7 +10,7 @@ struct config_daemon {
 	struct core_conf core;
 	struct strv hosts; /* -H, in order; default unix socket when empty */
 	const char *pidfile, *config_file, *log_level, *group;
-	bool validate, version, help;
+	bool validate, version, help, take_down;
 	/* as given, before they are parsed into core */
 	const char *bip, *fixed_cidr, *bridge, *default_gateway, *bip6, *fixed_cidr6, *default_gateway6, *accept_mark, *host_binding, *publish_scope;
 	const char *shm_size, *storage_driver, *http_proxy, *https_proxy, *no_proxy;

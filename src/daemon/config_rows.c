@@ -76,6 +76,7 @@ const struct conf_row conf_rows[] = {
 	{"--shutdown-timeout", NULL, "shutdown-timeout", CONF_INT, C(shutdown_timeout), "15", "seconds that containers get at shutdown", true},
 	{"--storage-driver", "-s", "storage-driver", CONF_STR, C(storage_driver), "overlay2", "overlay2, which is the only one"},
 	{"--storage-opt", NULL, "storage-opts", CONF_LIST, C(storage_opts), "", "option of it: overlay2.override_kernel_check"},
+	{"--take-down", NULL, NULL, CONF_BOOL, C(take_down), "false", "remove docker0, all other bridges and the firewall rules, and exit: not while containers run"},
 	{"--tls", NULL, "tls", CONF_BOOL, C(tls), "false", "TLS on TCP sockets; --tls=false allows them without"},
 	{"--tlscacert", NULL, "tlscacert", CONF_STR, C(tlscacert), "", "authority of the clients' certificates (default /etc/pontoon/ca.pem)"},
 	{"--tlscert", NULL, "tlscert", CONF_STR, C(tlscert), "", "certificate of the daemon (default /etc/pontoon/cert.pem)"},

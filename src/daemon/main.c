@@ -12,6 +12,7 @@
 #include "daemon/listen.h"
 #include "daemon/notify.h"
 #include "daemon/reload.h"
+#include "ops/takedown.h"
 
 #define ARENAS 2
 
@@ -160,6 +161,13 @@ int main(int argc, char **argv)
 	if (geteuid() != 0) {
 		fprintf(stderr, "pontoond: must be started as root\n");
 		return 1;
+	}
+	if (d.config.take_down) {
+		r = take_down(&d.config.core, &e);
+		if (r < 0)
+			fprintf(stderr, "pontoond: nothing is taken down: %s\n", e.msg);
+		config_free(&d.config);
+		return r < 0;
 	}
 	/* A thread a connection, each short: with an arena for each of them (the C library makes up to 8 a core) memory that nobody uses stays resident. */
 	(void)mallopt(M_ARENA_MAX, ARENAS);

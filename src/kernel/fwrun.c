@@ -218,8 +218,8 @@ int fwrun_observe(struct real *k, struct arena *a, const struct kstate *want, co
 			*e = one;
 		return r;
 	}
-	/* What the iptables backend left is in both families or in IPv4 alone. */
-	bool six = has_rule(want, FW_V6) || (k->conf->nftables && has_rule(out, FW_V4));
+	/* What the iptables backend left is in both families or in IPv4 alone. Where nothing is wanted, all is looked for. */
+	bool six = has_rule(want, FW_V6) || !want->n || (k->conf->nftables && has_rule(out, FW_V4));
 	r = six ? look(k, FW_V6, a, known, marked, out, e) : 0;
 	return r == -ENOENT ? 0 : r; /* the steps that want it will say so, and do not keep the others from being done */
 }

@@ -65,5 +65,7 @@ int kernel_host_addrs(struct kernel *k, struct arena *a, struct host_addr **out,
 int kernel_link_kind(struct kernel *k, const char *name, enum link_kind *out, struct err *e);
 /* A live dockerd in this network namespace: docker0 exists without our alias and a process named dockerd whose netns is ours. CONFLICT naming pid. */
 int kernel_foreign_dockerd(struct err *e);
+/* A link that is not ours hangs on a bridge that is: somebody's virtual machine, or a container of a dockerd that is not there at the moment. CONFLICT naming both. */
+int kernel_foreign_port(struct err *e);
 /* Reads a sysctl below /proc/sys of the daemon's namespace, trimmed. */
 int kernel_sysctl_get(const char *path, char *out, size_t size, struct err *e);

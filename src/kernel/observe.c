@@ -418,6 +418,21 @@ int observe_link_named(struct nl *nl, const char *name, struct rtnl_link *out, s
 	return 0;
 }
 
+int kernel_foreign_port(struct err *e)
+{
+	OWN(arena_free) struct arena a = {0};
+	OWN(own_nl) struct nl nl = NL_NONE;
+	struct table t = {.a = &a};
+	try(nl_open(&nl, e));
+	try(dump(&nl, rtnl_link_dump, take_link, &t, &t.n, e));
+	for (size_t i = 0; i < t.n; i++) {
+		const struct rtnl_link *on = t.links[i].master ? by_index(&t, t.links[i].master) : NULL;
+		if (on && has_alias(on) && !has_alias(&t.links[i]))
+			return err_as(e, ERR_CONFLICT, "%s hangs on %s and is not Pontoon's: remove it first", t.links[i].name, on->name);
+	}
+	return 0;
+}
+
 int observe_addrs(struct kernel *ops, struct arena *a, struct host_addr **out, size_t *n, struct err *e)
 {
 	struct real *k = (struct real *)ops;

@@ -196,9 +196,15 @@ def test_an_orderly_stop_ends_containers(machine):
     assert wait_until(lambda: machine.get(8080) == "served")  # its restart policy
 
 
+def bridges(machine):
+    return len(re.findall("(?m)^ *(?:docker0|br-[0-9a-f]{12}):", machine.out("cat", "/proc/net/dev")))
+
+
 def test_remove_and_purge(machine):
+    assert bridges(machine) == 2
     machine.run("dpkg", "-r", "pontoon")
     assert machine.get(8080) is None and "pontoon" not in machine.out("ps", "ax")
+    assert bridges(machine) == 0 and not re.search("docker0|br-", machine.out("iptables-save"))
     machine.run("dpkg", "-i", "/root/pontoon.deb")
     assert wait_until(lambda: machine.get(8080) == "served")  # what users made was theirs
     machine.run("dpkg", "-P", "pontoon")
