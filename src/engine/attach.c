@@ -5,6 +5,10 @@
  * conmon's socket carries packets: one byte for the stream (2 stdout, 3 stderr), then the data; what we write is the process's input, and
  * shutting our side down is its end.
  *
+ * A client may go while its attach is pending: `docker run -i` that is interrupted, though the start is on its way. It has then ended the process's input, if that is
+ * open for one client only: what it sent is left with the engine, the start hands it over and shuts it, and no process waits for ever for a client that has
+ * gone (tests/scenario/test_container.py).
+ *
  * conmon waits for whoever does not take its packets, and meanwhile writes no log and sees no exit. While the process runs that is right: a slow client
  * slows it down and loses nothing. Once the process has ended (a pidfd says so) conmon's last packets are taken whatever the client does,
  * up to LAST_MAX, and conmon is let go: nobody's exit waits for a client that is deaf (tests/scenario/test_hostile.py). */
@@ -25,6 +29,7 @@
 /* Neither side may wait for the other: conmon writes to us while we write to it, and a client may do neither. Both directions have a queue, and a side
  * is read only while the other's queue is short. */
 #define QUEUE_MAX (256u << 10)
+#define LEFT_MAX  (32u << 10) /* fits into conmon's socket and the process's pipe, so nothing waits */
 #define LAST_MAX  (4u << 20) /* what an ended process may have left in its pipes and conmon's socket: more than they hold */
 
 struct engine_attach {
@@ -35,9 +40,17 @@ struct engine_attach {
 	int pidfd; /* of the container's process, -1 while pending */
 	int ready; /* eventfd: fd is set, or the start has failed */
 	bool tty, listed;
+	bool one_client; /* whose end is the end of the process's input */
+	bool gives;      /* the client may send input */
 	bool process_end;   /* conmon has closed */
 	bool gone;          /* the process has ended */
 	struct buf to_client;
+};
+
+struct left_input {
+	struct left_input *next;
+	char id[ID_TEXT];
+	struct buf data;
 };
 
 static void unlist(struct engine_attach *at)
@@ -69,6 +82,7 @@ int engine_attach_open(struct engine *en, const struct container *c, struct engi
 	at->en = en;
 	at->fd = at->pidfd = -1;
 	at->tty = c->spec->config.tty;
+	at->one_client = c->spec->config.open_stdin && c->spec->config.stdin_once && !at->tty;
 	STR_COPY(at->id, c->id);
 	at->ready = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	int r = at->ready < 0 ? err_errno(e, -errno, "eventfd") : 0;
@@ -106,8 +120,77 @@ void engine_attach_close(struct engine_attach *at)
 	free(at);
 }
 
+static void forget_locked(struct engine *en, const char *id)
+{
+	for (struct left_input **p = &en->left_inputs; *p;) {
+		struct left_input *l = *p;
+		if (id && !streq(l->id, id)) {
+			p = &l->next;
+			continue;
+		}
+		*p = l->next;
+		buf_free(&l->data);
+		free(l);
+	}
+}
+
+void attach_forget(struct engine *en, const char *id)
+{
+	pthread_mutex_lock(&en->lock);
+	forget_locked(en, id);
+	pthread_mutex_unlock(&en->lock);
+}
+
+/* Packets of at most 8 KiB: conmon's buffer. Closing is the end of the input. */
+static void hand_over(struct engine *en, const struct left_input *l)
+{
+	OWN(own_fd) int fd = monitor_connect(en, l->id, NULL);
+	for (size_t at = 0, n; fd >= 0 && at < l->data.len; at += n) {
+		n = l->data.len - at < 8192 ? l->data.len - at : 8192;
+		if (send(fd, l->data.data + at, n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+			return;
+	}
+}
+
+/* The pending client has gone: what it has sent, and that this is all, waits for the start. */
+static void leave_input(struct engine_attach *at, const struct engine_stream *s)
+{
+	struct engine *en = at->en;
+	char path[PATH_SIZE];
+	struct left_input *l = at->one_client && s->want_stdin && access(path_container(en, at->id, NULL, path), F_OK) == 0 ? calloc(1, sizeof(*l)) : NULL;
+	if (!l)
+		return;
+	STR_COPY(l->id, at->id);
+	buf_put(&l->data, s->early, s->early_len < LEFT_MAX ? s->early_len : LEFT_MAX);
+	while (l->data.len < LEFT_MAX) {
+		ssize_t n = recv(s->sock, path, sizeof(path) < LEFT_MAX - l->data.len ? sizeof(path) : LEFT_MAX - l->data.len, MSG_DONTWAIT);
+		if (n <= 0)
+			break;
+		buf_put(&l->data, path, (size_t)n);
+	}
+	pthread_mutex_lock(&en->lock);
+	at->gives = false;
+	forget_locked(en, l->id); /* the last one counts */
+	l->next = en->left_inputs;
+	en->left_inputs = l;
+	if (at->fd >= 0) { /* started meanwhile */
+		hand_over(en, l);
+		forget_locked(en, l->id);
+	}
+	pthread_mutex_unlock(&en->lock);
+}
+
+static void connect_left(struct engine *en, const char *id, bool taken)
+{
+	for (const struct left_input *l = en->left_inputs; l && !taken; l = l->next)
+		if (streq(l->id, id))
+			hand_over(en, l);
+	forget_locked(en, id);
+}
+
 void attach_connect_pending(struct engine *en, const char *id, int64_t pid)
 {
+	bool taken = false; /* another client gives the input now */
 	pthread_mutex_lock(&en->lock);
 	for (struct engine_attach *at = en->attaches; at; at = at->next) {
 		if (at->fd >= 0 || !streq(at->id, id))
@@ -115,7 +198,9 @@ void attach_connect_pending(struct engine *en, const char *id, int64_t pid)
 		at->fd = monitor_connect(en, id, NULL);
 		watch_process(at, pid);
 		eventfd_write(at->ready, 1);
+		taken |= at->gives;
 	}
+	connect_left(en, id, taken);
 	pthread_mutex_unlock(&en->lock);
 }
 
@@ -290,8 +375,13 @@ int engine_attach_run(struct engine_attach *at, const struct engine_stream *s, e
 	struct pump p = {.at = at, .s = s, .reads = true};
 	*end = STREAM_CLIENT_GONE;
 	try(keys_parse(s->detach_keys, &p.keys, e));
-	if (!wait_ready(at, s->sock))
+	pthread_mutex_lock(&at->en->lock);
+	at->gives = s->want_stdin;
+	pthread_mutex_unlock(&at->en->lock);
+	if (!wait_ready(at, s->sock)) {
+		leave_input(at, s);
 		return 0;
+	}
 	unlist(at);
 	set_nonblocking(at->fd);
 	set_nonblocking(s->sock);

@@ -191,6 +191,7 @@ void engine_free(struct engine *en)
 		return;
 	watch_stop(en);
 	exec_free_all(en);
+	attach_forget(en, NULL);
 	rotate_free(en);
 	runtime_free_all(en);
 	seccomp_cache_free(en->seccomp);
@@ -407,6 +408,7 @@ int engine_container_make(struct engine *en, const char *id, struct err *e)
 int engine_container_unmake(struct engine *en, const char *id, struct err *e)
 {
 	char path[PATH_SIZE];
+	attach_forget(en, id);
 	try(rootfs_umount_now(en, id, e));
 	return remove_tree(path_container(en, id, NULL, path), e);
 }

@@ -43,10 +43,11 @@ struct engine {
 	bool has_thread;
 	int epoll, wake, inotify, child_signal, room; /* room.c: an empty mount namespace; -1: runtimes are run as they are */
 	unsigned launching; /* processes that will become our children and be watched: orphans must wait */
-	pthread_mutex_t lock; /* watched, attaches, execs, followers, held */
+	pthread_mutex_t lock; /* watched, attaches, left_inputs, execs, followers, held */
 	pthread_cond_t cond;  /* a root's turn has ended: rootfs.c */
 	struct tree watched, watched_ids;
 	struct engine_attach *attaches;
+	struct left_input *left_inputs; /* attach.c */
 	struct exec *execs;
 	struct follower *followers; /* follow.c */
 	int growth;              /* its inotify instance */
@@ -129,6 +130,7 @@ json_t *oci_mounts(const struct oci_in *in, struct arena *a, struct err *e);
 int monitor_create(struct engine *en, const struct engine_run *r, const char *bundle, int64_t *pid, int64_t *monitor, struct err *e);
 int monitor_connect(struct engine *en, const char *id, struct err *e); /* an attach socket of conmon */
 void attach_connect_pending(struct engine *en, const char *id, int64_t pid);
+void attach_forget(struct engine *en, const char *id); /* the container goes; NULL: all */
 
 /* stream.c: frames and detach keys */
 int frame_send(int sock, bool multiplex, int stream, const void *p, size_t n); /* stream 1 stdout, 2 stderr */

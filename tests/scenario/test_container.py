@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
@@ -39,6 +40,30 @@ def test_stdin_and_output_are_whole(cli):
     cli.out("run", "-d", "--name", "xx", "alpine", "sleep", "1h")
     r = cli("exec", "-i", "xx", "sha256sum", stdin=data)
     assert len(r.out.split()[0]) == 64
+
+
+def test_a_client_that_goes_before_the_start(any_cli, daemon):
+    """`run -i` that is killed between its attach and its start has ended the input: nobody else ever would."""
+    def left(name, *words):
+        c = {"Image": "alpine", "Cmd": ["sh", "-c", "cat >/got; wc -c </got"], "OpenStdin": True, "StdinOnce": True}
+        assert daemon.api("POST", f"/containers/create?name={name}", c)[0] == 201
+        fds = lambda: len(os.listdir(f"/proc/{daemon.proc.pid}/fd"))
+        before = fds()
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(str(daemon.sock))
+            s.sendall(f"POST /containers/{name}/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n".encode())
+            assert s.recv(12) == b"HTTP/1.1 101"
+            for w in words:
+                s.sendall(w)
+        return wait_until(lambda: fds() <= before)
+    for words, want in (((), "0"), ((b"hello\n",), "6"), ((b"x" * 8000,) * 2, "16000")):
+        left("left", *words)
+        any_cli.out("start", "left")
+        assert wait_until(lambda: any_cli.out("inspect", "-f", "{{.State.Status}}", "left") == "exited"), words
+        assert any_cli.out("logs", "left") == want and any_cli.out("rm", "left") == "left"
+    assert left("left", b"old"), "its end has been seen"
+    assert any_cli("start", "-a", "-i", "left", stdin="newer").out == "5\n", "who is there counts"
+    any_cli.out("rm", "left")
 
 
 def test_terminal(cli, daemon):
