@@ -105,9 +105,30 @@ static void add_line(struct buf *b, const char *key, const char *value)
 		b->bad = true;
 }
 
+static ssize_t read_lines(void *arg, char *out, size_t max)
+{
+	struct buf *b = arg;
+	size_t n = b->len < max ? b->len : max;
+	memcpy(out, b->data, n);
+	buf_drop(b, n);
+	return (ssize_t)n;
+}
+
+static void free_lines(void *arg)
+{
+	buf_free(arg);
+	free(arg);
+}
+
+/* In chunks: an answer of a known length is one JSON text for docker-py. */
 static int reply_lines(struct request *rq, struct buf *b, struct err *e)
 {
-	return b->bad ? err_nomem(e) : reply_text(rq, 200, "application/json", buf_str(b), NULL);
+	struct buf *own = b->bad ? NULL : malloc(sizeof(*own));
+	if (!own)
+		return err_nomem(e);
+	*own = *b;
+	*b = (struct buf){0};
+	return reply_pull(rq, "application/json", read_lines, free_lines, own);
 }
 
 static int import_it(struct request *rq, struct err *e)

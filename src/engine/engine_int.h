@@ -40,14 +40,14 @@ struct engine {
 	char root_m[PATH_SIZE];    /* <exec-root>/root: mounted roots */
 	char root_rt[PATH_SIZE];   /* <exec-root>/runtime: state of the OCI runtime */
 	pthread_t thread;
-	bool has_thread;
+	bool has_thread, stop;
 	int epoll, wake, inotify, child_signal, room; /* room.c: an empty mount namespace; -1: runtimes are run as they are */
 	unsigned launching; /* processes that will become our children and be watched: orphans must wait */
 	pthread_mutex_t lock; /* watched, attaches, left_inputs, execs, followers, held */
 	pthread_cond_t cond;  /* a root's turn has ended: rootfs.c */
 	struct tree watched, watched_ids;
-	struct engine_attach *attaches;
-	struct left_input *left_inputs; /* attach.c */
+	struct engine_attach *attaches; /* attach.c, as the next */
+	struct left_input *left_inputs;
 	struct exec *execs;
 	struct follower *followers; /* follow.c */
 	int growth;              /* its inotify instance */
@@ -55,7 +55,6 @@ struct engine {
 	struct rotated *rotated; /* rotate.c */
 	_Atomic bool rotating;   /* there is one */
 	struct seccomp_cache *seccomp;
-	bool stop;
 };
 
 /* paths */
@@ -148,5 +147,4 @@ int cgroup_version(void); /* cgroup.c, as the next three */
 const char *cgroup_path_of(const struct engine *en, const struct container *c, struct arena *a);
 /* The directory of the process's cgroup: of a controller of v1, or "": of the one hierarchy of v2. */
 int cgroup_directory(int64_t pid, const char *controller, char out[static PATH_SIZE], struct err *e);
-/* Process ids in the container's cgroup. */
-int cgroup_pids(int64_t pid, struct arena *a, pid_t **out, size_t *n, struct err *e);
+int cgroup_pids(int64_t pid, struct arena *a, pid_t **out, size_t *n, struct err *e); /* process ids in the container's cgroup */

@@ -195,6 +195,8 @@ def test_images(client, busybox):
     assert json.loads(text.splitlines()[-1])["status"].startswith("sha256:")
     assert client.images.get("py-imported:2").attrs["Config"]["Env"] == ["A=b"]
     client.images.remove("py-imported:2")
+    saved = b"".join(image.save(named=True))
+    assert [i.tags for i in client.images.load(saved)] == [["alpine:latest"]], "progress and what was loaded: several JSON texts"
     assert client.images.prune(filters={"dangling": True})["SpaceReclaimed"] >= 0
 
 
