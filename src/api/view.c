@@ -150,7 +150,7 @@ json_t *view_network(const struct view *v, const struct world *w, const struct n
 	if (v->minor >= 48)
 		json_object_set_new(j, "EnableIPv4", json_boolean(n->enable_v4 || n->driver != DRIVER_BRIDGE));
 	json_object_set_new(j, "EnableIPv6", json_boolean(n->enable_v6));
-	json_object_set_new(j, "IPAM", json_pack("{s:s, s:o, s:o}", "Driver", "default", "Options", n->ipam_options.n ? map(&n->ipam_options) : json_null(), "Config", subnets));
+	json_object_set_new(j, "IPAM", json_pack("{s:s, s:o, s:o}", "Driver", "default", "Options", n->predefined ? json_null() : map(&n->ipam_options), "Config", subnets));
 	json_object_set_new(j, "Internal", json_boolean(n->internal));
 	json_object_set_new(j, "Attachable", json_boolean(n->attachable));
 	json_object_set_new(j, "Ingress", json_false());

@@ -128,9 +128,12 @@ int links_check_targets(const struct world *w, const struct container *c, struct
 		return 0;
 	if (links_of(w, c, &a, &links, &n) < 0)
 		return err_nomem(e);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		if (links[i].target && !world_endpoint(w, links[i].target->id, bridge->id))
+			return err_set(e, -ENOTCONN, "Cannot link to /%s, as it does not belong to the default network", links[i].name);
 		if (!links[i].target || !container_is_running(links[i].target))
 			return err_set(e, -ENOTCONN, "Cannot link to a non running container: /%s AS /%s/%s", links[i].name, c->name, links[i].alias);
+	}
 	return 0;
 }
 

@@ -72,8 +72,8 @@ static int option_prefix(const char *s, void *out, const char **why)
 	(void)out;
 	*why = "an interface prefix has 1 to 13 letters, digits, \"_\", \"-\" or \".\", the first one no \"-\" or \".\"";
 	char name[IFNAME];
-	int n = snprintf(name, sizeof(name), "%s10", s); /* as the names that are made of it; "lo" becomes lo0 */
-	return !*s || n < 0 || (size_t)n >= sizeof(name) || !device_name_ok(name) ? -EINVAL : 0;
+	int n = snprintf(name, sizeof(name), "%s10", s); /* as the names that are made of it; "lo" becomes lo0, and none at all is Docker's word for its own "eth" */
+	return n < 0 || (size_t)n >= sizeof(name) || !device_name_ok(name) ? -EINVAL : 0;
 }
 
 /* "Any driver" in Docker: also where nobody announces. */

@@ -74,7 +74,7 @@ static int check_unused(const struct op *op, const struct network *n, struct err
 	}
 	for (size_t i = 0; n->config_only && (other = world_next(op->next, NOUN_NETWORK, &i));)
 		if (streq(other->config_from, n->name))
-			return err_as(e, ERR_FORBIDDEN, "configuration network \"%s\" is in use", n->name);
+			return err_as(e, ERR_FORBIDDEN, "error while removing network: configuration network \"%s\" is in use", n->name);
 	return 0;
 }
 

@@ -213,6 +213,9 @@ def test_links(host):
     assert json.loads(cli.out("inspect", "web"))[0]["HostConfig"]["Links"] == ["/store:/web/database"]
     cli.out("stop", "-t", "0", "web", "store")
     assert "Cannot link to a non running container: /store AS /web/database" in cli("start", "web").err
+    cli.out("network", "disconnect", "bridge", "store")
+    assert "Cannot link to /store, as it does not belong to the default network" in cli("start", "web").err
+    cli.out("network", "connect", "bridge", "store")
     cli.out("start", "store")
     cli.out("start", "web")
     assert [l for l in hosts() if "database" in l]

@@ -68,7 +68,7 @@ REFUSED = [
     *[({"Options": {B + "name": name}}, 400, re.compile(re.escape(f"failed to parse com.docker.network.bridge.name value: {name} (")))
       for name in ("br%d", "br+", "br*", "br:1", 'br"x', "br;x", "br'x", "!br", "-x", ".x", "br\\x", "brä", "a/b", "sixteen-bytes-xx", "lo", "all", "default")],
     *[({"Options": {N + "container_iface_prefix": name}}, 400, re.compile(re.escape(f"failed to parse com.docker.network.container_iface_prefix value: {name} (")))
-      for name in ("", "e%d", "e:", "..", "x+", "fourteen-bytes")],
+      for name in ("e%d", "e:", "..", "x+", "fourteen-bytes")],
     ({"Options": {B + "trusted_host_interfaces": "lan+"}}, 400, re.compile("failed to parse")),
     ({"Name": "."}, 400, 'invalid name: no request could name a network "."'),
     ({"Name": ".."}, 400, 'invalid name: no request could name a network ".."'),
@@ -93,7 +93,7 @@ REFUSED = [
 
 # What is asked for, what inspect then says, and what is on the host.
 MADE = [
-    ({}, {"Driver": "bridge", "EnableIPv6": False, "Internal": False, "Attachable": False, "Ingress": False, "ConfigOnly": False, "Scope": "local", "Options": {}, "Labels": {}}, None),
+    ({}, {"Driver": "bridge", "EnableIPv6": False, "Internal": False, "Attachable": False, "Ingress": False, "ConfigOnly": False, "Scope": "local", "Options": {}, "IPAMOptions": {}, "Labels": {}}, None),
     ({"IPAM": ipam(sub("10.9.0.0/24"))}, {"Config": [{"Subnet": "10.9.0.0/24", "Gateway": "10.9.0.1"}]}, "inet 10.9.0.1/24"),
     ({"IPAM": ipam(sub("10.9.0.0/24", range="10.9.0.64/26"))}, {"Config": [{"Subnet": "10.9.0.0/24", "IPRange": "10.9.0.64/26", "Gateway": "10.9.0.64"}]}, "inet 10.9.0.64/24"),
     ({"IPAM": ipam(sub("10.9.0.0/24", "10.9.0.254", a="10.9.0.2", b="10.9.0.3"))},
@@ -111,6 +111,7 @@ MADE = [
     ({"Options": {N + "driver.mtu": "9000"}}, {}, "mtu 9000"),
     ({"Options": {N + "enable_ipv6": "true"}, "IPAM": ipam(sub("fd00:9::/64"))}, {"EnableIPv6": True, "Options": {N + "enable_ipv6": "true"}}, "inet6 fd00:9::1/64"),
     ({"Options": {N + "enable_ipv6": "true"}, "EnableIPv6": False}, {"EnableIPv6": False, "Options": {}}, None),
+    ({"Options": {B + "name": "", N + "container_iface_prefix": ""}}, {"Options": {B + "name": "", N + "container_iface_prefix": ""}}, None),
     ({"Options": {"unknown.option": "is kept"}}, {"Options": {"unknown.option": "is kept"}}, None),
     ({"Options": {B + "trusted_host_interfaces": "lan0:lan1", N + "advertise_addr_nmsgs": "0", N + "advertise_addr_ms": "2000", N + "container_iface_prefix": "net"}}, {}, None),
     ({"Driver": "bridge", "CheckDuplicate": True, "IPAM": {"Driver": "default", "Config": []}}, {"Driver": "bridge"}, None),
@@ -176,7 +177,7 @@ def test_config_from(daemon, scene):
     assert daemon.api("POST", "/networks/create", {"Name": "row", "ConfigFrom": {"Network": "params"}, "Internal": True})[0] == 201
     j = daemon.api("GET", "/networks/row")[1]
     assert j["ConfigFrom"] == {"Network": "params"} and j["Internal"] and j["Labels"] == {"from": "params"} and j["Options"] == {N + "driver.mtu": "1300"} and j["IPAM"]["Config"][0]["Subnet"] == "10.11.0.0/24"
-    assert daemon.api("DELETE", "/networks/params") == (403, {"message": 'configuration network "params" is in use'})
+    assert daemon.api("DELETE", "/networks/params") == (403, {"message": 'error while removing network: configuration network "params" is in use'})
     assert daemon.api("GET", "/networks/params")[1]["ConfigOnly"]
     assert daemon.api("DELETE", "/networks/row")[0] == 204
 
