@@ -175,6 +175,8 @@ static int events(struct request *rq, struct err *e)
 		r = err_as(e, ERR_INVALID, "`since` time (%s) cannot be after `until` time (%s)", request_query(rq, "since"), request_query(rq, "until"));
 	if (r >= 0)
 		r = request_filters(rq, known, &w->filters, e);
+	if (!since && (request_query(rq, "since") || request_query(rq, "until")))
+		since = 1; /* all that are kept: only who asks for no time at all gets the new ones alone */
 	if (r >= 0)
 		r = events_subscribe(rq->core->events, since, &w->sub, e);
 	if (r < 0) {

@@ -4,6 +4,8 @@ import os
 import re
 import shutil
 import subprocess
+import time
+import urllib.parse
 
 import pytest
 from conftest import BUILD, ROOT, Client, wait_until
@@ -134,6 +136,9 @@ def test_events(pontoon, daemon):
     p.terminate()
     p.wait(10)
     assert re.search(r"network create [0-9a-f]{64} \(.*name=seen", pontoon.out("events", "--since", "1m", "--until", "0s"))
+    for times in ({"since": "0"}, {"since": "1"}, {}):
+        query = urllib.parse.urlencode({"until": time.time(), "filters": json.dumps({"network": ["seen"]}), **times})
+        assert daemon.api("GET", "/events?" + query)[1]["Action"] == "create", "a time that is given, be it only the last, asks for what has been"
 
 
 def test_environment_of_files_and_our_own(any_cli, pontoon, daemon, tmp_path):
