@@ -22,6 +22,10 @@ test-system: all deb
 	scripts/deps system
 	/usr/bin/python3 -m pytest -q -p no:cacheprovider tests/system
 
+test-vm: all
+	scripts/deps build run test vm
+	tests/system/vm
+
 lab:
 	scripts/deps build run
 	$(MAKE) all
@@ -56,4 +60,4 @@ tidy: all
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all demo test test-system lab bench soak install uninstall deb format tidy clean
+.PHONY: all demo test test-system test-vm lab bench soak install uninstall deb format tidy clean
