@@ -84,6 +84,8 @@ int kobj_cmp_key(const struct kobj *a, const struct kobj *b)
 		r = cmp_str(a->ns, b->ns);
 		if (!r)
 			r = cmp_str(a->addr.link, b->addr.link);
+		if (!r) /* an interface's first address is the one that old programs take for its own: none that is link-local beside others */
+			r = cmp_int(ip_is_linklocal(&a->addr.addr.ip), ip_is_linklocal(&b->addr.addr.ip));
 		return r ? r : cmp_prefix(&a->addr.addr, &b->addr.addr);
 	case K_FILE:
 		return cmp_str(a->file.path, b->file.path);

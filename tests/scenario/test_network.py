@@ -268,6 +268,7 @@ def test_wishes_of_an_endpoint(any_cli, daemon):
                 "--link", "target:friend", "alpine", "sleep", "1h")
     assert any_cli.out("exec", "wisher", "cat", "/proc/sys/net/ipv4/conf/eth0/log_martians") == "1"
     assert "169.254.7.7/16" in any_cli.out("exec", "wisher", "ip", "addr")
+    assert f"inet addr:{address(any_cli, 'wisher', 'wish')} " in any_cli.out("exec", "wisher", "ifconfig", "eth0"), "the first address is the network's"
     assert resolves(any_cli, "wisher", "friend") == {address(any_cli, "target", "wish")} and unknown(any_cli, "target", "friend")
     r = any_cli("network", "connect", "--driver-opt", "com.docker.network.endpoint.sysctls=kernel.shmmax=1", "bridge", "wisher")
     assert r.rc and "unrecognised network interface sysctl" in r.err
