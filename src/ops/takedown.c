@@ -27,22 +27,29 @@ static int remove_all(struct core *c, struct err *e)
 	return reconcile_repair(c, &a, &p, e);
 }
 
+/* Without a store, bridges say whose they are all the same. */
+static int open_world(struct core *c, struct err *e)
+{
+	char path[PATH_MAX];
+	snprintf(path, sizeof(path), "%s/pontoon.db", c->conf->data_root);
+	if (access(path, F_OK) < 0) {
+		c->world = world_new();
+		return c->world ? 0 : err_nomem(e);
+	}
+	try(store_open(path, &c->store, e));
+	return store_load(c->store, &c->world, e);
+}
+
 int take_down(const struct core_conf *conf, struct err *e)
 {
 	struct core c = {.conf = conf};
-	char path[PATH_MAX];
-	snprintf(path, sizeof(path), "%s/pontoon.db", conf->data_root);
-	if (access(path, F_OK) < 0)
-		return 0; /* no daemon has ever run */
 	int r = kernel_foreign_dockerd(e);
 	if (r >= 0)
 		r = kernel_foreign_port(e);
 	if (r >= 0)
 		r = host_boot_id(c.boot_id, e);
 	if (r >= 0)
-		r = store_open(path, &c.store, e);
-	if (r >= 0)
-		r = store_load(c.store, &c.world, e);
+		r = open_world(&c, e);
 	if (r >= 0)
 		r = kernel_new(&conf->net, &c.kernel, e);
 	if (r >= 0) {

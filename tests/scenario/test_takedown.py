@@ -76,3 +76,8 @@ def test_all_of_ours_and_nothing_else(host):
     assert d.doctor() == []
     d.cli.out("rm", "-f", "web")
     d.cli.out("network", "rm", "front")
+    d.stop()
+    for f in (d.dir / "d").glob("pontoon.db*"):
+        f.unlink()
+    assert take_down(d) == (0, "") and links(d) == ["lo", "ours"], "the bridges say whose they are"
+    assert sum("mine" in r for r in rules(d)) == 2 and not re.search("docker0|172.17", "".join(rules(d)))
