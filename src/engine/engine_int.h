@@ -53,7 +53,8 @@ struct engine {
 	int growth;              /* its inotify instance */
 	struct held_root *held;  /* rootfs.c */
 	struct rotated *rotated; /* rotate.c */
-	_Atomic bool rotating;   /* there is one */
+	_Atomic int rotate_ms;   /* until their sizes are looked at; 0: there is none */
+	int64_t rotate_looked;   /* when they were; the watching thread's */
 	struct seccomp_cache *seccomp;
 };
 
@@ -139,8 +140,7 @@ struct keys {
 	size_t n, at; /* at: how many of seq have been seen */
 };
 int keys_parse(const char *s, struct keys *out, struct err *e); /* "" = ctrl-p,ctrl-q */
-/* Filters input: *out gets what is to be passed on; true when the sequence is complete. */
-bool keys_filter(struct keys *k, const unsigned char *in, size_t n, struct buf *out);
+bool keys_filter(struct keys *k, const unsigned char *in, size_t n, struct buf *out); /* *out gets what is to be passed on; true: the sequence is complete */
 
 void exec_free_all(struct engine *en); /* exec.c */
 int cgroup_version(void); /* cgroup.c, as the next three */

@@ -167,14 +167,11 @@ static void *watch_main(void *arg)
 {
 	struct engine *en = arg;
 	struct epoll_event ev[32];
-	int64_t rotated = 0;
 	for (int64_t since = 0;;) { /* since when somebody's ended process has been in the way of reaping */
-		int n = epoll_wait(en->epoll, ev, ARRAY_LEN(ev), since ? REAP_PAUSE_MS : en->rotating ? ROTATE_MS : -1);
+		int n = epoll_wait(en->epoll, ev, ARRAY_LEN(ev), since ? REAP_PAUSE_MS : en->rotate_ms ? en->rotate_ms : -1);
 		bool look = n == 0 && since;
-		if (en->rotating && clock_mono_ns() - rotated >= ROTATE_MS * 1000000ll) {
+		if (en->rotate_ms && clock_mono_ns() - en->rotate_looked >= en->rotate_ms * 1000000ll)
 			rotate_look(en);
-			rotated = clock_mono_ns();
-		}
 		for (int i = 0; i < n; i++) {
 			if (ev[i].data.ptr == &en->wake) {
 				eventfd_t v;

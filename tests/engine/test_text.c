@@ -1,4 +1,5 @@
 #include "engine/engine_int.h"
+#include "engine/rotate.h"
 #include "engine/user.h"
 #include "engine/logline.h"
 #include "test.h"
@@ -113,4 +114,17 @@ TEST(runtime_words_become_dockers)
 	}
 }
 
-TESTS(T(users_by_name_number_and_group), T(log_lines), T(detach_keys), T(runtime_words_become_dockers))
+TEST(logs_that_grow_fast_are_looked_at_soon)
+{
+	CHECK_INT(rotate_pause(500, 0, 1 << 20), ROTATE_MS);
+	CHECK_INT(rotate_pause(ROTATE_MIN, 0, 1 << 20), 2 * ROTATE_MIN);      /* quiet so far */
+	CHECK_INT(rotate_pause(100, 100, 1 << 20), 200);                      /* slow: it is not full for long */
+	CHECK_INT(rotate_pause(100, 100 << 10, 100 << 10), 49);               /* 1 KiB a ms: half of the 100 ms it has left */
+	CHECK_INT(rotate_pause(500, 200 << 20, 1 << 20), ROTATE_MIN);         /* as fast as it can */
+	CHECK_INT(rotate_pause(100, INT64_MAX, 0), ROTATE_MIN);
+	CHECK_INT(rotate_pause(0, 1, INT64_MAX), ROTATE_MIN);                 /* the clock has not moved */
+	CHECK_INT(rotate_pause(INT64_MAX, 1, INT64_MAX), ROTATE_MS);
+	CHECK_INT(rotate_pause(100, -5, 100), 200);                           /* somebody cut it */
+}
+
+TESTS(T(logs_that_grow_fast_are_looked_at_soon), T(users_by_name_number_and_group), T(log_lines), T(detach_keys), T(runtime_words_become_dockers))
