@@ -94,7 +94,7 @@ _pontoon() {
 	*:import | *:load) COMPREPLY=($(compgen -f -- "$cur")); return ;;
 	*:cp) COMPREPLY=($(compgen -S : -W "$(_pontoon_names containers)" -- "$cur") $(compgen -f -- "$cur")); return ;;
 	:inspect) words="$(_pontoon_names containers) $(_pontoon_names images) $(_pontoon_names networks) $(_pontoon_names volumes)" ;;
-	system:* | :version | :info | :events | :doctor | :exposure | *:ls | *:list | *:ps | :images | :login | :logout | *:prune) return ;;
+	system:* | :version | :info | :events | :doctor | :exposure | *:ls | *:list | *:ps | :images | :search | :login | :logout | *:prune) return ;;
 	*) words=$(_pontoon_names containers) ;;
 	esac
 	COMPREPLY=($(compgen -W "$words" -- "$cur"))

@@ -230,10 +230,69 @@ static int describe(struct request *rq, struct err *e)
 	return reply_json(rq, 200, about);
 }
 
+#define SEARCH_LIMIT 25 /* when none is given, or 0 */
+
+struct search_filter {
+	int8_t official, automated; /* -1: no matter */
+	int64_t stars;              /* at least */
+};
+
+static int search_switch(const struct filters *f, const char *key, int8_t *out, struct err *e)
+{
+	*out = -1;
+	for (size_t i = 0; i < f->n; i++) {
+		const char *v = f->v[i].value;
+		if (!streq(f->v[i].key, key))
+			continue;
+		int8_t on = streq(v, "true") || streq(v, "1");
+		if ((!on && !streq(v, "false") && !streq(v, "0")) || (*out >= 0 && *out != on))
+			return err_as(e, ERR_INVALID, "invalid filter '%s=[%.100s]'", key, v);
+		*out = on;
+	}
+	return 0;
+}
+
+static int search_filter(struct request *rq, struct search_filter *out, struct err *e)
+{
+	static const char *const known[] = {"is-automated", "is-official", "stars", NULL};
+	struct filters f;
+	struct search_filter x = {0};
+	try(request_filters(rq, known, &f, e));
+	try(search_switch(&f, "is-official", &x.official, e));
+	try(search_switch(&f, "is-automated", &x.automated, e));
+	for (size_t i = 0; i < f.n; i++) {
+		char *end;
+		if (!streq(f.v[i].key, "stars"))
+			continue;
+		errno = 0;
+		long long v = strtoll(f.v[i].value, &end, 10);
+		if (errno || *end || end == f.v[i].value)
+			return err_as(e, ERR_INVALID, "invalid filter 'stars=%.100s'", f.v[i].value);
+		x.stars = v > x.stars ? v : x.stars;
+	}
+	*out = x;
+	return 0;
+}
+
+static bool search_wanted(const struct search_filter *f, const json_t *x)
+{
+	return (f->official < 0 || f->official == json_is_true(json_object_get(x, "is_official"))) && (f->automated < 0 || f->automated == json_is_true(json_object_get(x, "is_automated"))) &&
+	       json_integer_value(json_object_get(x, "star_count")) >= f->stars;
+}
+
 static int search(struct request *rq, struct err *e)
 {
-	(void)rq;
-	return err_as(e, ERR_NOT_IMPLEMENTED, "Pontoon does not search registries: look at the registry's own page, or ask it for the tags of a repository with `skopeo list-tags docker://NAME`");
+	const char *term = request_query(rq, "term");
+	struct search_filter f = {0};
+	int64_t limit;
+	OWN(own_json) json_t *found = NULL, *wanted = json_array();
+	try(request_int(rq, "limit", SEARCH_LIMIT, &limit, e));
+	try(search_filter(rq, &f, e));
+	try(op_registry_search(rq->core, term ? term : "", limit ? limit : SEARCH_LIMIT, request_header(rq, "X-Registry-Auth"), rq->fd, &found, e));
+	for (size_t i = 0; i < json_array_size(found); i++)
+		if (search_wanted(&f, json_array_get(found, i)) && json_array_append(wanted, json_array_get(found, i)) < 0)
+			return err_nomem(e);
+	return reply_json(rq, 200, STEAL(wanted));
 }
 
 const struct route routes_registry[] = {

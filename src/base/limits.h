@@ -42,6 +42,7 @@
 #define LIMIT_IMAGE_JSON       (4u << 20)     /* bytes of one manifest, index or image configuration */
 #define LIMIT_IMAGE_IMAGES     1000           /* images in one archive */
 #define LIMIT_IMAGE_INDEX_DEPTH 4             /* OCI index inside an index */
+#define LIMIT_SEARCH           100            /* results of a search, as Docker */
 #define LIMIT_IMAGE_HAVE       (64u << 20)    /* bytes of the --have file: 70 a layer */
 #define LIMIT_IMAGE_MEMORY     (2ull << 30)   /* address space of the program: an xz or zstd window cannot take the host's memory */
 

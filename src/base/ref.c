@@ -239,3 +239,29 @@ int ref_normalise(const char *s, char out[static REF_TEXT], struct err *e)
 	ref_familiar(&r, out);
 	return 0;
 }
+
+int ref_split_term(const char *term, char domain[static LIMIT_REF + 1], const char **rest, struct err *e)
+{
+	char first[LIMIT_REF + 1] = "";
+	size_t n = strcspn(term, "/");
+	const char *what = term;
+	if (strstr(term, "://"))
+		return err_as(e, ERR_INVALID, "invalid repository name: repository name (%.200s) should not have a scheme", term);
+	if (term[n] && n < sizeof(first))
+		memcpy(first, term, n);
+	if (strpbrk(first, ".:") || streq(first, "localhost")) {
+		if (!domain_valid(first))
+			return err_as(e, ERR_INVALID, "invalid registry name in %.200s", term);
+		what = term + n + 1;
+	} else
+		STR_COPY(first, "docker.io");
+	if (streq(first, "index.docker.io"))
+		STR_COPY(first, "docker.io");
+	if (streq(first, "docker.io") && str_starts(what, "library/"))
+		what += strlen("library/");
+	if (!*what)
+		return err_as(e, ERR_INVALID, "there is no word to search for");
+	str_copy(domain, LIMIT_REF + 1, first);
+	*rest = what;
+	return 0;
+}

@@ -27,6 +27,8 @@ const char *ref_repo(const struct ref *r, char out[static REF_TEXT]);
 const char *ref_familiar(const struct ref *r, char out[static REF_TEXT]);
 /* ref_parse_tagged, then ref_familiar: "docker.io/library/alpine" -> "alpine:latest". Beside a digest a tag says nothing and is left out: "a:1@sha256:..." -> "a@sha256:...". */
 int ref_normalise(const char *s, char out[static REF_TEXT], struct err *e);
+/* A term to search for: "localhost:5000/word" is "word" at that registry, anything else is looked for at docker.io. *rest points into term. INVALID. */
+int ref_split_term(const char *term, char domain[static LIMIT_REF + 1], const char **rest, struct err *e);
 bool ref_tag_valid(const char *tag);
 /* "sha256:" and 64 lower-case hex digits, nothing after. */
 bool ref_is_sha256(const char *s);

@@ -1,4 +1,4 @@
-/* Commands about registries: pull, push, login, logout. */
+/* Commands about registries: pull, push, search, login, logout. */
 #include <errno.h>
 #include <stdlib.h>
 #include <termios.h>
@@ -107,6 +107,85 @@ static int run_push(const struct parsed *p, struct arena *a)
 	return 0;
 }
 
+/* --- search --- */
+
+#define DESCRIPTION_WIDTH 45
+
+static const struct flag search_flags[] = {{"filter", 'f', "filter", "Filter by conditions (is-official=true, stars=3)"}, {"format", 0, "string", "table, json or a template"}, {"limit", 0, "int", "At most so many (1 to 100, default 25)"},
+	{"no-trunc", 0, NULL, "Descriptions as they are"}};
+static const struct column search_columns[] = {{"NAME", "Name"}, {"DESCRIPTION", "Description"}, {"STARS", "StarCount"}, {"OFFICIAL", "IsOfficial"}, {"AUTOMATED", "IsAutomated"}};
+
+/* In characters. */
+static const char *shortened(const char *s, struct arena *a)
+{
+	size_t n = 0, cut = 0;
+	for (const char *c = s; *c; c++) {
+		if ((*c & 0xc0) == 0x80)
+			continue;
+		if (n++ == DESCRIPTION_WIDTH - 1)
+			cut = (size_t)(c - s);
+	}
+	return n > DESCRIPTION_WIDTH ? arena_printf(a, "%.*s…", (int)cut, s) : s;
+}
+
+static const char *yes_or_no(const json_t *x, const char *key, bool words)
+{
+	bool yes = json_is_true(json_object_get(x, key));
+	return words ? yes ? "true" : "false" : yes ? "[OK]" : "";
+}
+
+static json_t *search_row(const json_t *x, bool whole, bool words, struct arena *a)
+{
+	const char *name = json_string_value(json_object_get(x, "name")), *about = json_string_value(json_object_get(x, "description"));
+	about = about ? about : "";
+	return json_pack("{s:s, s:s, s:s, s:s, s:s}", "Description", whole ? about : shortened(about, a), "IsAutomated", yes_or_no(x, "is_automated", words), "IsOfficial", yes_or_no(x, "is_official", words),
+		"Name", name ? name : "", "StarCount", int_text(a, json_integer_value(json_object_get(x, "star_count"))));
+}
+
+static int ask_search(const struct parsed *p, struct arena *a, json_t **out, struct err *e)
+{
+	OWN(own_http) struct http h = HTTP_NONE;
+	OWN(own_buf) struct buf path = {0}, body = {0};
+	char domain[LIMIT_REF + 1];
+	const char *word, *auth, *limit = flag_get(p, "limit"), *filters = arg_filters(a, flag_list(p, "filter"), e);
+	if (!filters)
+		return -ENOMEM;
+	try(ref_split_term(p->args.v[0], domain, &word, e));
+	try(login_header_of(domain, a, &auth, e));
+	buf_puts(&path, "/images/search?term=");
+	http_escape(&path, p->args.v[0]);
+	buf_printf(&path, "&filters=%s&limit=", filters);
+	http_escape(&path, limit ? limit : "");
+	try(http_open(&h, e));
+	h.header = arena_printf(a, "X-Registry-Auth: %s", auth);
+	if (!h.header || path.bad)
+		return err_nomem(e);
+	try(http_send(&h, "GET", buf_str(&path), NULL, 0, NULL, false, e));
+	if (h.status != 200)
+		return http_error(&h, e);
+	try(http_read_all(&h, &body, e));
+	return json_parse(buf_str(&body), body.len, out, e);
+}
+
+static int run_search(const struct parsed *p, struct arena *a)
+{
+	struct err e = {0};
+	OWN(own_json) json_t *found = NULL, *rows = json_array();
+	const char *format = flag_get(p, "format");
+	if (ask_search(p, a, &found, &e) < 0)
+		return fail(&e, 1);
+	size_t n = json_array_size(found);
+	json_t **v = arena_new(a, json_t *, n + 1);
+	for (size_t i = 0; v && i < n; i++) {
+		v[i] = search_row(json_array_get(found, i), flag_on(p, "no-trunc"), format && strstr(format, "json"), a);
+		if (json_array_append_new(rows, v[i]) < 0)
+			return 1;
+	}
+	if (!v)
+		return 1;
+	return print_rows(v, n, search_columns, ARRAY_LEN(search_columns) - (format ? 0 : 1), format, &e) < 0 ? fail(&e, 1) : 0;
+}
+
 /* --- login and logout --- */
 
 /* A line from the terminal, without showing it. */
@@ -208,6 +287,7 @@ static int run_logout(const struct parsed *p, struct arena *a)
 const struct command commands_registry[] = {
 	{"pull", "image", true, "NAME[:TAG|@DIGEST]", "Get an image from a registry", FLAGS(pull_flags), false, 1, 1, run_pull, NULL},
 	{"push", "image", true, "NAME[:TAG]", "Send an image to a registry", FLAGS(push_flags), false, 1, 1, run_push, NULL},
+	{"search", NULL, true, "TERM", "Search Docker Hub or another registry for images", FLAGS(search_flags), false, 1, 1, run_search, NULL},
 	{"login", NULL, true, "[SERVER]", "Log in to a registry", FLAGS(login_flags), false, 0, 1, run_login, NULL},
 	{"logout", NULL, true, "[SERVER]", "Forget the credentials for a registry", NULL, 0, false, 0, 1, run_logout, NULL},
 	{NULL, NULL, false, NULL, NULL, NULL, 0, false, 0, 0, NULL, NULL},

@@ -42,6 +42,7 @@ static const struct {
 	{"restart", "pontoon restart -t 3 web"},
 	{"rm", "pontoon rm -f web\n  pontoon rm $(pontoon ps -aq --filter status=exited)"},
 	{"run", "pontoon run -it --rm alpine sh\n  pontoon run -d --name web --network shop -p 8080:80 -v data:/srv --restart unless-stopped nginx"},
+	{"search", "pontoon search --filter is-official=true nginx\n  pontoon search localhost:5000/nginx"},
 	{"stats", "pontoon stats --no-stream"},
 	{"stop", "pontoon stop -t 30 web"},
 	{"system prune", "pontoon system prune --filter until=24h"},
@@ -61,7 +62,6 @@ static const struct {
 	{"checkpoint", "Pontoon has no checkpoints: use pause and unpause, or stop and start"},
 	{"trust manifest", "Pontoon signs and assembles no images: use cosign, skopeo or buildah, which need no daemon"},
 	{"compose", "use docker-compose with DOCKER_HOST set to Pontoon's socket"},
-	{"search", "registries are searched with a browser or `skopeo list-tags docker://NAME`"},
 };
 
 static const char *example_of(const char *group, const char *name)

@@ -208,9 +208,14 @@ int login_forget(const char *server, bool *was_there, struct err *e)
 int login_header(const char *image, struct arena *a, const char **out, struct err *e)
 {
 	struct ref r;
-	struct login l;
 	try(ref_parse(image, &r, e));
-	try(login_find(r.domain, a, &l, e));
+	return login_header_of(r.domain, a, out, e);
+}
+
+int login_header_of(const char *domain, struct arena *a, const char **out, struct err *e)
+{
+	struct login l;
+	try(login_find(domain, a, &l, e));
 	OWN(own_json) json_t *j = json_object();
 	const struct {
 		const char *name, *value;
@@ -222,7 +227,7 @@ int login_header(const char *image, struct arena *a, const char **out, struct er
 			any = true;
 		}
 	if (any)
-		json_object_set_new(j, "serveraddress", json_string(login_key(r.domain, a)));
+		json_object_set_new(j, "serveraddress", json_string(login_key(domain, a)));
 	OWN(own_free) char *text = j ? json_text(j) : NULL;
 	if (!text)
 		return err_nomem(e);

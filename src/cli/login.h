@@ -17,5 +17,7 @@ int login_forget(const char *server, bool *was_there, struct err *e);
 const char *login_key(const char *server, struct arena *a);
 /* The value of X-Registry-Auth for an image's registry. */
 int login_header(const char *image, struct arena *a, const char **out, struct err *e);
+/* The same for a registry by name. */
+int login_header_of(const char *domain, struct arena *a, const char **out, struct err *e);
 /* "user:password" in base64 into two texts; -EINVAL. */
 int login_decode(const char *text, struct arena *a, const char **user, const char **password);

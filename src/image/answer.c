@@ -80,6 +80,46 @@ int answer_tags(const char *text, size_t len, struct arena *a, struct strv *out,
 	return 0;
 }
 
+static bool shows(const char *name)
+{
+	for (const char *s = name; *s; s++)
+		if (!isgraph((unsigned char)*s))
+			return false;
+	return *name && strlen(name) <= ANSWER_NAME;
+}
+
+static json_t *one_found(const json_t *x)
+{
+	char about[ANSWER_DESCRIPTION + 1] = "";
+	const char *name = json_string_value(json_object_get(x, "name")), *said = json_string_value(json_object_get(x, "description"));
+	json_int_t stars = json_integer_value(json_object_get(x, "star_count"));
+	if (!name || !shows(name))
+		return NULL;
+	if (said)
+		(void)STR_COPY(about, said); /* cut is fine: for people */
+	tame(about);
+	return json_pack("{s:I, s:b, s:s, s:b, s:s}", "star_count", stars > 0 ? stars : 0, "is_official", json_is_true(json_object_get(x, "is_official")), "name", name, "is_automated",
+		json_is_true(json_object_get(x, "is_automated")), "description", about);
+}
+
+int answer_search(const char *text, size_t len, size_t most, json_t **out, struct err *e)
+{
+	OWN(own_json) json_t *j = NULL, *found = json_array();
+	try(json_parse(text, len, &j, e));
+	const json_t *results = json_object_get(j, "results");
+	if (!json_is_array(results))
+		return err_as(e, ERR_INVALID, "it has no results in it");
+	for (size_t i = 0; i < json_array_size(results) && json_array_size(found) < most; i++) {
+		json_t *x = one_found(json_array_get(results, i));
+		if (x && json_array_append_new(found, x) < 0)
+			return err_nomem(e);
+	}
+	if (!found)
+		return err_nomem(e);
+	*out = STEAL(found);
+	return 0;
+}
+
 static const char *number(const char *s, uint64_t *out)
 {
 	char *end;

@@ -17,6 +17,12 @@ int answer_token(const char *text, size_t len, char out[static ANSWER_TOKEN], st
 /* {"name":...,"tags":[...]} : the valid ones are appended. */
 int answer_tags(const char *text, size_t len, struct arena *a, struct strv *out, struct err *e);
 
+/* {"results":[{"name":...,"description":...,"star_count":1,"is_official":true,"is_automated":false}]}: the first `most` of them as GET /images/search has them;
+ * those without a name that can be shown are left out. */
+#define ANSWER_NAME        255 /* bytes */
+#define ANSWER_DESCRIPTION 1024
+int answer_search(const char *text, size_t len, size_t most, json_t **out, struct err *e);
+
 /* Content-Range "bytes 100-199/200": where the body begins. */
 int answer_content_range(const char *s, uint64_t *first, struct err *e);
 /* Range "0-99" or "bytes=0-99", of an upload that goes on: how many bytes the registry has. */

@@ -198,6 +198,15 @@ int job_new_layer(struct job *j, char name[static JOB_DIR], int *diff, struct er
 	return 0;
 }
 
+int job_scratch(struct job *j, struct err *e)
+{
+	int fd = openat(j->dir, "scratch", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_errno(e, -errno, "create a file");
+	unlinkat(j->dir, "scratch", 0);
+	return fd;
+}
+
 void job_clear(struct job *j)
 {
 	OWN(own_dir) DIR *d = NULL;

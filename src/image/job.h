@@ -99,5 +99,7 @@ int job_tell_error(int report, const struct err *why);
 /* A new directory <16 hex>/diff in the job's directory; *diff is open on it. */
 #define JOB_DIR 17
 int job_new_layer(struct job *j, char name[static JOB_DIR], int *diff, struct err *e);
+/* A file without a name in the job's directory: what is received goes there. */
+int job_scratch(struct job *j, struct err *e);
 /* Removes everything in the job's directory. */
 void job_clear(struct job *j);

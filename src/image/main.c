@@ -20,6 +20,7 @@
 #include "image/pull.h"
 #include "image/push.h"
 #include "image/save.h"
+#include "image/search.h"
 #include "image/view.h"
 
 #define REPORT 3
@@ -57,7 +58,7 @@ static int usage(void)
 	      "       pontoon-image pack --root DIR --job NAME [--name NAME] [--as PATH]\n"
 	      "       pontoon-image stat|take --root DIR --job NAME --container DIR [--bind SPEC]... --path PATH\n"
 	      "       pontoon-image put --root DIR --job NAME --container DIR [--bind SPEC]... --path PATH [--owner UID:GID] [--keep-kinds yes] [--read-only yes]\n"
-	      "       pontoon-image pull|push|save|commit|inspect|auth --root DIR --job NAME\n"
+	      "       pontoon-image pull|push|save|commit|inspect|auth|search --root DIR --job NAME\n"
 	      "The archive or request comes on standard input, JSON lines go to descriptor 3: see pontoon-image(8).\n",
 		stderr);
 	return -EINVAL;
@@ -174,9 +175,11 @@ struct task {
 	struct pull_request pull_request;
 	struct push_request push_request;
 	struct save_request save_request;
+	struct search_request search_request;
 	struct commit_request commit_request;
 	struct pull pull;
 	struct push push;
+	struct search search;
 };
 
 static int prepare_import_task(struct task *t, const char *dir UNUSED, struct err *e)
@@ -266,6 +269,22 @@ static int prepare_auth(struct task *t, const char *dir, struct err *e)
 	*t->pull.ref.path = '\0';
 	t->pull.request = q;
 	return open_registry(&q->registry, &t->pull.ref, false, NULL, dir, &t->pull.registry, e);
+}
+
+static int prepare_search(struct task *t, const char *dir, struct err *e)
+{
+	struct search_request *q = &t->search_request;
+	struct ref *r = &t->search.ref;
+	*q = (struct search_request){.registry = {.reference = "", .auth = ""}, .term = ""};
+	try(request_read(STDIN_FILENO, search_table, q, t->arena, e));
+	try(ref_parse(q->registry.reference, r, e));
+	*r->path = '\0';
+	if (streq(r->domain, "docker.io"))
+		STR_COPY(r->domain, "index.docker.io"); /* where its search is */
+	if (q->limit < 1 || q->limit > LIMIT_SEARCH)
+		return err_as(e, ERR_INVALID, "limit %lld is outside the range of [1, %d]", (long long)q->limit, LIMIT_SEARCH);
+	t->search.request = q;
+	return open_registry(&q->registry, r, false, NULL, dir, &t->search.registry, e);
 }
 
 /* Tokens must let in to where layers are mounted from. */
@@ -379,6 +398,10 @@ static int act_auth(struct task *t, struct job *j, struct err *e)
 {
 	return pull_login(j, &t->pull, e);
 }
+static int act_search(struct task *t, struct job *j, struct err *e)
+{
+	return search_run(j, &t->search, e);
+}
 
 static const struct verb verbs[] = {
 	{"import", BIT(OPT_MESSAGE) | BIT(OPT_CHANGE) | BIT(OPT_PLATFORM) | BIT(OPT_TAG), REPORT + 1, CONFINE_UNPACK, prepare_import_task, act_import},
@@ -393,6 +416,7 @@ static const struct verb verbs[] = {
 	{"commit", 0, SOURCE + 1, CONFINE_PACK, prepare_commit, act_commit},
 	{"inspect", 0, SOCKET + 1, CONFINE_ERRANDS, prepare_pull, act_inspect},
 	{"auth", 0, SOCKET + 1, CONFINE_ERRANDS, prepare_auth, act_auth},
+	{"search", 0, SOCKET + 1, CONFINE_ERRANDS, prepare_search, act_search},
 };
 
 static const struct verb *find_verb(const char *name)

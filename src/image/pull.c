@@ -302,10 +302,8 @@ int pull_login(struct job *j, const struct pull *pull, struct err *e)
 	struct errand m = {.method = ERRAND_GET, .url = "/v2/", .accept = "", .type = "", .most = 65536};
 	struct outcome o;
 	const struct job_result nothing = {};
-	OWN(own_fd) int fd = openat(j->dir, "answer", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return err_errno(e, -errno, "create a file");
-	unlinkat(j->dir, "answer", 0);
+	OWN(own_fd) int fd = job_scratch(j, e);
+	try(fd);
 	try(registry_send(pull->registry, &m, fd, e));
 	int r;
 	while ((r = registry_next(pull->registry, -1, &a, &o, e)) >= 0 && !(r > 0 && o.done))

@@ -84,6 +84,8 @@ int op_image_commit(struct core *c, const struct image_commit *q, char out_id[st
 int op_registry_login(struct core *c, const char *server, const char *auth, int cancel, struct err *e);
 /* What a registry has for a name, as GET /distribution/NAME/json answers. */
 int op_registry_describe(struct core *c, const char *reference, const char *auth, int cancel, json_t **out, struct err *e);
+/* What a registry (in front of the term, else Docker Hub) finds, at most limit: as GET /images/search answers, before the filters. */
+int op_registry_search(struct core *c, const char *term, int64_t limit, const char *auth, int cancel, json_t **out, struct err *e);
 int op_image_import(struct core *c, const struct image_source *s, const char *repo, const char *tag, const char *message, const char *platform, const struct strv *changes, char out_id[static ID_TEXT], struct err *e);
 /* platform: of an archive for several, "" = this machine's. loaded: the lines for the client ("Loaded image: x:y"), in a. */
 int op_image_load(struct core *c, const struct image_source *s, const char *platform, struct arena *a, struct strv *loaded, struct err *e);

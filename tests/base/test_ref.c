@@ -123,4 +123,37 @@ TEST(parts)
 	CHECK(!ref_is_sha256("sha256:"));
 }
 
-TESTS(T(normalise), T(errors), T(lengths), T(parts))
+TEST(search_terms)
+{
+	static const struct {
+		const char *term, *domain, *rest; /* domain NULL: refused */
+	} rows[] = {
+		{"word", "docker.io", "word"},
+		{"two words", "docker.io", "two words"},
+		{"team/word", "docker.io", "team/word"},
+		{"library/word", "docker.io", "word"},
+		{"docker.io/library/word", "docker.io", "word"},
+		{"index.docker.io/team/word", "docker.io", "team/word"},
+		{"localhost/word", "localhost", "word"},
+		{"localhost:5000/library/word", "localhost:5000", "library/word"},
+		{"[::1]:5000/word", "[::1]:5000", "word"},
+		{"a.example/two/words", "a.example", "two/words"},
+		{"LOCALHOST/word", "docker.io", "LOCALHOST/word"},
+		{"/word", "docker.io", "/word"},
+		{"", NULL, NULL},
+		{"library/", NULL, NULL},
+		{"a.example/", NULL, NULL},
+		{"a..example/x", NULL, NULL},
+		{"a.example:/x", NULL, NULL},
+		{"http://a.example/x", NULL, NULL},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char domain[LIMIT_REF + 1] = "";
+		const char *rest = "";
+		CHECK_INT(ref_split_term(rows[i].term, domain, &rest, NULL), rows[i].domain ? 0 : -EINVAL);
+		CHECK_STR(domain, rows[i].domain ? rows[i].domain : "");
+		CHECK_STR(rest, rows[i].rest ? rows[i].rest : "");
+	}
+}
+
+TESTS(T(normalise), T(errors), T(lengths), T(parts), T(search_terms))

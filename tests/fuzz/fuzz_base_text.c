@@ -77,6 +77,14 @@ static void try_ref(const char *s)
 	MUST(ref_normalise(s, text, NULL) == 0 && ref_normalise(text, twice, NULL) == 0 && streq(text, twice));
 }
 
+static void try_term(const char *s)
+{
+	char domain[LIMIT_REF + 1];
+	const char *word;
+	if (ref_split_term(s, domain, &word, NULL) == 0)
+		MUST(*domain && *word && word >= s && word < s + strlen(s));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -95,6 +103,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		try_mac(s);
 		try_time(s);
 		try_ref(s);
+		try_term(s);
 		str_make_utf8(s);
 		json_t *j = json_string(s);
 		MUST(j);

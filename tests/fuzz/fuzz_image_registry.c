@@ -28,6 +28,9 @@ static void read_answers(const char *s, size_t n)
 	if (answer_token(s, n, token, &e) == 0 && strpbrk(token, " \r\n"))
 		abort();
 	answer_tags(s, n, &a, &tags, &e);
+	OWN(own_json) json_t *found = NULL;
+	if (answer_search(s, n, 5, &found, &e) == 0 && json_array_size(found) > 5)
+		abort();
 	answer_content_range(s, &at, &e);
 	answer_upload_range(s, &at, &e);
 	answer_next_link(s, link, sizeof(link));

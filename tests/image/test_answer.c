@@ -65,6 +65,42 @@ TEST(tags)
 	CHECK_INT(answer_tags("{}", 2, &a, &v, &e), -EINVAL);
 }
 
+TEST(search)
+{
+	static const struct {
+		const char *text, *want; /* NULL: refused */
+	} rows[] = {
+		{"{\"results\":[]}", "[]"},
+		{"{\"num_results\":1,\"results\":[{\"name\":\"a/b\",\"description\":\"x\\ny\\u0007\",\"star_count\":7,\"is_official\":true,\"is_automated\":false,\"is_trusted\":true}]}",
+			"[{\"star_count\":7,\"is_official\":true,\"name\":\"a/b\",\"is_automated\":false,\"description\":\"x y \"}]"},
+		{"{\"results\":[{},7,null,{\"name\":\"\"},{\"name\":\"a b\"},{\"name\":\"\\u001b[2J\"},{\"name\":\"ok\",\"description\":null,\"star_count\":-3,\"is_official\":1}]}",
+			"[{\"star_count\":0,\"is_official\":false,\"name\":\"ok\",\"is_automated\":false,\"description\":\"\"}]"},
+		{"{\"results\":{}}", NULL},
+		{"{}", NULL},
+		{"[]", NULL},
+		{"<html>", NULL},
+		{"", NULL},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		OWN(own_json) json_t *j = NULL;
+		CHECK_INT(answer_search(rows[i].text, strlen(rows[i].text), 10, &j, NULL), rows[i].want ? 0 : -EINVAL);
+		OWN(own_free) char *text = j ? json_text(j) : NULL;
+		CHECK_STR(text ? text : "", rows[i].want ? rows[i].want : "");
+	}
+	/* bounds: how many, how long, and no half character */
+	OWN(own_json) json_t *many = json_array(), *out = NULL, *top = NULL;
+	char longest[3 * ANSWER_DESCRIPTION + 2] = "x";
+	for (size_t i = 0; i < ANSWER_DESCRIPTION; i++)
+		memcpy(longest + 1 + 3 * i, "\xe2\x82\xac", 4);
+	for (int i = 0; i < 9; i++)
+		json_array_append_new(many, json_pack("{s:s, s:s}", "name", "n", "description", longest));
+	top = json_pack("{s:O}", "results", many);
+	OWN(own_free) char *text = json_text(top);
+	CHECK_INT(answer_search(text, strlen(text), 4, &out, NULL), 0);
+	CHECK_INT(json_array_size(out), 4);
+	CHECK(json_string_length(json_object_get(json_array_get(out, 3), "description")) <= ANSWER_DESCRIPTION);
+}
+
 TEST(ranges)
 {
 	uint64_t n = 7;
@@ -148,4 +184,4 @@ TEST(messages)
 		CHECK_INT(outcome_decode(worse[i], strlen(worse[i]), &a, &p, &e), -EINVAL);
 }
 
-TESTS(T(errors), T(tokens), T(tags), T(ranges), T(links), T(insecure), T(kinds_of_manifests), T(messages))
+TESTS(T(errors), T(tokens), T(tags), T(search), T(ranges), T(links), T(insecure), T(kinds_of_manifests), T(messages))

@@ -440,8 +440,8 @@ def test_what_a_registry_has(daemon, registry, layers):
     status, j = daemon.api("GET", "/distribution/%s/lab/hello:1/json" % registry.name)
     assert (status, j["Descriptor"]["digest"], j["Descriptor"]["mediaType"], j["Platforms"]) == (200, d, MANIFEST, [{"architecture": "amd64", "os": "linux"}])
     assert daemon.api("GET", "/distribution/%s/lab/nosuch/json" % registry.name)[0] == 404
-    status, j = daemon.api("GET", "/images/search?term=alpine")
-    assert status == 501 and "does not search registries" in j["message"]
+    status, j = daemon.api("GET", "/images/search?term=%s/alpine" % registry.name)
+    assert status == 500 and j["message"].startswith("Unexpected status code 404: %s cannot be searched" % registry.name)
     status, j = daemon.api("POST", "/auth", {"username": "me", "password": "x", "serveraddress": "not a server"})
     assert status == 400 and "invalid registry address" in j["message"]
 
