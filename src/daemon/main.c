@@ -165,7 +165,7 @@ int main(int argc, char **argv)
 	if (d.config.take_down) {
 		r = take_down(&d.config.core, &e);
 		if (r < 0)
-			fprintf(stderr, "pontoond: nothing is taken down: %s\n", e.msg);
+			fprintf(stderr, "pontoond: %s\n", e.msg);
 		config_free(&d.config);
 		return r < 0;
 	}

@@ -16,17 +16,6 @@ static int check_containers(const struct core *c, struct err *e)
 	return 0;
 }
 
-static int remove_all(struct core *c, struct err *e)
-{
-	OWN(arena_free) struct arena a = {0};
-	struct kstate have = {.mem = &a}, none = {.mem = &a};
-	struct plan p;
-	try(check_containers(c, e));
-	try(c->kernel->observe(c->kernel, KERNEL_ALL, &a, &none, c->world, &have, e));
-	try(plan_diff(&a, &have, &none, &p, e));
-	return reconcile_repair(c, &a, &p, e);
-}
-
 /* Without a store, bridges say whose they are all the same. */
 static int open_world(struct core *c, struct err *e)
 {
@@ -40,21 +29,33 @@ static int open_world(struct core *c, struct err *e)
 	return store_load(c->store, &c->world, e);
 }
 
+/* What there is to do, or why nothing may be done. */
+static int judge(struct core *c, struct arena *a, struct plan *out, struct err *e)
+{
+	struct kstate have = {.mem = a}, none = {.mem = a};
+	try(kernel_foreign_dockerd(e));
+	try(kernel_foreign_port(e));
+	try(host_boot_id(c->boot_id, e));
+	try(open_world(c, e));
+	try(check_containers(c, e));
+	try(kernel_new(&c->conf->net, &c->kernel, e));
+	c->kernel->known = c->world;
+	try(c->kernel->observe(c->kernel, KERNEL_ALL, a, &none, c->world, &have, e));
+	return plan_diff(a, &have, &none, out, e);
+}
+
 int take_down(const struct core_conf *conf, struct err *e)
 {
+	OWN(arena_free) struct arena a = {0};
 	struct core c = {.conf = conf};
-	int r = kernel_foreign_dockerd(e);
-	if (r >= 0)
-		r = kernel_foreign_port(e);
-	if (r >= 0)
-		r = host_boot_id(c.boot_id, e);
-	if (r >= 0)
-		r = open_world(&c, e);
-	if (r >= 0)
-		r = kernel_new(&conf->net, &c.kernel, e);
-	if (r >= 0) {
-		c.kernel->known = c.world;
-		r = remove_all(&c, e);
+	struct plan p;
+	int r = judge(&c, &a, &p, e);
+	if (r < 0) {
+		err_ctx(e, "nothing is taken down");
+	} else {
+		r = reconcile_repair(&c, &a, &p, e);
+		if (r < 0)
+			err_ctx(e, "not all could be taken down");
 	}
 	if (c.kernel)
 		c.kernel->free(c.kernel);
