@@ -277,7 +277,7 @@ static int write_bundle(struct engine *en, const struct engine_run *r, const cha
 		caps_keep_own(json_object_get(j, "process"));
 	if (j)
 		try(add_filter(en, c, j, e));
-	OWN(own_free) char *text = j ? json_text(j) : NULL;
+	OWN(own_free) char *text = j ? oci_text(j) : NULL;
 	if (!j && e && e->code)
 		return e->code;
 	if (!text)

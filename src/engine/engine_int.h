@@ -114,6 +114,9 @@ struct oci_in {
 };
 json_t *oci_config(const struct oci_in *in, struct arena *a, struct err *e); /* NULL on error */
 json_t *oci_process(const struct oci_in *in, const struct strv *args, const struct strv *env, const char *cwd, bool tty, bool privileged, struct arena *a);
+/* The text for a runtime, to be freed; NULL: no memory. A limit of -1, none, becomes the largest number of the specification's unsigned 64 bits, which jansson does not have: runc refuses
+ * less than 0. In texts of users these words have their quotes escaped, and are left alone. */
+char *oci_text(const json_t *j);
 json_t *oci_capabilities(const struct host_config *h, bool privileged);
 bool oci_wants_all_caps(const struct host_config *h, bool privileged);
 json_t *oci_seccomp(const struct host_config *h, const char *fallback, const json_t *caps, struct err *e); /* fallback: of the daemon; json_null() when unconfined */

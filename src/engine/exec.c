@@ -248,7 +248,7 @@ static int write_process(struct engine *en, const struct exec *x, const struct c
 		caps_keep_own(p);
 	if (p && x->spec.console_h > 0 && x->spec.console_w > 0)
 		json_object_set_new(p, "consoleSize", json_pack("{s:I, s:I}", "height", (json_int_t)x->spec.console_h, "width", (json_int_t)x->spec.console_w));
-	OWN(own_free) char *text = p ? json_text(p) : NULL;
+	OWN(own_free) char *text = p ? oci_text(p) : NULL;
 	return text && !a.bad ? write_file(path, text, strlen(text), 0600, e) : err_nomem(e);
 }
 

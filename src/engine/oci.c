@@ -371,3 +371,24 @@ json_t *oci_config(const struct oci_in *in, struct arena *a, struct err *e)
 		json_object_del(j, "hostname");
 	return j;
 }
+
+char *oci_text(const json_t *j)
+{
+	static const char none[] = "\":-1";
+	OWN(own_free) char *text = json_text(j);
+	OWN(own_buf) struct buf b = {0};
+	const char *done = text, *p = text;
+	while (p && (p = strstr(p, none))) {
+		p += strlen(none);
+		const char *key = p - strlen("\"hard\":-1");
+		if (key < text || (strncmp(key, "\"hard", 5) != 0 && strncmp(key, "\"soft", 5) != 0) || (*p != ',' && *p != '}'))
+			continue;
+		buf_put(&b, done, (size_t)(p - done) - 2);
+		buf_puts(&b, "18446744073709551615");
+		done = p;
+	}
+	if (!text)
+		return NULL;
+	buf_puts(&b, done);
+	return b.bad ? NULL : buf_steal(&b);
+}

@@ -245,6 +245,8 @@ int runtime_error(const char *prefix, const char *program, const char *text, str
 		return err_as(e, ERR_INVALID, "%s: exec: \"%s\": executable file not found in $PATH: unknown", prefix, name);
 	if (missing_program(text))
 		return err_as(e, ERR_INVALID, "%s: %.1024s: no such file or directory: unknown", prefix, name ? name : text);
+	if (strstr(text, "ermission denied") && name && strstr(text, "exec: "))
+		return err_as(e, ERR_INVALID, "%s: exec: \"%s\": permission denied: unknown", prefix, name);
 	if (strstr(text, "ermission denied"))
 		return err_as(e, ERR_INVALID, "%s: %.1024s: permission denied: unknown", prefix, name ? name : text);
 	return err_set(e, -EIO, "%s: %.1500s: unknown", prefix, text);

@@ -104,6 +104,7 @@ TEST(runtime_words_become_dockers)
 		{"/x", "mount `/a` to `/b`: Permission denied", "P: /a: permission denied: unknown", ERR_INVALID},
 		{NULL, "time=\"2026-01-01T00:00:00Z\" level=error msg=\"runc create failed: failed to write \\\"1:3\\\": no \\\\ device\"\n", "P: runc create failed: failed to write \"1:3\": no \\ device: unknown", ERR_INTERNAL},
 		{"nope", "time=\"2026-01-01T00:00:00Z\" level=error msg=\"runc create failed: exec: \\\"nope\\\": executable file not found in $PATH\"", "P: exec: \"nope\": executable file not found in $PATH: unknown", ERR_INVALID},
+		{"/etc/passwd", "time=\"2026-01-01T00:00:00Z\" level=error msg=\"runc create failed: unable to start container process: exec: \\\"/etc/passwd\\\": permission denied\"", "P: exec: \"/etc/passwd\": permission denied: unknown", ERR_INVALID},
 		{NULL, "time=\"2026-01-01T00:00:00Z\" level=error msg=\"cut in the mid\\", "P: cut in the mid\\: unknown", ERR_INTERNAL},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -112,6 +113,21 @@ TEST(runtime_words_become_dockers)
 		CHECK_STR(e.msg, rows[i].want);
 		CHECK_INT(e.kind, rows[i].kind);
 	}
+}
+
+TEST(no_limit_is_the_largest_number)
+{
+	json_t *j = json_pack("{s:i, s:i, s:i, s:[s]}", "hard", -1, "soft", -1, "other", -1, "args", "\"hard\":-1,");
+	REQUIRE(j);
+	char *text = oci_text(j);
+	CHECK_STR(text, "{\"hard\":18446744073709551615,\"soft\":18446744073709551615,\"other\":-1,\"args\":[\"\\\"hard\\\":-1,\"]}");
+	free(text);
+	json_decref(j);
+	j = json_pack("{s:i, s:i}", "hard", -12, "soft", 7);
+	text = oci_text(j);
+	CHECK_STR(text, "{\"hard\":-12,\"soft\":7}");
+	free(text);
+	json_decref(j);
 }
 
 TEST(logs_that_grow_fast_are_looked_at_soon)
@@ -127,4 +143,4 @@ TEST(logs_that_grow_fast_are_looked_at_soon)
 	CHECK_INT(rotate_pause(100, -5, 100), 200);                           /* somebody cut it */
 }
 
-TESTS(T(logs_that_grow_fast_are_looked_at_soon), T(users_by_name_number_and_group), T(log_lines), T(detach_keys), T(runtime_words_become_dockers))
+TESTS(T(no_limit_is_the_largest_number), T(logs_that_grow_fast_are_looked_at_soon), T(users_by_name_number_and_group), T(log_lines), T(detach_keys), T(runtime_words_become_dockers))

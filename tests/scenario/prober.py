@@ -1,4 +1,4 @@
-"""Asks again and again for a port that is not published; prints, when it is told to stop, how often it was asked and for how long at a time it was open.
+"""Asks again and again for a port that is not published; says so when it begins, and prints, when it is told to stop, how often it was asked and for how long at a time it was open.
 
 Many questions are under way at once, and each counts for the moment when it was sent: an answer that a busy machine gives late is no gap in a window."""
 import errno
@@ -25,6 +25,8 @@ while not stop:
     if now >= due:
         s, due = socket.socket(), now + EVERY
         s.setblocking(False)
+        if not asking and not told:
+            print("asks", flush=True)
         if s.connect_ex((sys.argv[1], int(sys.argv[2]))) in (0, errno.EINPROGRESS):
             asking[s.fileno()] = (now, s)
             poll.register(s, select.POLLOUT)

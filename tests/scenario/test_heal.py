@@ -353,6 +353,7 @@ def test_random_rounds(host):
     host.outside.sh("ip route replace 10.81.0.0/24 via 192.0.2.1; ip route replace 172.17.0.0/16 via 192.0.2.1")
     two = host.docker.out("inspect", "-f", "{{.NetworkSettings.Networks.net1.IPAddress}}", "two")
     prober = subprocess.Popen([*host.outside.enter, sys.executable, str(pathlib.Path(__file__).with_name("prober.py")), two, "81"], stdout=subprocess.PIPE, text=True)
+    assert prober.stdout.readline() == "asks\n"
     rounds = Rounds(host, seed)
     try:
         rounds.run(10000 if SOAK else 20 if QUICK else 100)

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from conftest import LAB, Client, Daemon, programs, wait_until
+from conftest import BUILD, LAB, Client, Daemon, programs, wait_until
 
 
 @pytest.fixture
@@ -264,8 +264,9 @@ def test_address_pools():
 def test_wishes_of_an_endpoint(any_cli, daemon):
     any_cli.out("network", "create", "wish")
     sleeper(any_cli, "target", "--network", "wish")
-    any_cli.out("run", "-d", "--name", "wisher", "--network", "name=wish,driver-opt=com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.log_martians=1,link-local-ip=169.254.7.7",
-                "--link", "target:friend", "alpine", "sleep", "1h")
+    ours = Client("pontoon", BUILD / "pontoon", daemon)  # docker 20.10 has no link-local-ip in --network
+    ours.out("run", "-d", "--name", "wisher", "--network", "name=wish,driver-opt=com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.log_martians=1,link-local-ip=169.254.7.7",
+             "--link", "target:friend", "alpine", "sleep", "1h")
     assert any_cli.out("exec", "wisher", "cat", "/proc/sys/net/ipv4/conf/eth0/log_martians") == "1"
     assert "169.254.7.7/16" in any_cli.out("exec", "wisher", "ip", "addr")
     assert f"inet addr:{address(any_cli, 'wisher', 'wish')} " in any_cli.out("exec", "wisher", "ifconfig", "eth0"), "the first address is the network's"
