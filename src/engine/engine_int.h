@@ -96,7 +96,7 @@ int root_hold(struct engine *en, const char *id, const struct engine_layers *l, 
 void root_release(struct engine *en, const char *id);
 int rootfs_umount_now(struct engine *en, const char *id, struct err *e); /* held or not: it is removed */
 
-/* oci.c: pure but for the clock of nothing: everything it needs is in here */
+/* oci.c: pure: everything it needs is in here */
 struct oci_in {
 	const struct engine_run *run;
 	const char *root;        /* of the container, mounted */
@@ -104,19 +104,16 @@ struct oci_in {
 	const char *cgroup_path; /* below the controllers */
 	const char *init;        /* host path of the init program; "" = none */
 	uint32_t uid, gid;
-	const uint32_t *groups;
 	size_t ngroups;
-	const char *home;
-	const char *terminal;
+	const uint32_t *groups;
+	const char *home, *terminal;
 	const struct bind_from *sources; /* of the mount points */
 	const char *seccomp;        /* the daemon's own profile, "unconfined", or "" */
 	const char *shm;            /* on the host, to be bound on /dev/shm; NULL: one of its own */
 };
 json_t *oci_config(const struct oci_in *in, struct arena *a, struct err *e); /* NULL on error */
 json_t *oci_process(const struct oci_in *in, const struct strv *args, const struct strv *env, const char *cwd, bool tty, bool privileged, struct arena *a);
-/* The text for a runtime, to be freed; NULL: no memory. A limit of -1, none, becomes the largest number of the specification's unsigned 64 bits, which jansson does not have: runc refuses
- * less than 0. In texts of users these words have their quotes escaped, and are left alone. */
-char *oci_text(const json_t *j);
+char *oci_text(const json_t *j); /* for a runtime, to be freed; NULL: no memory */
 json_t *oci_capabilities(const struct host_config *h, bool privileged);
 bool oci_wants_all_caps(const struct host_config *h, bool privileged);
 json_t *oci_seccomp(const struct host_config *h, const char *fallback, const json_t *caps, struct err *e); /* fallback: of the daemon; json_null() when unconfined */

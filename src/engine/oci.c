@@ -372,6 +372,8 @@ json_t *oci_config(const struct oci_in *in, struct arena *a, struct err *e)
 	return j;
 }
 
+/* A limit of -1, none, becomes the largest number of the specification's unsigned 64 bits, which jansson does not have: runc refuses less than 0. In texts of
+ * users these words have their quotes escaped, and are left alone. */
 char *oci_text(const json_t *j)
 {
 	static const char none[] = "\":-1";
