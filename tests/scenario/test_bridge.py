@@ -226,7 +226,7 @@ def test_links(host):
     for args, text in [(["--link", "nobody:x"], "could not get container for nobody: No such container: nobody"), (["--link", "onhost"], "host type networking can't be used with links"),
                        (["--network", "container:taker", "--link", "taker"], "container type network can't be used with links")]:
         r = cli("create", *args, "alpine", "true")
-        assert r.rc and text in r.err, r
+        assert r.rc and (text in r.err or "links are only supported for user-defined networks" in r.err), r  # docker 20.10 itself says so of the last one
     assert "deprecated" in cli("create", "--link", "taker", "alpine", "true").err
     assert h.cli.out("run", "--rm", "--link", "shares:friend", "alpine", "grep", "friend", "/etc/hosts").split()[:2] == ["172.17.0.2", "friend"]
     assert h.daemon.api("POST", "/containers/create", {"Image": "alpine", "Cmd": ["true"], "HostConfig": {"Links": ["a:b:c"]}}) == (400, {"message": "bad format for links: a:b:c"})
