@@ -9,11 +9,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/own.h"
 #include "base/sanitized.h"
 
 #define FLOOR (6l << 20) /* bytes of its own that a process may have without a look at the heap */
 #define SPARE (1l << 20) /* bytes of change since the last time that are worth the work */
+#define EVERY_NS 1000000000 /* a trim takes a millisecond or two, after an answer */
 #define MOMENT_MS 20     /* a wait that is longer may cost a few page faults afterwards */
 
 /* Bytes of memory that is resident and no file's; 0: not known. */
@@ -65,7 +67,8 @@ static void stack_settle(void)
 void mem_settle(void)
 {
 	static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER;
-	static long mark; /* what was left after the last time: stacks and the like */
+	static long mark;    /* what was left after the last time: stacks and the like */
+	static int64_t when; /* that was */
 	long own = resident();
 	if (own <= FLOOR)
 		return;
@@ -73,10 +76,11 @@ void mem_settle(void)
 	/* A look at the heap holds up everybody who allocates. Who comes while another is at it leaves it to the next. */
 	if (pthread_mutex_trylock(&one) != 0)
 		return;
-	/* Less is a reason too: when stacks have gone, the free pages that they outweighed are what is left. */
-	if (labs(excess(own) - mark) > SPARE) {
+	/* Less is a reason too: when stacks have gone, the free pages that they outweighed are what is left. And so is time: the one can have taken the other's place. */
+	if (labs(excess(own) - mark) > SPARE || clock_mono_ns() - when > EVERY_NS) {
 		(void)malloc_trim(0);
 		mark = excess(resident());
+		when = clock_mono_ns();
 	}
 	pthread_mutex_unlock(&one);
 }
