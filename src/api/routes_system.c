@@ -154,7 +154,7 @@ static int read_time(const struct request *rq, const char *key, int64_t absent, 
 {
 	const char *s = request_query(rq, key);
 	if (str_empty(s) || streq(s, "0")) {
-		*out = str_empty(s) ? absent : 1; /* ns: no event is older */
+		*out = str_empty(s) ? absent : 0;
 		return 0;
 	}
 	return time_parse(s, clock_real_ns(), out) < 0 ? err_as(e, ERR_INVALID, "invalid value for %s: %s", key, s) : 0;
@@ -176,7 +176,7 @@ static int events(struct request *rq, struct err *e)
 	if (r >= 0)
 		r = request_filters(rq, known, &w->filters, e);
 	if (!since && (request_query(rq, "since") || request_query(rq, "until")))
-		since = 1; /* all that are kept: only who asks for no time at all gets the new ones alone */
+		since = 1; /* ns, no event is older: only who asks for no time at all gets the new ones alone */
 	if (r >= 0)
 		r = events_subscribe(rq->core->events, since, &w->sub, e);
 	if (r < 0) {

@@ -15,7 +15,7 @@
 
 #define FLOOR (6l << 20) /* bytes of its own that a process may have without a look at the heap */
 #define SPARE (1l << 20) /* bytes of change since the last time that are worth the work */
-#define EVERY_NS 1000000000 /* a trim takes a millisecond or two, after an answer */
+#define EVERY_NS 1000000000 /* a trim for no other reason, after an answer */
 #define MOMENT_MS 20     /* a wait that is longer may cost a few page faults afterwards */
 
 /* Bytes of memory that is resident and no file's; 0: not known. */

@@ -75,3 +75,15 @@ int units_parse_bytes(const char *s, int64_t *out)
 	*out = (int64_t)(v * unit);
 	return 0;
 }
+
+int units_parse_bool(const char *s, bool *out)
+{
+	static const char *const words[][2] = {{"0", "1"}, {"f", "t"}, {"F", "T"}, {"FALSE", "TRUE"}, {"false", "true"}, {"False", "True"}};
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		for (int v = 0; v < 2; v++)
+			if (strcmp(s, words[i][v]) == 0) {
+				*out = v;
+				return 0;
+			}
+	return -EINVAL;
+}

@@ -1,5 +1,6 @@
 #include <errno.h>
 
+#include "base/units.h"
 #include "cli/cmd.h"
 #include "cli/context.h"
 
@@ -123,15 +124,6 @@ static int read_pairs(const struct strv *l, struct arena *a, struct kvs *out, st
 	return a->bad ? err_nomem(e) : 0;
 }
 
-static int is_true(const char *s, bool *out, struct err *e)
-{
-	bool yes = streq(s, "1") || streq(s, "t") || streq(s, "T") || streq(s, "true") || streq(s, "True") || streq(s, "TRUE");
-	if (!yes && !streq(s, "0") && !streq(s, "f") && !streq(s, "F") && !streq(s, "false") && !streq(s, "False") && !streq(s, "FALSE"))
-		return err_as(e, ERR_INVALID, UNFIT ": skip-tls-verify: strconv.ParseBool: parsing \"%s\": invalid syntax", s);
-	*out = yes;
-	return 0;
-}
-
 static int copy_endpoint(const char *from, struct arena *a, struct context_endpoint *out, struct err *e)
 {
 	OWN(own_json) json_t *meta = NULL;
@@ -170,8 +162,8 @@ static int endpoint_of(const struct kvs *pairs, struct arena *a, struct context_
 		return err_as(e, ERR_INVALID, UNFIT ": from stands alone");
 	if (from)
 		return copy_endpoint(from, a, out, e) < 0 ? err_ctx(e, UNFIT) : 0;
-	if (skip)
-		try(is_true(skip, &x.skip_verify, e));
+	if (skip && units_parse_bool(skip, &x.skip_verify) < 0)
+		return err_as(e, ERR_INVALID, UNFIT ": skip-tls-verify: strconv.ParseBool: parsing \"%s\": invalid syntax", skip);
 	try(check_endpoint(&x, e));
 	*out = x;
 	return 0;
@@ -236,18 +228,24 @@ static int create(const struct parsed *p, const struct kvs *pairs, const char *n
 	return context_save(name, meta, x.file, a, e);
 }
 
-static int run_create(const struct parsed *p, struct arena *a)
+/* create or update, told as `done`. */
+static int make_it(int (*make)(const struct parsed *p, const struct kvs *pairs, const char *name, struct arena *a, struct err *e), const char *done, const struct parsed *p, struct arena *a)
 {
 	struct err e = {0};
 	struct kvs pairs = {0};
 	const char *name = p->args.v[0];
 	if (read_pairs(flag_list(p, "docker"), a, &pairs, &e) < 0)
 		return fail(&e, TAIL_RUN);
-	if (create(p, &pairs, name, a, &e) < 0)
+	if (make(p, &pairs, name, a, &e) < 0)
 		return fail(&e, 1);
 	puts(name);
-	fprintf(stderr, "Successfully created context \"%s\"\n", name);
+	fprintf(stderr, "Successfully %s context \"%s\"\n", done, name);
 	return 0;
+}
+
+static int run_create(const struct parsed *p, struct arena *a)
+{
+	return make_it(create, "created", p, a);
 }
 
 static int update(const struct parsed *p, const struct kvs *pairs, const char *name, struct arena *a, struct err *e)
@@ -268,16 +266,7 @@ static int update(const struct parsed *p, const struct kvs *pairs, const char *n
 
 static int run_update(const struct parsed *p, struct arena *a)
 {
-	struct err e = {0};
-	struct kvs pairs = {0};
-	const char *name = p->args.v[0];
-	if (read_pairs(flag_list(p, "docker"), a, &pairs, &e) < 0)
-		return fail(&e, TAIL_RUN);
-	if (update(p, &pairs, name, a, &e) < 0)
-		return fail(&e, 1);
-	puts(name);
-	fprintf(stderr, "Successfully updated context \"%s\"\n", name);
-	return 0;
+	return make_it(update, "updated", p, a);
 }
 
 /* --- use, rm --- */

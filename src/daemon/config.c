@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "base/units.h"
 
 #define CONFIG_FILE_MAX (1u << 20)
 
@@ -19,25 +20,13 @@ void config_wrong(struct config_daemon *c, const char *fmt, ...)
 	(void)strv_add(&c->mem, &c->errors, text);
 }
 
-bool conf_bool(const char *s, bool *out)
-{
-	static const char *const yes[] = {"true", "1", "t", "T", "TRUE", "True"}, *const no[] = {"false", "0", "f", "F", "FALSE", "False"};
-	for (size_t i = 0; i < ARRAY_LEN(yes); i++) {
-		if (streq(s, yes[i]) || streq(s, no[i])) {
-			*out = streq(s, yes[i]);
-			return true;
-		}
-	}
-	return false;
-}
-
 static void set(struct config_daemon *c, const struct conf_row *r, const char *name, const char *value)
 {
 	void *at = (char *)c + r->off;
 	char *end;
 	switch (r->kind) {
 	case CONF_BOOL:
-		if (!conf_bool(value, at))
+		if (units_parse_bool(value, at) < 0)
 			config_wrong(c, "invalid value \"%s\" for %s: expected true or false", value, name);
 		break;
 	case CONF_INT:

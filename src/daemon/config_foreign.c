@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/units.h"
+
 struct conf_foreign {
 	const char *flag, *key;
 	enum conf_kind kind;
@@ -131,7 +133,7 @@ void conf_foreign_arg(struct config_daemon *c, const struct conf_foreign *f, con
 	char *end;
 	switch (f->kind) {
 	case CONF_BOOL:
-		if (!conf_bool(value, &on)) {
+		if (units_parse_bool(value, &on) < 0) {
 			config_wrong(c, "invalid value \"%s\" for %s: expected true or false", value, f->flag);
 			return;
 		}

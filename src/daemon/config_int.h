@@ -26,7 +26,6 @@ enum given { GIVEN_NOT, GIVEN_FLAG, GIVEN_FILE };
 enum given config_given(const enum given *given, const char *flag);
 
 void PRINTF(2, 3) config_wrong(struct config_daemon *c, const char *fmt, ...);
-bool conf_bool(const char *s, bool *out);
 const char *conf_expected(enum conf_kind kind); /* "a number" */
 /* config_foreign.c: dockerd's options that Pontoon has not; NULL: it is none of them. */
 struct conf_foreign;

@@ -96,7 +96,7 @@ int root_hold(struct engine *en, const char *id, const struct engine_layers *l, 
 void root_release(struct engine *en, const char *id);
 int rootfs_umount_now(struct engine *en, const char *id, struct err *e); /* held or not: it is removed */
 
-/* oci.c: pure: everything it needs is in here */
+/* oci.c: everything it needs is in here, but for the kernel's version, which a seccomp profile may ask for */
 struct oci_in {
 	const struct engine_run *run;
 	const char *root;        /* of the container, mounted */

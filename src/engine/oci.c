@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/units.h"
 #include "engine/engine_int.h"
 #include "model/mounts.h"
 
@@ -99,7 +100,8 @@ static bool option_is(const struct strv *opts, const char *key, const char **val
 static bool no_new_privileges(const struct host_config *h)
 {
 	const char *v;
-	return option_is(&h->security_opt, "no-new-privileges", &v) && *v != '0' && *v != 'f' && *v != 'F'; /* it has been checked to be a truth value as Go writes them */
+	bool on = true; /* without a value */
+	return option_is(&h->security_opt, "no-new-privileges", &v) && (units_parse_bool(v, &on) < 0 || on);
 }
 
 static bool env_has(const struct strv *env, const char *name)

@@ -185,12 +185,8 @@ static bool is_log_option(const char *driver, const char *key)
 
 static bool is_go_bool(const char *s)
 {
-	static const char *const words[] = {
-		"1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"};
-	for (size_t i = 0; i < ARRAY_LEN(words); i++)
-		if (streq(s, words[i]))
-			return true;
-	return false;
+	bool v;
+	return units_parse_bool(s, &v) >= 0;
 }
 
 /* Lines go to the log as they come and stay as they are. What asks for something else without which nobody loses anything is passed over with a word: log_wish. */

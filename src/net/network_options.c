@@ -4,20 +4,13 @@
 #include <errno.h>
 #include <limits.h>
 
+#include "base/units.h"
 #include "model/port.h"
 
 static int option_bool(const char *s, void *out, const char **why)
 {
-	static const char *const yes[] = {"1", "t", "T", "TRUE", "true", "True"},
-				 *const no[] = {"0", "f", "F", "FALSE", "false", "False"};
-	for (size_t i = 0; i < ARRAY_LEN(yes); i++) {
-		if (streq(s, yes[i]) || streq(s, no[i])) {
-			*(bool *)out = streq(s, yes[i]);
-			return 0;
-		}
-	}
 	*why = "expected true or false";
-	return -EINVAL;
+	return units_parse_bool(s, out);
 }
 
 static int option_int(const char *s, void *out, const char **why)

@@ -65,6 +65,9 @@ TEST(sizes_and_durations)
 	CHECK_INT(units_parse_bytes("1.5gib", &n), 0);
 	CHECK_INT(n, 3ll << 29);
 	CHECK_INT(units_parse_bytes("x", &n), -EINVAL);
+	bool on = false;
+	CHECK(units_parse_bool("True", &on) == 0 && on && units_parse_bool("f", &on) == 0 && !on && units_parse_bool("1", &on) == 0 && on);
+	CHECK(units_parse_bool("yes", &on) == -EINVAL && units_parse_bool("", &on) == -EINVAL && units_parse_bool("tRUE", &on) == -EINVAL && on);
 	CHECK_INT(units_parse_bytes("5q", &n), -EINVAL);
 	CHECK_INT(units_parse_bytes("-5", &n), -EINVAL);
 }
