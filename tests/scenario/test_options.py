@@ -39,7 +39,7 @@ def test_words_of_names_and_logs(cli):
 
 def test_events_of_looking_and_tidying(cli, daemon, tmp_path):
     since = time.time() - 0.1
-    cli.out("run", "-d", "-i", "--name", "seen", "-l", "of=seen", "alpine", "sh", "-c", "read x")
+    seen = cli.out("run", "-d", "-i", "--name", "seen", "-l", "of=seen", "alpine", "sh", "-c", "read x")
     cli.out("top", "seen")
     assert cli("attach", "seen", stdin="go\n", timeout=30).rc == 0
     cli.out("cp", "seen:/etc/passwd", str(tmp_path / "passwd"))
@@ -55,7 +55,7 @@ def test_events_of_looking_and_tidying(cli, daemon, tmp_path):
         return [json.loads(l) for l in lines.decode().splitlines()]
 
     def of_container():
-        return [e["Action"] for e in events() if e["Type"] == "container" and e["Actor"]["Attributes"].get("name") == "seen"]
+        return [e["Action"] for e in events() if e["Type"] == "container" and e["Actor"]["ID"] == seen]  # another client's was of this name
 
     wanted = ["create", "start", "top", "attach", "die", "archive-path", "extract-to-dir", "export"]
     assert wait_until(lambda: set(wanted) <= set(of_container())), of_container()
